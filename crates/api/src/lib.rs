@@ -1,0 +1,1 @@
+//! The platform's kinds: types, conditions, labels, defaulting and validation.

@@ -1,0 +1,15 @@
+//! A Kubernetes-compatible API server library that hosts many logical clusters.
+//!
+//! A request travels `rest` (parse, negotiate) → `auth` (who, may they) → `registry` (admission, the decision:
+//! old object and request give a new object or a Status) → `store` (commit with the next revision) → watchers.
+//! The library knows Kubernetes' own kinds by a table and everything else by CustomResourceDefinitions; it knows no
+//! platform kind.
+
+pub mod admission;
+pub mod auth;
+pub mod object;
+pub mod patch;
+pub mod resource;
+pub mod schema;
+pub mod status;
+pub mod store;

@@ -1,0 +1,124 @@
+//! Stored objects: canonical JSON bytes plus the few facts that the server looks at without decoding them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+/// Where an object lives in one logical cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Storage name of the resource, `<plural>.<group>` or `<plural>` for the core group; see `Resource::storage`.
+    pub resource: Arc<str>,
+    /// Empty for cluster-scoped objects.
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl Key {
+    /// A key from its three parts; `namespace` is empty for cluster-scoped objects.
+    #[must_use]
+    pub fn new(resource: &str, namespace: &str, name: &str) -> Self {
+        Self {
+            resource: resource.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+/// What the server reads of an object without decoding it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    pub namespace: Box<str>,
+    pub name: Box<str>,
+    pub uid: Box<str>,
+    /// The revision that wrote this state; `metadata.resourceVersion` in the bytes says the same.
+    pub revision: u64,
+    /// Sorted by key.
+    pub labels: Box<[(Box<str>, Box<str>)]>,
+    pub has_finalizers: bool,
+    pub is_deleting: bool,
+}
+
+impl Header {
+    /// Reads the header from a decoded object whose revision is `revision`.
+    #[must_use]
+    pub fn of(value: &Value, revision: u64) -> Self {
+        let meta = &value["metadata"];
+        let text = |field: &str| meta[field].as_str().unwrap_or_default().into();
+        let mut labels: Vec<(Box<str>, Box<str>)> = meta["labels"]
+            .as_object()
+            .map(|labels| {
+                labels
+                    .iter()
+                    .filter_map(|(k, v)| Some((k.as_str().into(), v.as_str()?.into())))
+                    .collect()
+            })
+            .unwrap_or_default();
+        labels.sort();
+        Self {
+            namespace: text("namespace"),
+            name: text("name"),
+            uid: text("uid"),
+            revision,
+            labels: labels.into(),
+            has_finalizers: meta["finalizers"].as_array().is_some_and(|f| !f.is_empty()),
+            is_deleting: !meta["deletionTimestamp"].is_null(),
+        }
+    }
+
+    /// The value of label `key`.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels
+            .binary_search_by(|(k, _)| (**k).cmp(key))
+            .ok()
+            .map(|at| &*self.labels[at].1)
+    }
+}
+
+/// One immutable state of one object, shared by the store, lists and watchers.
+#[derive(Clone, Debug)]
+pub struct Object {
+    pub header: Header,
+    /// Canonical compact JSON of the whole object at its storage version: `apiVersion`, `kind` and
+    /// `metadata.resourceVersion` included.
+    pub json: Bytes,
+}
+
+impl Object {
+    /// Encodes `value` as the state written by `revision`, setting `metadata.resourceVersion`.
+    #[must_use]
+    pub fn encode(mut value: Value, revision: u64) -> Self {
+        if let Some(meta) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+            meta.insert(
+                "resourceVersion".into(),
+                Value::String(revision.to_string()),
+            );
+        }
+        let header = Header::of(&value, revision);
+        Self {
+            header,
+            json: value.to_string().into(),
+        }
+    }
+
+    /// Reads a stored state back.
+    ///
+    /// # Errors
+    /// When the bytes are not JSON, which only a damaged store can cause.
+    pub fn from_json(json: Bytes, revision: u64) -> Result<Self, serde_json::Error> {
+        let value: Value = serde_json::from_slice(&json)?;
+        Ok(Self {
+            header: Header::of(&value, revision),
+            json,
+        })
+    }
+
+    /// The decoded object.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        serde_json::from_slice(&self.json).unwrap_or_default()
+    }
+}

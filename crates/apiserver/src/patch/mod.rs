@@ -1,0 +1,1 @@
+//! Patches of every kind, server-side apply included.

@@ -1,0 +1,143 @@
+//! The structure of kinds: one tree for Kubernetes' own kinds (from the built-in table) and for those that
+//! CustomResourceDefinitions bring. Decoding, pruning, defaulting, validation, patches, server-side apply, protobuf
+//! and OpenAPI all read this tree; nothing in the server is written for one kind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// One node of a kind's structure.
+#[derive(Clone, Debug, Default)]
+pub struct Schema {
+    pub ty: Type,
+    pub description: Option<Arc<str>>,
+    pub default: Option<Value>,
+    pub nullable: bool,
+    /// `x-kubernetes-preserve-unknown-fields`.
+    pub preserve_unknown: bool,
+    /// `x-kubernetes-embedded-resource`.
+    pub embedded: bool,
+    pub list_type: ListType,
+    /// `x-kubernetes-map-type: atomic`: server-side apply owns the whole map or nothing of it.
+    pub atomic_map: bool,
+    /// How strategic merge patch treats this field (built-in kinds only).
+    pub patch: Option<PatchStrategy>,
+    /// Everything that only validation looks at.
+    pub rules: Option<Box<Rules>>,
+}
+
+/// The type of a node.
+#[derive(Clone, Debug, Default)]
+pub enum Type {
+    /// Anything at all (`RawExtension`, `JSON`, a node without a type).
+    #[default]
+    Any,
+    Object(Object),
+    Array(Arc<Schema>),
+    String,
+    Integer,
+    Number,
+    Boolean,
+    IntOrString,
+    /// A built-in message by its full name, e.g. `io.k8s.api.core.v1.PodSpec`: how recursive types are written.
+    /// [`Schema::resolve`] follows it.
+    Ref(Arc<str>),
+}
+
+/// An object's members.
+#[derive(Clone, Debug, Default)]
+pub struct Object {
+    pub fields: BTreeMap<Box<str>, Field>,
+    /// Values of the other keys, when the object is a map.
+    pub additional: Option<Arc<Schema>>,
+}
+
+/// One member of an object.
+#[derive(Clone, Debug)]
+pub struct Field {
+    pub schema: Arc<Schema>,
+    pub required: bool,
+    /// Number and wire type in protobuf; only built-in kinds have one.
+    pub proto: Option<Proto>,
+}
+
+/// How a built-in field travels in protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proto {
+    pub number: u32,
+    pub wire: Wire,
+}
+
+/// What a protobuf field's bytes mean; repetition is in the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// `string`.
+    Text,
+    /// `bytes`, base64 in JSON.
+    Bytes,
+    /// Any varint integer.
+    Varint,
+    Bool,
+    Double,
+    /// A message of ordinary fields.
+    Message,
+    /// `map<string, string>`, `map<string, Message>` …: entries of key and value.
+    Map,
+    /// `resource.Quantity`: a message whose field 1 is the JSON string.
+    Quantity,
+    /// `intstr.IntOrString`.
+    IntOrString,
+    /// `meta.Time`: seconds, RFC 3339 in JSON.
+    Time,
+    /// `meta.MicroTime`: microseconds, RFC 3339 with six digits in JSON.
+    MicroTime,
+    /// `runtime.RawExtension`, `JSON`, `FieldsV1`: a message whose field 1 is raw JSON.
+    Raw,
+}
+
+/// `x-kubernetes-list-type` with its keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ListType {
+    #[default]
+    Atomic,
+    Set,
+    /// Items are identified by these members, each with the default that an absent member has.
+    Map(Vec<(Box<str>, Option<Value>)>),
+}
+
+/// `x-kubernetes-patch-strategy` and `-merge-key`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PatchStrategy {
+    pub merge: bool,
+    pub retain_keys: bool,
+    /// Absent on lists of primitives, which are merged as sets.
+    pub merge_key: Option<Box<str>>,
+}
+
+/// Validation keywords of OpenAPI v3 as CRDs use them.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    pub format: Option<Box<str>>,
+    pub enumeration: Vec<Value>,
+    pub minimum: Option<f64>,
+    pub maximum: Option<f64>,
+    pub exclusive_minimum: bool,
+    pub exclusive_maximum: bool,
+    pub multiple_of: Option<f64>,
+    pub min_length: Option<u64>,
+    pub max_length: Option<u64>,
+    pub pattern: Option<Box<str>>,
+    pub min_items: Option<u64>,
+    pub max_items: Option<u64>,
+    pub min_properties: Option<u64>,
+    pub max_properties: Option<u64>,
+    pub all_of: Vec<Schema>,
+    pub any_of: Vec<Schema>,
+    pub one_of: Vec<Schema>,
+    pub not: Option<Box<Schema>>,
+    /// Required members named without a property of that name beside them (only inside `anyOf` and its like).
+    pub required_only: Vec<Box<str>>,
+    /// `x-kubernetes-validations`, kept as written until the CEL engine reads them.
+    pub validations: Vec<Value>,
+}

@@ -1,0 +1,1 @@
+//! Cluster API: core, kubeadm bootstrap and control plane, infrastructure providers.

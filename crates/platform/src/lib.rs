@@ -1,0 +1,1 @@
+//! What makes clusters a platform: organizations, catalogs, apps.

@@ -1,0 +1,1 @@
+//! Helm charts and Go templates to Kubernetes objects.

@@ -1,0 +1,1 @@
+//! The simulated world that tests, demos and load runs share.
