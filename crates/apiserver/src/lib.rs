@@ -7,9 +7,16 @@
 
 pub mod admission;
 pub mod auth;
+pub mod discovery;
+pub mod jsonpath;
+pub mod negotiate;
 pub mod object;
 pub mod patch;
 pub mod resource;
 pub mod schema;
+pub mod select;
 pub mod status;
 pub mod store;
+
+#[cfg(test)]
+mod testing;
