@@ -17,6 +17,7 @@ mod cluster;
 mod history;
 mod memory;
 mod overlay;
+mod redb;
 mod storage;
 mod watch;
 mod write;
@@ -28,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use serde_json::Value;
 use tokio::time::Instant;
 
+pub use self::redb::Redb;
 pub use base::Base;
 pub use cluster::{ClusterStore, Expired, Listing};
 pub use history::{Event, EventKind};

@@ -8,6 +8,11 @@ use super::{Base, Change, ClusterStore, Expected, Memory, Store};
 use crate::object::Key;
 
 mod basics;
+mod crash;
+mod disk;
+mod failure;
+mod kill;
+mod model;
 
 /// A key of a namespaced resource.
 fn key(namespace: &str, name: &str) -> Key {
