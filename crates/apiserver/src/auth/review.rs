@@ -1,0 +1,388 @@
+//! The kinds that are questions: access reviews, token reviews, and the request for a token. Nothing is stored.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::authenticate::TokenSpec;
+use super::token::Bound;
+use super::{Attributes, Authenticator, Authorizer, Objects, User, wire_time};
+use crate::object::Object;
+use crate::status::{Cause, Status};
+
+const AUTHORIZATION: &str = "authorization.k8s.io";
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const TOKEN_SECONDS_DEFAULT: i64 = 3600;
+const TOKEN_SECONDS_MIN: i64 = 600;
+const TOKEN_SECONDS_MAX: i64 = 1 << 32;
+/// What kubelets ask for on behalf of old clients that never read their token again.
+const TOKEN_SECONDS_PROJECTED: i64 = 3607;
+/// What such a token gets instead, with a warning after what was asked for.
+const TOKEN_SECONDS_EXTENDED: i64 = 365 * 24 * 60 * 60;
+
+/// What a review looks at.
+pub struct ReviewContext<'a> {
+    pub authenticator: &'a Authenticator,
+    pub authorizer: &'a Authorizer,
+    pub objects: &'a dyn Objects,
+    /// Who asks.
+    pub user: &'a User,
+    /// From the path; empty for cluster-scoped reviews.
+    pub namespace: &'a str,
+    /// From the path: the service account of a token request, otherwise empty.
+    pub name: &'a str,
+    pub now: Timestamp,
+}
+
+/// Answers the review in `body`, which was posted to `resource` (plural; `serviceaccounts/token` for a TokenRequest).
+///
+/// # Errors
+/// The Status that the client gets, 404 when `resource` is none of the reviews.
+pub fn review(resource: &str, body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> {
+    if !body.is_object() {
+        return Err(Status::bad_request("the body is not an object"));
+    }
+    match resource {
+        "subjectaccessreviews" => subject_access_review(body, cx),
+        "localsubjectaccessreviews" => local_subject_access_review(body, cx),
+        "selfsubjectaccessreviews" => self_subject_access_review(body, cx),
+        "selfsubjectrulesreviews" => self_subject_rules_review(body, cx),
+        "tokenreviews" => token_review(body, cx),
+        "selfsubjectreviews" => Ok(self_subject_review(body, cx)),
+        "serviceaccounts/token" => token_request(body, cx),
+        _ => Err(Status::no_such_resource()),
+    }
+}
+
+/// The review with its answer.
+fn answer(body: &Value, cx: &ReviewContext<'_>, status: Value) -> Value {
+    let mut review = body.clone();
+    let metadata = review["metadata"].as_object().cloned().unwrap_or_default();
+    review["metadata"] = metadata.into();
+    review["metadata"]["creationTimestamp"] = wire_time(cx.now).into();
+    review["status"] = status;
+    review
+}
+
+fn subject_access_review(body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> {
+    let spec = &body["spec"];
+    check_subject("SubjectAccessReview", spec)?;
+    let request = attributes("SubjectAccessReview", spec)?;
+    Ok(decide(body, cx, &subject(spec), &request))
+}
+
+fn local_subject_access_review(body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> {
+    const KIND: &str = "LocalSubjectAccessReview";
+    let spec = &body["spec"];
+    check_subject(KIND, spec)?;
+    let request = attributes(KIND, spec)?;
+    if !request.is_resource() {
+        let cause = Cause::forbidden(
+            "spec.nonResourceAttributes",
+            "disallowed on this kind of request",
+        );
+        return Err(invalid(KIND, vec![cause]));
+    }
+    if request.namespace != cx.namespace {
+        return Err(Status::bad_request(format!(
+            "spec.resourceAttributes.namespace must match namespace: {}",
+            cx.namespace
+        )));
+    }
+    Ok(decide(body, cx, &subject(spec), &request))
+}
+
+fn self_subject_access_review(body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> {
+    let request = attributes("SelfSubjectAccessReview", &body["spec"])?;
+    Ok(decide(body, cx, cx.user, &request))
+}
+
+fn decide(body: &Value, cx: &ReviewContext<'_>, user: &User, request: &Attributes) -> Value {
+    let decision = cx.authorizer.authorize(cx.objects, user, request);
+    let mut status = json!({"allowed": decision.allowed});
+    if !decision.reason.is_empty() {
+        status["reason"] = decision.reason.into();
+    }
+    answer(body, cx, status)
+}
+
+fn self_subject_rules_review(body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> {
+    let namespace = body["spec"]["namespace"].as_str().unwrap_or_default();
+    if namespace.is_empty() {
+        return Err(Status::bad_request("no namespace on request"));
+    }
+    let found = cx.authorizer.rules_for(cx.objects, cx.user, namespace);
+    let (mut resources, mut paths) = (Vec::new(), Vec::new());
+    for rule in &found.rules {
+        if !rule.resources.is_empty() {
+            let mut row = rule.clone();
+            row.urls.clear();
+            resources.push(row.to_value());
+        }
+        if !rule.urls.is_empty() {
+            paths.push(json!({"verbs": rule.verbs, "nonResourceURLs": rule.urls}));
+        }
+    }
+    // What a kubelet may do without RBAC is not in the lists.
+    let is_incomplete = !found.unresolved.is_empty() || cx.user.node().is_some();
+    let mut status = json!({
+        "resourceRules": resources, "nonResourceRules": paths, "incomplete": is_incomplete,
+    });
+    if !found.unresolved.is_empty() {
+        status["evaluationError"] = found.unresolved.join(", ").into();
+    }
+    Ok(answer(body, cx, status))
+}
+
+fn token_review(body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> {
+    let spec = &body["spec"];
+    let token = spec["token"].as_str().unwrap_or_default();
+    if token.is_empty() {
+        return Err(Status::bad_request(
+            "token is required for TokenReview in authentication",
+        ));
+    }
+    let asked = texts(&spec["audiences"]);
+    let audiences = if asked.is_empty() {
+        cx.authenticator.audiences()
+    } else {
+        &asked
+    };
+    let status = match cx
+        .authenticator
+        .authenticate_token(cx.objects, token, audiences, cx.now)
+    {
+        Ok((user, matched)) => {
+            json!({"authenticated": true, "user": user_info(&user), "audiences": matched})
+        }
+        Err(error) => json!({"user": {}, "error": error.to_string()}),
+    };
+    Ok(answer(body, cx, status))
+}
+
+fn self_subject_review(body: &Value, cx: &ReviewContext<'_>) -> Value {
+    answer(body, cx, json!({"userInfo": user_info(cx.user)}))
+}
+
+/// A user as `authentication.k8s.io/v1` `UserInfo`, without empty members.
+pub(crate) fn user_info(user: &User) -> Value {
+    let mut info = Map::new();
+    for (field, text) in [("username", &user.name), ("uid", &user.uid)] {
+        if !text.is_empty() {
+            info.insert(field.into(), text.clone().into());
+        }
+    }
+    if !user.groups.is_empty() {
+        info.insert("groups".into(), json!(user.groups));
+    }
+    if !user.extra.is_empty() {
+        info.insert("extra".into(), json!(user.extra));
+    }
+    info.into()
+}
+
+fn token_request(body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> {
+    let account = cx
+        .objects
+        .get("serviceaccounts", cx.namespace, cx.name)
+        .ok_or_else(|| Status::not_found("", "serviceaccounts", cx.name))?;
+    let spec = &body["spec"];
+    let seconds = token_seconds(spec)?;
+    let asked = texts(&spec["audiences"]);
+    let audiences = if asked.is_empty() {
+        cx.authenticator.audiences().to_vec()
+    } else {
+        asked
+    };
+    let mut token = TokenSpec {
+        namespace: cx.namespace,
+        service_account: bound(&account),
+        audiences: &audiences,
+        pod: None,
+        secret: None,
+        node: None,
+        lifetime_seconds: seconds,
+        warn_after_seconds: None,
+    };
+    bind(&spec["boundObjectRef"], cx, &mut token)?;
+    let is_for_us = audiences
+        .iter()
+        .all(|a| cx.authenticator.audiences().contains(a));
+    if token.pod.is_some() && seconds == TOKEN_SECONDS_PROJECTED && is_for_us {
+        token.lifetime_seconds = TOKEN_SECONDS_EXTENDED;
+        token.warn_after_seconds = Some(seconds);
+    }
+    let signed = cx.authenticator.issue_token(token, cx.now)?;
+    let expires = cx.now.as_second().saturating_add(seconds);
+    let expires = Timestamp::from_second(expires).unwrap_or(Timestamp::MAX);
+    let status = json!({"token": signed, "expirationTimestamp": wire_time(expires)});
+    let mut review = answer(body, cx, status);
+    if !review["spec"].is_object() {
+        review["spec"] = json!({});
+    }
+    review["metadata"]["name"] = cx.name.into();
+    review["metadata"]["namespace"] = cx.namespace.into();
+    review["spec"]["audiences"] = json!(audiences);
+    review["spec"]["expirationSeconds"] = seconds.into();
+    Ok(review)
+}
+
+fn token_seconds(spec: &Value) -> Result<i64, Status> {
+    let given = &spec["expirationSeconds"];
+    let seconds = given.as_i64().unwrap_or(TOKEN_SECONDS_DEFAULT);
+    let why = if seconds < TOKEN_SECONDS_MIN {
+        "may not specify a duration less than 10 minutes"
+    } else if seconds > TOKEN_SECONDS_MAX {
+        "may not specify a duration larger than 2^32 seconds"
+    } else {
+        return Ok(seconds);
+    };
+    let cause = Cause::invalid("spec.expirationSeconds", given, why);
+    Err(Status::invalid(
+        AUTHENTICATION,
+        "TokenRequest",
+        "",
+        vec![cause],
+    ))
+}
+
+/// Binds the token to the object that the request names.
+fn bind(
+    reference: &Value,
+    cx: &ReviewContext<'_>,
+    token: &mut TokenSpec<'_>,
+) -> Result<(), Status> {
+    if reference.is_null() {
+        return Ok(());
+    }
+    let name = reference["name"].as_str().unwrap_or_default();
+    let uid = reference["uid"].as_str().unwrap_or_default();
+    let find = |resource: &str, namespace: &str| -> Result<_, Status> {
+        let found = cx
+            .objects
+            .get(resource, namespace, name)
+            .ok_or_else(|| Status::not_found("", resource, name))?;
+        if !uid.is_empty() && *found.header.uid != *uid {
+            let why = format!(
+                "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+            );
+            return Err(Status::conflict("", resource, name, &why));
+        }
+        Ok(found)
+    };
+    match (
+        reference["apiVersion"].as_str().unwrap_or("v1"),
+        reference["kind"].as_str().unwrap_or_default(),
+    ) {
+        ("v1", "Pod") => {
+            let pod = find("pods", cx.namespace)?;
+            let value = pod.value();
+            let account = value["spec"]["serviceAccountName"].as_str();
+            if account.unwrap_or_default() != cx.name {
+                return Err(Status::bad_request(format!(
+                    "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
+                    cx.name
+                )));
+            }
+            token.node = value["spec"]["nodeName"]
+                .as_str()
+                .and_then(|node| cx.objects.get("nodes", "", node))
+                .map(|node| bound(&node));
+            token.pod = Some(bound(&pod));
+        }
+        ("v1", "Secret") => token.secret = Some(bound(&*find("secrets", cx.namespace)?)),
+        ("v1", "Node") => token.node = Some(bound(&*find("nodes", "")?)),
+        (version, kind) => {
+            return Err(Status::bad_request(format!(
+                "cannot bind token to object of type {version}, Kind={kind}: want a v1 Pod, Node or Secret"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn bound(object: &Object) -> Bound {
+    Bound {
+        name: object.header.name.to_string(),
+        uid: object.header.uid.to_string(),
+    }
+}
+
+fn check_subject(kind: &str, spec: &Value) -> Result<(), Status> {
+    let has_user = spec["user"].as_str().is_some_and(|user| !user.is_empty());
+    if has_user || !texts(&spec["groups"]).is_empty() {
+        return Ok(());
+    }
+    let cause = Cause::invalid(
+        "spec.user",
+        &"".into(),
+        "at least one of user or group must be specified",
+    );
+    Err(invalid(kind, vec![cause]))
+}
+
+fn subject(spec: &Value) -> User {
+    let text = |field: &str| spec[field].as_str().unwrap_or_default().to_owned();
+    let extra = spec["extra"].as_object().into_iter().flatten();
+    User {
+        name: text("user"),
+        uid: text("uid"),
+        groups: texts(&spec["groups"]),
+        extra: extra
+            .map(|(key, v)| (key.to_lowercase(), texts(v)))
+            .collect(),
+    }
+}
+
+fn attributes(kind: &str, spec: &Value) -> Result<Attributes, Status> {
+    let resource = spec["resourceAttributes"].as_object();
+    let path = spec["nonResourceAttributes"].as_object();
+    let text = |map: &Map<String, Value>, field: &str| {
+        let value = map.get(field).and_then(Value::as_str);
+        value.unwrap_or_default().to_owned()
+    };
+    match (resource, path) {
+        (Some(map), None) => Ok(Attributes {
+            verb: text(map, "verb"),
+            group: text(map, "group"),
+            version: text(map, "version"),
+            // Without a resource the question is about every resource.
+            resource: Some(text(map, "resource"))
+                .filter(|resource| !resource.is_empty())
+                .unwrap_or_else(|| "*".into()),
+            subresource: text(map, "subresource"),
+            namespace: text(map, "namespace"),
+            name: text(map, "name"),
+            path: String::new(),
+        }),
+        (None, Some(map)) => Ok(Attributes {
+            verb: text(map, "verb"),
+            path: text(map, "path"),
+            ..Attributes::default()
+        }),
+        (None, None) => Err(invalid(
+            kind,
+            vec![Cause::invalid(
+                "spec.resourceAttributes",
+                &Value::Null,
+                "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+            )],
+        )),
+        (Some(_), Some(_)) => Err(invalid(
+            kind,
+            vec![Cause::invalid(
+                "spec.nonResourceAttributes",
+                &spec["nonResourceAttributes"],
+                "cannot be specified in combination with resourceAttributes",
+            )],
+        )),
+    }
+}
+
+fn invalid(kind: &str, causes: Vec<Cause>) -> Status {
+    Status::invalid(AUTHORIZATION, kind, "", causes)
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    let items = list.as_array().into_iter().flatten();
+    items.filter_map(|v| v.as_str().map(Into::into)).collect()
+}

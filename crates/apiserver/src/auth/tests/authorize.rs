@@ -1,0 +1,511 @@
+use expect_test::{Expect, expect};
+use serde_json::json;
+
+use super::{World, request};
+use crate::auth::rbac::{Rule, escalation};
+use crate::auth::{Authorizer, Objects as _, User, kubeadm_objects};
+
+fn user(name: &str, groups: &[&str]) -> User {
+    User::authenticated(name, groups.iter().map(|g| (*g).to_owned()))
+}
+
+/// `allow` or `deny` for each request, with the reason.
+fn table(world: &World, user: &User, requests: &[&str]) -> String {
+    let authorizer = Authorizer::new();
+    let rows = requests.iter().map(|text| {
+        let decision = authorizer.authorize(world, user, &request(text));
+        let verdict = if decision.allowed { "allow" } else { "deny " };
+        format!("{verdict} {text}   {}", decision.reason)
+    });
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn rules_match() {
+    let check = |rule: serde_json::Value, text: &str, want: bool| {
+        let rule = Rule::from_value(&rule);
+        assert_eq!(rule.allows(&request(text)), want, "{rule} {text}");
+    };
+    let pods = json!({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "pods/log", "*/scale"]});
+    for (text, want) in [
+        ("get pods a/b", true),
+        ("list pods a/", true),
+        ("delete pods a/b", false),
+        ("get pods.apps a/b", false),
+        ("get pods/log a/b", true),
+        ("get pods/exec a/b", false),
+        ("get services a/b", false),
+        ("get services/scale a/b", true),
+        ("get scale a/b", false),
+        ("get /pods", false),
+    ] {
+        check(pods.clone(), text, want);
+    }
+    let named =
+        json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "resourceNames": ["web"]});
+    for (text, want) in [
+        ("get pods a/web", true),
+        ("get pods/exec a/web", true),
+        ("get pods a/db", false),
+        ("list pods a/", false),
+        ("create deployments.apps a/", false),
+        ("get /healthz", false),
+    ] {
+        check(named.clone(), text, want);
+    }
+    let urls = json!({"verbs": ["get"], "nonResourceURLs": ["/healthz", "/apis/*"]});
+    for (text, want) in [
+        ("get /healthz", true),
+        ("get /healthz/ping", false),
+        ("get /apis/apps/v1", true),
+        ("get /apis/", true),
+        ("get /apis", false),
+        ("post /apis/x", false),
+        ("get healthz", false),
+    ] {
+        check(urls.clone(), text, want);
+    }
+}
+
+#[test]
+fn bindings_reach_where_they_are() {
+    let mut world = World::bootstrapped();
+    world
+        .role(
+            "dev",
+            "reader",
+            json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]),
+        )
+        .bind(
+            "dev",
+            "Role/reader",
+            json!([{"kind": "User", "name": "jane"}]),
+        )
+        .bind(
+            "qa",
+            "ClusterRole/view",
+            json!([{"kind": "Group", "name": "testers"}]),
+        )
+        .bind(
+            "prod",
+            "Role/absent",
+            json!([{"kind": "User", "name": "jane"}]),
+        )
+        .bind(
+            "",
+            "ClusterRole/system:monitoring",
+            json!([{"kind": "ServiceAccount", "namespace": "obs", "name": "prom"}]),
+        );
+    let requests = &[
+        "get pods dev/web",
+        "get pods qa/web",
+        "get secrets qa/key",
+        "get pods prod/web",
+        "list pods /",
+        "get nodes /n",
+        "get /version",
+        "get /metrics",
+    ];
+    expect![[r#"
+        allow get pods dev/web   RBAC: allowed by RoleBinding "reader-binding/dev" of Role "reader" to User "jane"
+        allow get pods qa/web   RBAC: allowed by RoleBinding "view-binding/qa" of ClusterRole "view" to Group "testers"
+        deny  get secrets qa/key   
+        deny  get pods prod/web   RBAC: role.rbac.authorization.k8s.io "absent" not found
+        deny  list pods /   
+        deny  get nodes /n   
+        allow get /version   RBAC: allowed by ClusterRoleBinding "system:discovery" of ClusterRole "system:discovery" to Group "system:authenticated"
+        deny  get /metrics   "#]].assert_eq(&table(&world, &user("jane", &["testers"]), requests));
+    expect![[r#"
+        deny  get pods dev/web   
+        deny  get pods qa/web   
+        deny  get secrets qa/key   
+        deny  get pods prod/web   
+        deny  list pods /   
+        deny  get nodes /n   
+        allow get /version   RBAC: allowed by ClusterRoleBinding "system:discovery" of ClusterRole "system:discovery" to Group "system:authenticated"
+        allow get /metrics   RBAC: allowed by ClusterRoleBinding "system:monitoring-binding" of ClusterRole "system:monitoring" to ServiceAccount "prom/obs""#]].assert_eq(&table(
+        &world,
+        &User::service_account("obs", "prom", "1"),
+        requests,
+    ));
+    expect![[r#"
+        deny  get pods dev/web   
+        deny  get pods qa/web   
+        deny  get secrets qa/key   
+        deny  get pods prod/web   
+        deny  list pods /   
+        deny  get nodes /n   
+        allow get /version   RBAC: allowed by ClusterRoleBinding "system:public-info-viewer" of ClusterRole "system:public-info-viewer" to Group "system:unauthenticated"
+        deny  get /metrics   "#]].assert_eq(&table(&world, &User::anonymous(), requests));
+    expect!["allow delete nodes /n   "].assert_eq(&table(
+        &World::default(),
+        &user("root", &["system:masters"]),
+        &["delete nodes /n"],
+    ));
+}
+
+#[test]
+fn a_change_is_seen_at_once() {
+    let mut world = World::default();
+    let authorizer = Authorizer::new();
+    let jane = user("jane", &[]);
+    let ask = |world: &World| {
+        authorizer
+            .authorize(world, &jane, &request("get pods dev/web"))
+            .allowed
+    };
+    let rules = |verb: &str| json!([{"verbs": [verb], "apiGroups": [""], "resources": ["pods"]}]);
+    assert!(!ask(&world));
+    world.bind(
+        "dev",
+        "Role/reader",
+        json!([{"kind": "User", "name": "jane"}]),
+    );
+    assert!(!ask(&world));
+    world.role("dev", "reader", rules("get"));
+    assert!(ask(&world));
+    world.role("dev", "reader", rules("list"));
+    assert!(!ask(&world));
+    world.role("dev", "reader", rules("get"));
+    assert!(ask(&world));
+    world.delete(
+        "rolebindings.rbac.authorization.k8s.io",
+        "dev",
+        "reader-binding",
+    );
+    assert!(!ask(&world));
+}
+
+#[test]
+fn the_default_roles_do_what_people_expect() {
+    let mut world = World::bootstrapped();
+    for role in ["view", "edit", "admin"] {
+        world.bind(
+            "dev",
+            &format!("ClusterRole/{role}"),
+            json!([{"kind": "User", "name": role}]),
+        );
+    }
+    let mut out = String::new();
+    for text in [
+        "get pods dev/x",
+        "get secrets dev/x",
+        "create pods/exec dev/x",
+        "create deployments.apps dev/",
+        "create serviceaccounts/token dev/x",
+        "impersonate serviceaccounts dev/x",
+        "create leases.coordination.k8s.io dev/",
+        "create roles.rbac.authorization.k8s.io dev/",
+        "create localsubjectaccessreviews.authorization.k8s.io dev/",
+        "update resourcequotas dev/x",
+        "get nodes /x",
+        "get pods other/x",
+        "create selfsubjectaccessreviews.authorization.k8s.io /",
+    ] {
+        let authorizer = Authorizer::new();
+        let verdicts = ["view", "edit", "admin"].map(|who| {
+            let decision = authorizer.authorize(&world, &user(who, &[]), &request(text));
+            if decision.allowed { who } else { "-" }
+        });
+        out += &format!("{} {text}\n", verdicts.join(" "));
+    }
+    expect![[r#"
+        view edit admin get pods dev/x
+        - edit admin get secrets dev/x
+        - edit admin create pods/exec dev/x
+        - edit admin create deployments.apps dev/
+        - edit admin create serviceaccounts/token dev/x
+        - edit admin impersonate serviceaccounts dev/x
+        - edit admin create leases.coordination.k8s.io dev/
+        - - admin create roles.rbac.authorization.k8s.io dev/
+        - - admin create localsubjectaccessreviews.authorization.k8s.io dev/
+        - - - update resourcequotas dev/x
+        - - - get nodes /x
+        - - - get pods other/x
+        view edit admin create selfsubjectaccessreviews.authorization.k8s.io /
+    "#]]
+    .assert_eq(&out);
+}
+
+#[test]
+fn kubelets_have_their_powers_without_a_binding() {
+    let world = World::bootstrapped();
+    let node = user("system:node:w1", &["system:nodes"]);
+    let requests = &[
+        "get pods dev/x",
+        "update nodes/status /w1",
+        "update nodes/status /w2",
+        "create nodes /",
+        "update leases.coordination.k8s.io kube-node-lease/w1",
+        "update leases.coordination.k8s.io kube-node-lease/w2",
+        "update leases.coordination.k8s.io dev/w1",
+        "delete nodes /w1",
+        "create pods/exec dev/x",
+    ];
+    expect![[r#"
+        allow get pods dev/x   
+        allow update nodes/status /w1   
+        deny  update nodes/status /w2   node "w1" cannot update node "w2", only its own Node object
+        allow create nodes /   
+        allow update leases.coordination.k8s.io kube-node-lease/w1   
+        deny  update leases.coordination.k8s.io kube-node-lease/w2   can only access node lease with the same name as the requesting node
+        deny  update leases.coordination.k8s.io dev/w1   can only access leases in the "kube-node-lease" system namespace
+        deny  delete nodes /w1   
+        deny  create pods/exec dev/x   "#]].assert_eq(&table(&world, &node, requests));
+    // The name alone is not enough.
+    let pretender = user("system:node:w1", &[]);
+    assert!(
+        !Authorizer::new()
+            .authorize(&world, &pretender, &request("get pods dev/x"))
+            .allowed
+    );
+}
+
+#[test]
+fn refusals_read_like_kubernetes() {
+    let jane = user("jane", &[]);
+    let check = |text: &str, reason: &str, want: Expect| {
+        let status = Authorizer::forbidden(&jane, &request(text), reason);
+        want.assert_eq(&format!(
+            "{} {}",
+            status.message,
+            status.details.unwrap_or_default()
+        ));
+        assert_eq!((status.code, status.reason), (403, "Forbidden"));
+    };
+    check(
+        "list pods dev/",
+        "",
+        expect![[
+            r#"pods is forbidden: User "jane" cannot list resource "pods" in API group "" in the namespace "dev" {"kind":"pods"}"#
+        ]],
+    );
+    check(
+        "get deployments.apps dev/web",
+        "",
+        expect![[
+            r#"deployments.apps "web" is forbidden: User "jane" cannot get resource "deployments" in API group "apps" in the namespace "dev" {"group":"apps","kind":"deployments","name":"web"}"#
+        ]],
+    );
+    check(
+        "create pods/exec dev/web",
+        "",
+        expect![[
+            r#"pods "web" is forbidden: User "jane" cannot create resource "pods/exec" in API group "" in the namespace "dev" {"kind":"pods","name":"web"}"#
+        ]],
+    );
+    check(
+        "list nodes /",
+        "",
+        expect![[
+            r#"nodes is forbidden: User "jane" cannot list resource "nodes" in API group "" at the cluster scope {"kind":"nodes"}"#
+        ]],
+    );
+    check(
+        "get /metrics",
+        "",
+        expect![[r#"forbidden: User "jane" cannot get path "/metrics" {}"#]],
+    );
+    check(
+        "get /<b>&",
+        "RBAC: role \"<x>\" not found",
+        expect![[
+            r#"forbidden: User "jane" cannot get path "/&lt;b&gt;&amp;": RBAC: role "<x>" not found {}"#
+        ]],
+    );
+}
+
+#[test]
+fn the_bootstrap_policy_is_whole() {
+    let objects = super::super::bootstrap_objects();
+    let count = |resource: &str| {
+        let resource = format!("{resource}.rbac.authorization.k8s.io");
+        objects
+            .iter()
+            .filter(|(key, _)| *key.resource == *resource)
+            .count()
+    };
+    expect!["69 cluster roles, 50 cluster role bindings, 7 roles, 7 role bindings, 15 kubeadm"]
+        .assert_eq(&format!(
+            "{} cluster roles, {} cluster role bindings, {} roles, {} role bindings, {} kubeadm",
+            count("clusterroles"),
+            count("clusterrolebindings"),
+            count("roles"),
+            count("rolebindings"),
+            kubeadm_objects().len(),
+        ));
+    let keys: std::collections::BTreeSet<_> = objects.iter().map(|(key, _)| key).collect();
+    assert_eq!(keys.len(), objects.len(), "a name is used twice");
+    for (key, value) in &objects {
+        assert_eq!(value["metadata"]["name"], *key.name);
+        assert_eq!(
+            value["metadata"]["labels"]["kubernetes.io/bootstrapping"],
+            "rbac-defaults"
+        );
+        for rule in Rule::list_of(value) {
+            assert!(!rule.verbs.is_empty(), "{key:?} {rule}");
+            let is_path = rule.resources.is_empty() && rule.api_groups.is_empty();
+            assert_ne!(is_path, rule.urls.is_empty(), "{key:?} {rule}");
+        }
+    }
+    // Every binding leads to a role.
+    let world = World::bootstrapped();
+    for (_, value) in objects
+        .iter()
+        .filter(|(_, value)| value["roleRef"].is_object())
+    {
+        let namespace = value["metadata"]["namespace"].as_str().unwrap_or_default();
+        let (resource, namespace) = match value["roleRef"]["kind"].as_str() {
+            Some("Role") => ("roles.rbac.authorization.k8s.io", namespace),
+            _ => ("clusterroles.rbac.authorization.k8s.io", ""),
+        };
+        let role = value["roleRef"]["name"].as_str().unwrap();
+        assert!(world.get(resource, namespace, role).is_some(), "{role}");
+    }
+    let edit = world
+        .get("clusterroles.rbac.authorization.k8s.io", "", "edit")
+        .unwrap()
+        .value();
+    expect![[r#"25 rules, {"kubernetes.io/bootstrapping":"rbac-defaults","rbac.authorization.k8s.io/aggregate-to-admin":"true"} {"clusterRoleSelectors":[{"matchLabels":{"rbac.authorization.k8s.io/aggregate-to-edit":"true"}}]}"#]].assert_eq(&format!(
+        "{} rules, {} {}",
+        edit["rules"].as_array().unwrap().len(),
+        edit["metadata"]["labels"],
+        edit["aggregationRule"]
+    ));
+}
+
+#[test]
+fn kubeadm_lets_nodes_join() {
+    let mut world = World::bootstrapped();
+    for (key, value) in kubeadm_objects() {
+        world.put(&key.resource, value);
+    }
+    let joining = user(
+        "system:bootstrap:abcdef",
+        &[
+            "system:bootstrappers",
+            "system:bootstrappers:kubeadm:default-node-token",
+        ],
+    );
+    expect![[r#"
+        allow create certificatesigningrequests.certificates.k8s.io /   RBAC: allowed by ClusterRoleBinding "kubeadm:kubelet-bootstrap" of ClusterRole "system:node-bootstrapper" to Group "system:bootstrappers:kubeadm:default-node-token"
+        allow create certificatesigningrequests/nodeclient.certificates.k8s.io /   RBAC: allowed by ClusterRoleBinding "kubeadm:node-autoapprove-bootstrap" of ClusterRole "system:certificates.k8s.io:certificatesigningrequests:nodeclient" to Group "system:bootstrappers:kubeadm:default-node-token"
+        allow get configmaps kube-system/kubeadm-config   RBAC: allowed by RoleBinding "kubeadm:nodes-kubeadm-config/kube-system" of Role "kubeadm:nodes-kubeadm-config" to Group "system:bootstrappers:kubeadm:default-node-token"
+        deny  get configmaps kube-system/other   
+        allow get nodes /w1   RBAC: allowed by ClusterRoleBinding "kubeadm:get-nodes" of ClusterRole "kubeadm:get-nodes" to Group "system:bootstrappers:kubeadm:default-node-token"
+        deny  list nodes /   "#]].assert_eq(&table(
+        &world,
+        &joining,
+        &[
+            "create certificatesigningrequests.certificates.k8s.io /",
+            "create certificatesigningrequests/nodeclient.certificates.k8s.io /",
+            "get configmaps kube-system/kubeadm-config",
+            "get configmaps kube-system/other",
+            "get nodes /w1",
+            "list nodes /",
+        ],
+    ));
+    expect![[r#"
+        allow get configmaps kube-public/cluster-info   RBAC: allowed by RoleBinding "kubeadm:bootstrap-signer-clusterinfo/kube-public" of Role "kubeadm:bootstrap-signer-clusterinfo" to User "system:anonymous"
+        deny  get configmaps kube-public/other   "#]].assert_eq(&table(
+        &world,
+        &User::anonymous(),
+        &[
+            "get configmaps kube-public/cluster-info",
+            "get configmaps kube-public/other",
+        ],
+    ));
+}
+
+/// Whether somebody who holds some rules may grant others.
+fn check_grant(held: &serde_json::Value, wanted: &serde_json::Value, want: Expect) {
+    let rules = |value: &serde_json::Value| -> Vec<Rule> {
+        value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(Rule::from_value)
+            .collect()
+    };
+    let why = escalation(&user("jane", &["devs"]), &rules(held), &rules(wanted), &[]);
+    want.assert_eq(why.as_deref().unwrap_or("may"));
+}
+
+#[test]
+fn nobody_grants_more_than_they_have() {
+    let pods = |verbs: &[&str]| json!({"verbs": verbs, "apiGroups": [""], "resources": ["pods"]});
+    check_grant(
+        &json!([pods(&["get", "list"])]),
+        &json!([pods(&["get"])]),
+        expect!["may"],
+    );
+    check_grant(
+        &json!([pods(&["get"])]),
+        &json!([pods(&["get", "list", "watch"])]),
+        expect![[r#"
+            user "jane" (groups=["devs" "system:authenticated"]) is attempting to grant RBAC permissions not currently held:
+            {APIGroups:[""], Resources:["pods"], Verbs:["list" "watch"]}"#]],
+    );
+    // Two rules together cover one.
+    check_grant(
+        &json!([pods(&["get"]), pods(&["list"])]),
+        &json!([pods(&["get", "list"])]),
+        expect!["may"],
+    );
+    // A star is only covered by a star.
+    check_grant(
+        &json!([pods(&[
+            "get",
+            "list",
+            "watch",
+            "create",
+            "update",
+            "patch",
+            "delete",
+            "deletecollection"
+        ])]),
+        &json!([pods(&["*"])]),
+        expect![[r#"
+            user "jane" (groups=["devs" "system:authenticated"]) is attempting to grant RBAC permissions not currently held:
+            {APIGroups:[""], Resources:["pods"], Verbs:["*"]}"#]],
+    );
+    check_grant(
+        &json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]),
+        &json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}, {"verbs": ["get"], "nonResourceURLs": ["/metrics"]}]),
+        expect![[r#"
+            user "jane" (groups=["devs" "system:authenticated"]) is attempting to grant RBAC permissions not currently held:
+            {NonResourceURLs:["/metrics"], Verbs:["get"]}"#]],
+    );
+}
+
+#[test]
+fn names_and_subresources_are_granted_as_they_are_held() {
+    let named = |names: &[&str]| json!({"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": names});
+    check_grant(
+        &json!([named(&["a"])]),
+        &json!([named(&["a", "b"])]),
+        expect![[r#"
+            user "jane" (groups=["devs" "system:authenticated"]) is attempting to grant RBAC permissions not currently held:
+            {APIGroups:[""], Resources:["secrets"], ResourceNames:["b"], Verbs:["get"]}"#]],
+    );
+    check_grant(
+        &json!([named(&["a"])]),
+        &json!([named(&[])]),
+        expect![[r#"
+        user "jane" (groups=["devs" "system:authenticated"]) is attempting to grant RBAC permissions not currently held:
+        {APIGroups:[""], Resources:["secrets"], Verbs:["get"]}"#]],
+    );
+    check_grant(
+        &json!([{"verbs": ["get"], "apiGroups": ["apps"], "resources": ["*/scale"]}]),
+        &json!([{"verbs": ["get"], "apiGroups": ["apps"], "resources": ["deployments/scale", "deployments"]}]),
+        expect![[r#"
+            user "jane" (groups=["devs" "system:authenticated"]) is attempting to grant RBAC permissions not currently held:
+            {APIGroups:["apps"], Resources:["deployments"], Verbs:["get"]}"#]],
+    );
+    let many: Vec<String> = (0..400).map(|n| n.to_string()).collect();
+    check_grant(
+        &json!([]),
+        &json!([{"verbs": many, "apiGroups": many, "resources": many}]),
+        expect!["the rules stand for more than 100000 permissions: use fewer or wider rules"],
+    );
+}
