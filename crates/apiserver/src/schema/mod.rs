@@ -2,6 +2,20 @@
 //! CustomResourceDefinitions bring. Decoding, pruning, defaulting, validation, patches, server-side apply, protobuf
 //! and OpenAPI all read this tree; nothing in the server is written for one kind.
 
+pub mod builtin;
+mod canonical;
+mod decode;
+mod defaults;
+mod fields;
+mod parse;
+mod protobuf;
+pub mod quantity;
+mod time;
+
+pub use decode::{ContentType, Decoded, Expected, FieldValidation, decode, decode_as};
+pub use defaults::default;
+pub use fields::{check_fields, prune};
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,6 +39,39 @@ pub struct Schema {
     pub patch: Option<PatchStrategy>,
     /// Everything that only validation looks at.
     pub rules: Option<Box<Rules>>,
+}
+
+impl Schema {
+    /// The node itself, or the built-in message that a [`Type::Ref`] names. A reference to an unknown message resolves to
+    /// itself, which the tables' test excludes.
+    #[must_use]
+    pub fn resolve(&self) -> &Self {
+        match &self.ty {
+            Type::Ref(name) => builtin::message(name).unwrap_or(self),
+            _ => self,
+        }
+    }
+
+    /// The node of member `name` of an object: a field, or the value of a map.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Arc<Self>> {
+        match &self.resolve().ty {
+            Type::Object(object) => match object.fields.get(name) {
+                Some(field) => Some(&field.schema),
+                None => object.additional.as_ref(),
+            },
+            _ => None,
+        }
+    }
+
+    /// The `format` of the node, empty when it has none.
+    #[must_use]
+    pub fn format(&self) -> &str {
+        self.rules
+            .as_ref()
+            .and_then(|rules| rules.format.as_deref())
+            .unwrap_or_default()
+    }
 }
 
 /// The type of a node.
@@ -58,15 +105,30 @@ pub struct Object {
 pub struct Field {
     pub schema: Arc<Schema>,
     pub required: bool,
-    /// Number and wire type in protobuf; only built-in kinds have one.
+    /// How the field travels; only those of built-in kinds have one, but not `apiVersion` and `kind`.
     pub proto: Option<Proto>,
 }
 
-/// How a built-in field travels in protobuf.
+/// How a built-in field travels in protobuf, and when Go writes it into JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proto {
     pub number: u32,
     pub wire: Wire,
+    /// Numbers of the messages between the object and this field that JSON does not show (Go's inlined structs),
+    /// outermost first; zeros where there is none.
+    pub via: [u32; 2],
+    pub presence: Presence,
+}
+
+/// When Go's JSON encoder writes a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Unless it has its zero value.
+    OmitZero,
+    /// Whenever it is set, also to the zero value (pointers).
+    Set,
+    /// Always; an absent one is written with its zero value.
+    Always,
 }
 
 /// What a protobuf field's bytes mean; repetition is in the schema.
@@ -94,6 +156,14 @@ pub enum Wire {
     MicroTime,
     /// `runtime.RawExtension`, `JSON`, `FieldsV1`: a message whose field 1 is raw JSON.
     Raw,
+    /// A list in a message of its own, whose field 1 is repeated.
+    List,
+    /// `JSONSchemaPropsOrArray`: one schema (field 1) or several (field 2).
+    SchemaOrArray,
+    /// `JSONSchemaPropsOrBool`: a boolean (field 1) or a schema (field 2).
+    SchemaOrBool,
+    /// `JSONSchemaPropsOrStringArray`: a schema (field 1) or strings (field 2).
+    SchemaOrStrings,
 }
 
 /// `x-kubernetes-list-type` with its keys.

@@ -1,6 +1,12 @@
 //! What the server knows of a resource: names, verbs, subresources, columns, and the few switches in which kinds
 //! differ (the "strategy"). Built-in resources come from a table, custom ones from their CustomResourceDefinition.
 
+mod builtin;
+mod events;
+
+pub use builtin::builtin;
+pub use events::convert;
+
 use std::sync::Arc;
 
 use crate::schema::Schema;
@@ -97,6 +103,9 @@ pub struct Column {
     pub json_path: Arc<str>,
 }
 
+/// JSON paths of the scale subresource: spec replicas, status replicas, label selector.
+pub type ScalePaths = (Arc<str>, Arc<str>, Option<Arc<str>>);
+
 /// What only custom resources have.
 #[derive(Clone, Debug)]
 pub struct Custom {
@@ -104,8 +113,7 @@ pub struct Custom {
     pub storage_version: Arc<str>,
     /// Shown as a `Warning` header.
     pub deprecation_warning: Option<Arc<str>>,
-    /// Paths of the scale subresource: spec replicas, status replicas, label selector.
-    pub scale: Option<(Arc<str>, Arc<str>, Option<Arc<str>>)>,
+    pub scale: Option<ScalePaths>,
     /// JSON paths usable in field selectors.
     pub selectable_fields: Vec<Arc<str>>,
 }

@@ -1,0 +1,492 @@
+//! Request bodies to values: JSON, YAML or protobuf in, a value of the expected kind out, with what the client should be
+//! told about unknown and duplicate fields.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::canonical::{self, Walk};
+use super::{Schema, builtin, fields, parse, protobuf};
+use crate::resource::Resource;
+use crate::status::Status;
+
+/// Encoding of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentType {
+    Json,
+    /// One document; JSON is YAML, too.
+    Yaml,
+    /// Kubernetes' envelope; built-in kinds only.
+    Protobuf,
+}
+
+/// What happens to unknown and duplicate fields (`?fieldValidation=`). They never reach the object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FieldValidation {
+    Ignore,
+    /// Tells them as warnings.
+    #[default]
+    Warn,
+    /// Refuses the body.
+    Strict,
+}
+
+/// A decoded body.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// With `apiVersion` and `kind` set.
+    pub value: Value,
+    /// Texts for `Warning` headers.
+    pub warnings: Vec<String>,
+}
+
+/// Which kind a body must be.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// `v1`, `apps/v1`.
+    pub api_version: String,
+    pub kind: String,
+    pub schema: Arc<Schema>,
+    /// Whether a CustomResourceDefinition brought the kind: `apiVersion` and `kind` are required then.
+    pub is_custom: bool,
+    /// Whether the body may name any API version (`DeleteOptions`).
+    pub any_version: bool,
+}
+
+impl Expected {
+    /// The kind of `resource`.
+    #[must_use]
+    pub fn of(resource: &Resource) -> Self {
+        Self {
+            api_version: resource.api_version(),
+            kind: resource.kind.to_string(),
+            schema: resource.schema.clone(),
+            is_custom: resource.custom.is_some(),
+            any_version: false,
+        }
+    }
+
+    /// A built-in kind by the full name of its message, e.g. `io.k8s.api.policy.v1.Eviction` with `policy/v1`: for bodies of
+    /// subresources and options.
+    #[must_use]
+    pub fn message(full_name: &str, api_version: &str) -> Self {
+        Self {
+            api_version: api_version.into(),
+            kind: full_name.rsplit('.').next().unwrap_or_default().into(),
+            schema: builtin::reference(full_name),
+            is_custom: false,
+            any_version: full_name.starts_with(builtin::META),
+        }
+    }
+
+    fn version(&self) -> &str {
+        self.api_version.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// Decodes a body that must be of the kind of `resource`. Nothing is defaulted or validated yet; see
+/// [`default`](super::default()).
+///
+/// # Errors
+/// 400 for a body that cannot be read, is of another kind or version, has values of wrong types, or has unknown or duplicate
+/// fields under [`FieldValidation::Strict`]; 415 for protobuf of a custom kind.
+pub fn decode(
+    resource: &Resource,
+    content_type: ContentType,
+    body: &[u8],
+    validation: FieldValidation,
+) -> Result<Decoded, Status> {
+    decode_as(&Expected::of(resource), content_type, body, validation)
+}
+
+/// Decodes a body that must be of the kind `expected`; see [`decode`].
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_as(
+    expected: &Expected,
+    content_type: ContentType,
+    body: &[u8],
+    validation: FieldValidation,
+) -> Result<Decoded, Status> {
+    let (mut value, duplicates) = read(expected, content_type, body)?;
+    identify(expected, &mut value, body)?;
+    let mut walk = Walk::default();
+    let mut unknown = Vec::new();
+    let result = if expected.is_custom {
+        let result = custom_metadata(expected, &mut value, &mut walk);
+        unknown.append(&mut walk.unknown);
+        unknown.append(&mut fields::prune_node(&mut value, &expected.schema));
+        result
+    } else {
+        let result = canonical::canonicalize(&mut value, &expected.schema, &mut walk);
+        unknown.append(&mut walk.unknown);
+        result
+    };
+    result.map_err(|error| unfit(expected, &value, &error))?;
+    let problems: Vec<String> = unknown
+        .iter()
+        .map(|path| format!("unknown field {path:?}"))
+        .chain(
+            duplicates
+                .iter()
+                .map(|path| format!("duplicate field {path:?}")),
+        )
+        .collect();
+    match validation {
+        FieldValidation::Strict if !problems.is_empty() => {
+            let error = format!("strict decoding error: {}", problems.join(", "));
+            Err(unfit(expected, &value, &error))
+        }
+        FieldValidation::Warn => Ok(Decoded {
+            value,
+            warnings: problems,
+        }),
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(Decoded {
+            value,
+            warnings: Vec::new(),
+        }),
+    }
+}
+
+/// The document and the paths of its duplicate keys.
+fn read(
+    expected: &Expected,
+    content_type: ContentType,
+    body: &[u8],
+) -> Result<(Value, Vec<String>), Status> {
+    let parsed = match content_type {
+        ContentType::Json => parse::json(body).map_err(|e| format!("json parse error: {e}")),
+        ContentType::Yaml => parse::yaml(body).map_err(|e| format!("yaml parse error: {e}")),
+        ContentType::Protobuf if expected.is_custom => {
+            return Err(Status::unsupported_media_type(
+                "the body of the request was in an unknown format - accepted media types include: \
+                 application/json, application/yaml",
+            ));
+        }
+        ContentType::Protobuf => return read_protobuf(expected, body),
+    };
+    match parsed {
+        Ok(document) => Ok((document.value, document.duplicates)),
+        Err(error) => Err(unrecognized(
+            expected,
+            &format!("couldn't get version/kind; {error}"),
+            body,
+        )),
+    }
+}
+
+fn read_protobuf(expected: &Expected, body: &[u8]) -> Result<(Value, Vec<String>), Status> {
+    let envelope =
+        protobuf::envelope(body).map_err(|error| unrecognized(expected, &error, body))?;
+    let (mut value, duplicates) = if envelope.content_type.contains("json") {
+        let document = parse::json(envelope.raw).map_err(|error| {
+            unrecognized(
+                expected,
+                &format!("json parse error: {error}"),
+                envelope.raw,
+            )
+        })?;
+        (document.value, document.duplicates)
+    } else {
+        // The bytes mean nothing when they are of another kind.
+        let mut header = serde_json::json!({
+            "apiVersion": envelope.api_version, "kind": envelope.kind,
+        });
+        identify(expected, &mut header, body)?;
+        let value = protobuf::message(envelope.raw, &expected.schema)
+            .map_err(|error| unfit(expected, &header, &format!("proto: {error}")))?;
+        (value, Vec::new())
+    };
+    if let Some(members) = value.as_object_mut() {
+        for (name, text) in [
+            ("apiVersion", envelope.api_version),
+            ("kind", envelope.kind),
+        ] {
+            if !text.is_empty() && !members.contains_key(name) {
+                members.insert(name.into(), text.into());
+            }
+        }
+    }
+    Ok((value, duplicates))
+}
+
+/// Checks `apiVersion` and `kind`, and sets them where a built-in kind may leave them out.
+fn identify(expected: &Expected, value: &mut Value, body: &[u8]) -> Result<(), Status> {
+    let Value::Object(members) = value else {
+        let got = match value {
+            Value::Null => "null",
+            Value::Array(_) => "array",
+            Value::String(_) => "string",
+            Value::Bool(_) => "bool",
+            _ => "number",
+        };
+        let error = format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {got} into Go value of type \
+             struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
+             \"json:\\\"kind,omitempty\\\"\" }}"
+        );
+        return Err(unrecognized(expected, &error, body));
+    };
+    let text = |name: &str| {
+        members
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    for (name, found) in [("Kind", &kind), ("apiVersion", &api_version)] {
+        if expected.is_custom && found.is_empty() {
+            return Err(Status::bad_request(format!(
+                "Object '{name}' is missing in '{}'",
+                excerpt(body)
+            )));
+        }
+    }
+    let is_other_version = !api_version.is_empty() && api_version != expected.api_version;
+    if is_other_version && !expected.any_version {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({})",
+            expected.api_version
+        )));
+    }
+    if !kind.is_empty() && kind != expected.kind {
+        let version = api_version.rsplit('/').next().unwrap_or_default();
+        return Err(Status::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {}",
+            expected.kind
+        )));
+    }
+    if !is_other_version {
+        members.insert("apiVersion".into(), expected.api_version.clone().into());
+    }
+    members.insert("kind".into(), expected.kind.clone().into());
+    Ok(())
+}
+
+/// `metadata` of custom kinds is read as strictly as that of built-in ones.
+fn custom_metadata(expected: &Expected, value: &mut Value, walk: &mut Walk) -> Result<(), String> {
+    let Some(metadata) = value.get_mut("metadata") else {
+        return Ok(());
+    };
+    if metadata.is_null() {
+        *metadata = Value::Object(serde_json::Map::new());
+    }
+    *walk = Walk::at(&expected.kind, "metadata");
+    canonical::canonicalize(metadata, &builtin::reference(builtin::OBJECT_META), walk)
+}
+
+/// 400 for a body of the right kind with wrong content.
+fn unfit(expected: &Expected, value: &Value, error: &str) -> Status {
+    let kind = value["kind"].as_str().unwrap_or(&expected.kind);
+    Status::bad_request(format!(
+        "{kind} in version {:?} cannot be handled as a {}: {error}",
+        expected.version(),
+        expected.kind
+    ))
+}
+
+/// 400 for a body that is nothing at all.
+fn unrecognized(expected: &Expected, error: &str, body: &[u8]) -> Status {
+    let shown = &body[..body.len().min(30)];
+    let more = if body.len() > 30 { " ..." } else { "" };
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {}): {error} ({}{more})",
+        expected.kind,
+        hex::encode(shown)
+    ))
+}
+
+/// The beginning of a body, for messages.
+fn excerpt(body: &[u8]) -> String {
+    let shown = &body[..body.len().min(128)];
+    let more = if body.len() > 128 { "..." } else { "" };
+    format!("{}{more}", String::from_utf8_lossy(shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+    use proptest::prelude::*;
+
+    fn check(
+        expected_kind: (&str, &str),
+        content_type: ContentType,
+        body: &[u8],
+        validation: FieldValidation,
+        expected: Expect,
+    ) {
+        let kind = Expected::message(&format!("io.k8s.api.{}", expected_kind.0), expected_kind.1);
+        let shown = match decode_as(&kind, content_type, body, validation) {
+            Ok(decoded) => format!("{} {:?}", decoded.value, decoded.warnings),
+            Err(status) => format!("{} {}", status.code, status.message),
+        };
+        expected.assert_eq(&shown);
+    }
+
+    const CONFIG_MAP: (&str, &str) = ("core.v1.ConfigMap", "v1");
+    const DEPLOYMENT: (&str, &str) = ("apps.v1.Deployment", "apps/v1");
+
+    #[test]
+    fn unknown_and_duplicate_fields_warn_or_fail() {
+        let body = br#"{"kind":"Deployment","spec":{"replicas":1,"replicas":2,"x":{"y":1},"template":{"spec":{"containers":[{"nam":"a"}]}}}}"#;
+        check(
+            DEPLOYMENT,
+            ContentType::Json,
+            body,
+            FieldValidation::Warn,
+            expect![[
+                r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{},"spec":{"replicas":2,"strategy":{},"template":{"metadata":{},"spec":{"containers":[{"name":"","resources":{}}]}}},"status":{}} ["unknown field \"spec.template.spec.containers[0].nam\"", "unknown field \"spec.x\"", "duplicate field \"spec.replicas\""]"#
+            ]],
+        );
+        check(
+            DEPLOYMENT,
+            ContentType::Json,
+            body,
+            FieldValidation::Strict,
+            expect![[
+                r#"400 Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec.template.spec.containers[0].nam", unknown field "spec.x", duplicate field "spec.replicas""#
+            ]],
+        );
+        check(
+            DEPLOYMENT,
+            ContentType::Json,
+            body,
+            FieldValidation::Ignore,
+            expect![[
+                r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{},"spec":{"replicas":2,"strategy":{},"template":{"metadata":{},"spec":{"containers":[{"name":"","resources":{}}]}}},"status":{}} []"#
+            ]],
+        );
+    }
+
+    #[test]
+    fn bodies_of_another_kind_are_refused() {
+        check(
+            CONFIG_MAP,
+            ContentType::Json,
+            b"{\"kind\":\"Secret\",\"apiVersion\":\"v1\"}",
+            FieldValidation::Warn,
+            expect![[r#"400 Secret in version "v1" cannot be handled as a ConfigMap"#]],
+        );
+        check(
+            CONFIG_MAP,
+            ContentType::Json,
+            b"{\"kind\":\"ConfigMap\",\"apiVersion\":\"v2\"}",
+            FieldValidation::Warn,
+            expect![
+                "400 the API version in the data (v2) does not match the expected API version (v1)"
+            ],
+        );
+        check(
+            CONFIG_MAP,
+            ContentType::Json,
+            b"{\"a\"",
+            FieldValidation::Warn,
+            expect![
+                "400 the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: EOF while parsing an object at line 1 column 4 (7b226122)"
+            ],
+        );
+        check(
+            CONFIG_MAP,
+            ContentType::Json,
+            b"[]",
+            FieldValidation::Warn,
+            expect![[
+                r#"400 the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" } (5b5d)"#
+            ]],
+        );
+        check(
+            CONFIG_MAP,
+            ContentType::Yaml,
+            b"data:\n  a: 1\n",
+            FieldValidation::Warn,
+            expect![[
+                r#"400 ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string"#
+            ]],
+        );
+        check(
+            CONFIG_MAP,
+            ContentType::Yaml,
+            b"data:\n  a: \"1\"\n",
+            FieldValidation::Warn,
+            expect![[
+                r#"{"apiVersion":"v1","data":{"a":"1"},"kind":"ConfigMap","metadata":{}} []"#
+            ]],
+        );
+        check(
+            CONFIG_MAP,
+            ContentType::Protobuf,
+            b"{}",
+            FieldValidation::Warn,
+            expect![
+                "400 the object provided is unrecognized (must be of type ConfigMap): provided data does not appear to be a protobuf message, expected prefix [107 56 115 0] (7b7d)"
+            ],
+        );
+        check(CONFIG_MAP, ContentType::Protobuf, b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12\x0d\x12\x0b\x0a\x01a\x12\x06\xc3\xa9\xc3\xa9\xc3\xa9", FieldValidation::Warn, expect![[r#"{"apiVersion":"v1","data":{"a":"ééé"},"kind":"ConfigMap","metadata":{}} []"#]]);
+        check(
+            CONFIG_MAP,
+            ContentType::Protobuf,
+            b"k8s\0\x0a\x0c\x0a\x02v1\x12\x06Secret",
+            FieldValidation::Warn,
+            expect![[r#"400 Secret in version "v1" cannot be handled as a ConfigMap"#]],
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(body in "[-{}\\[\\]:,\"a-z0-9 \n&*!|>#']{0,120}") {
+            for content_type in [ContentType::Json, ContentType::Yaml] {
+                let kind = Expected::message("io.k8s.api.core.v1.Pod", "v1");
+                let _ = decode_as(&kind, content_type, body.as_bytes(), FieldValidation::Strict);
+            }
+        }
+
+        #[test]
+        fn no_shape_of_json_panics(spec in shapes()) {
+            let body = serde_json::json!({"spec": spec, "metadata": spec, "status": spec}).to_string();
+            for kind in ["core.v1.Pod", "core.v1.Service", "batch.v1.CronJob"] {
+                let kind = Expected::message(&format!("io.k8s.api.{kind}"), "v1");
+                let _ = decode_as(&kind, ContentType::Json, body.as_bytes(), FieldValidation::Warn);
+            }
+        }
+    }
+
+    fn shapes() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[a-z0-9.]{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 40, 6, |inner| {
+            let keys = prop_oneof![
+                Just("spec"),
+                Just("containers"),
+                Just("ports"),
+                Just("name"),
+                Just("labels"),
+                Just("template"),
+                Just("metadata"),
+                Just("env"),
+                Just("resources"),
+                Just("limits"),
+                Just("volumes"),
+                Just("x"),
+            ];
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::vec((keys, inner), 0..6).prop_map(|members| {
+                    Value::Object(
+                        members
+                            .into_iter()
+                            .map(|(k, v)| (k.to_owned(), v))
+                            .collect(),
+                    )
+                }),
+            ]
+        })
+    }
+}

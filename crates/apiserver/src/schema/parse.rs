@@ -1,0 +1,381 @@
+//! Bytes to JSON values: JSON and one YAML document, with duplicate keys noticed and everything bounded.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Deepest nesting of a document; serde_json itself stops at 128.
+pub(super) const MAX_DEPTH: usize = 120;
+
+/// Most values in one document; a body of 3 MiB reaches this with nothing but brackets.
+const MAX_VALUES: usize = 500_000;
+
+/// Duplicate keys that are told; more are noticed but not listed.
+const MAX_DUPLICATES: usize = 32;
+
+/// A document.
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    pub value: Value,
+    /// Paths of keys that came more than once in their object; the last value counts.
+    pub duplicates: Vec<String>,
+}
+
+/// Reads one JSON document.
+///
+/// # Errors
+/// What is wrong, with line and column.
+pub(super) fn json(bytes: &[u8]) -> Result<Document, String> {
+    let reader = Reader::default();
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Seed { reader: &reader }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| error.to_string())?;
+    Ok(reader.finish(value))
+}
+
+/// Reads one YAML document as YAML 1.1 clients mean it (`yes` and `on` are booleans).
+///
+/// # Errors
+/// What is wrong, with line and column; also for a second document.
+pub(super) fn yaml(bytes: &[u8]) -> Result<Document, String> {
+    let budget = serde_saphyr::budget! {
+        max_reader_input_bytes: Some(16 << 20),
+        max_depth: MAX_DEPTH,
+        max_nodes: MAX_VALUES,
+        max_events: 2 * MAX_VALUES,
+        max_documents: 2,
+        max_aliases: 1_000,
+        max_anchors: 1_000,
+        max_merge_keys: 1_000,
+        max_total_scalar_bytes: 16 << 20,
+    };
+    let options = serde_saphyr::options! {
+        budget: budget,
+        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
+        legacy_octal_numbers: true,
+        with_snippet: false,
+    };
+    let reader = Reader {
+        is_yaml: true,
+        ..Reader::default()
+    };
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    let value =
+        serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+            Seed { reader: &reader }.deserialize(deserializer)
+        })
+        .map_err(|error| {
+            let text = error.to_string();
+            if text.contains("multiple YAML documents") {
+                "the body must be a single YAML document".to_owned()
+            } else {
+                text
+            }
+        })?;
+    Ok(reader.finish(value))
+}
+
+/// What is known while reading: where we are and what was noticed.
+#[derive(Default)]
+struct Reader {
+    is_yaml: bool,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    path: Vec<Step>,
+    values: usize,
+    duplicates: Vec<String>,
+}
+
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+impl Reader {
+    fn finish(self, value: Value) -> Document {
+        Document {
+            value,
+            duplicates: self.state.into_inner().duplicates,
+        }
+    }
+
+    fn count<E: serde::de::Error>(&self) -> Result<(), E> {
+        let mut state = self.state.borrow_mut();
+        state.values += 1;
+        if state.values > MAX_VALUES {
+            return Err(E::custom(format_args!(
+                "the document has more than {MAX_VALUES} values"
+            )));
+        }
+        if state.path.len() > MAX_DEPTH {
+            return Err(E::custom(format_args!(
+                "the document is nested deeper than {MAX_DEPTH} levels"
+            )));
+        }
+        Ok(())
+    }
+
+    fn enter(&self, step: Step) {
+        self.state.borrow_mut().path.push(step);
+    }
+
+    fn leave(&self) -> Option<Step> {
+        self.state.borrow_mut().path.pop()
+    }
+
+    /// Notes that the current path was seen before.
+    fn duplicate(&self) {
+        let mut state = self.state.borrow_mut();
+        if state.duplicates.len() == MAX_DUPLICATES {
+            return;
+        }
+        let mut text = String::new();
+        for step in &state.path {
+            match step {
+                Step::Key(key) if text.is_empty() => text.push_str(key),
+                Step::Key(key) => {
+                    text.push('.');
+                    text.push_str(key);
+                }
+                Step::Index(index) => text.push_str(&format!("[{index}]")),
+            }
+        }
+        if !state.duplicates.contains(&text) {
+            state.duplicates.push(text);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Seed<'r> {
+    reader: &'r Reader,
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Value, E> {
+        self.reader.count()?;
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Value, E> {
+        self.reader.count()?;
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
+        self.reader.count()?;
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        self.reader.count()?;
+        // `1e3` in YAML reaches JSON as 1000, and 2^53 is where floats stop being exact.
+        let is_whole = value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0;
+        if self.reader.is_yaml && is_whole {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the value is whole and in range"
+            )]
+            return Ok((value as i64).into());
+        }
+        match Number::from_f64(value) {
+            Some(number) => Ok(Value::Number(number)),
+            None => Err(E::custom("a number that is not finite")),
+        }
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        self.visit_string(value.to_owned())
+    }
+
+    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Value, E> {
+        self.reader.count()?;
+        Ok(Value::String(value))
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, value: &[u8]) -> Result<Value, E> {
+        use base64::Engine as _;
+        // YAML's `!!binary`.
+        self.visit_string(base64::engine::general_purpose::STANDARD.encode(value))
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Value, E> {
+        self.reader.count()?;
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> Result<Value, E> {
+        self.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.deserialize(deserializer)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Value, D::Error> {
+        self.deserialize(inner)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        self.reader.count()?;
+        let mut items = Vec::new();
+        loop {
+            self.reader.enter(Step::Index(items.len()));
+            let item = access.next_element_seed(self)?;
+            self.reader.leave();
+            match item {
+                Some(item) => items.push(item),
+                None => return Ok(Value::Array(items)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        self.reader.count()?;
+        let mut members = Map::new();
+        while let Some(key) = access.next_key_seed(KeySeed)? {
+            self.reader.enter(Step::Key(key));
+            let value = access.next_value_seed(self)?;
+            let Some(Step::Key(key)) = self.reader.leave() else {
+                return Err(A::Error::custom("unbalanced nesting"));
+            };
+            if members.contains_key(&key) {
+                self.reader.enter(Step::Key(key.clone()));
+                self.reader.duplicate();
+                self.reader.leave();
+            }
+            members.insert(key, value);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// Keys are strings as written: `y` is no boolean here.
+struct KeySeed;
+
+impl<'de> DeserializeSeed<'de> for KeySeed {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_string(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<String, E> {
+        Ok(value.to_owned())
+    }
+
+    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<String, E> {
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    fn check(read: fn(&[u8]) -> Result<Document, String>, text: &str, expected: Expect) {
+        let shown = match read(text.as_bytes()) {
+            Ok(document) => format!("{} {:?}", document.value, document.duplicates),
+            Err(error) => error,
+        };
+        expected.assert_eq(&shown);
+    }
+
+    #[test]
+    fn json_keeps_the_last_of_duplicate_keys_and_tells() {
+        check(
+            json,
+            r#"{"a":1,"b":[{"c":1,"c":2,"c":3}],"a":2.5}"#,
+            expect![[r#"{"a":2.5,"b":[{"c":3}]} ["b[0].c", "a"]"#]],
+        );
+        check(
+            json,
+            r#"{"a":9223372036854775807,"b":-0.0,"c":1e3}"#,
+            expect![[r#"{"a":9223372036854775807,"b":-0.0,"c":1000.0} []"#]],
+        );
+    }
+
+    #[test]
+    fn json_that_is_broken_says_where() {
+        check(
+            json,
+            r#"{"a":"#,
+            expect!["EOF while parsing a value at line 1 column 5"],
+        );
+        check(
+            json,
+            r#"{"a":1} x"#,
+            expect!["trailing characters at line 1 column 9"],
+        );
+        check(
+            json,
+            &"[".repeat(5000),
+            expect!["the document is nested deeper than 120 levels at line 1 column 122"],
+        );
+        check(
+            json,
+            &format!("{}{}", "[".repeat(125), "]".repeat(125)),
+            expect!["the document is nested deeper than 120 levels at line 1 column 122"],
+        );
+    }
+
+    #[test]
+    fn yaml_is_one_document_with_old_booleans() {
+        check(
+            yaml,
+            "a: 1\nb: yes\nc: \"yes\"\nd: 1.5\ne:\n- x\n- null\nf: 0644\n1: x\na: 2\n",
+            expect![[r#"{"1":"x","a":2,"b":true,"c":"yes","d":1.5,"e":["x",null],"f":420} ["a"]"#]],
+        );
+        check(
+            yaml,
+            "a: 1\n---\nb: 2\n",
+            expect!["the body must be a single YAML document"],
+        );
+        check(
+            yaml,
+            "---\na: 1\n---\n",
+            expect!["the body must be a single YAML document"],
+        );
+        check(
+            yaml,
+            "a: [",
+            expect!["unclosed bracket '[' at line 1, column 4"],
+        );
+        check(
+            yaml,
+            "d: 2024-01-01T00:00:00Z\ne: 1e3\nx: &a {k: v}\ny: *a\n",
+            expect![[r#"{"d":"2024-01-01T00:00:00Z","e":1000,"x":{"k":"v"},"y":{"k":"v"}} []"#]],
+        );
+        check(yaml, "", expect!["null []"]);
+    }
+}
