@@ -17,6 +17,7 @@ pub mod schema;
 pub mod select;
 pub mod status;
 pub mod store;
+pub mod table;
 
 #[cfg(test)]
 mod testing;
