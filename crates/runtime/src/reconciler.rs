@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Outcome, Plan};
+use crate::{ConditionStyle, Outcome, Plan};
 
 /// Why gathering could not finish; a missing object is not an error but a `None` in the world.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum GatherError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// A kind can't be read: it could not be listed (yet).
+    #[error("{what} can't be read: {why}")]
+    Unavailable { what: String, why: String },
     /// An object is there but does not parse as its kind.
     #[error("{what} is not readable: {why}")]
     Malformed { what: String, why: String },
@@ -29,6 +32,9 @@ pub trait Reconciler: Send + Sync + 'static {
     const NAME: &'static str;
     /// Finalizer that the driver keeps on objects while they live, or `None` if deletion needs no work.
     const FINALIZER: Option<&'static str> = None;
+
+    /// How the kind shows its conditions, and so what the driver adds to the status.
+    const CONDITIONS: ConditionStyle = ConditionStyle::Ready;
 
     /// The kind this controller reconciles.
     type Object: kube::Resource<DynamicType = ()>

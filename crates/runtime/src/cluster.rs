@@ -1,0 +1,366 @@
+//! One API server as controllers see it: a client, one shared cache per kind that anybody reads, and discovery.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kube::Client;
+use kube::core::ApiResource;
+use serde_json::value::RawValue;
+
+use crate::cache::{Entry, Header, KindCache, Listener, Origin, Progress};
+use crate::discovery::{Discovery, Served};
+use crate::{Clock, GatherError, Selector, Tasks};
+
+/// How a cluster is talked to.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    /// The longest one request may take, and the longest a reader waits for the first list of a kind.
+    pub request_timeout: Duration,
+    /// How long one watch request lasts before it is renewed.
+    pub watch_timeout: Duration,
+    /// Seeds the jitter of retries and watch renewals.
+    pub seed: u64,
+}
+
+impl Default for ClusterOptions {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(15),
+            watch_timeout: Duration::from_secs(600),
+            seed: 0,
+        }
+    }
+}
+
+/// One API server: its client, the caches of the kinds that somebody reads, and what it serves.
+pub struct Cluster {
+    client: Client,
+    pub(crate) clock: Clock,
+    pub(crate) options: ClusterOptions,
+    pub(crate) discovery: Arc<Discovery>,
+    /// By plural and apiVersion.
+    kinds: Mutex<HashMap<(String, String), Arc<KindCache>>>,
+    tasks: Tasks,
+}
+
+/// Numbers about a cluster's caches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheMetrics {
+    /// Kinds that are watched.
+    pub kinds: usize,
+    /// Objects in all caches.
+    pub objects: usize,
+    /// Records of who reads what.
+    pub reads: usize,
+    /// Objects skipped because they could not be parsed.
+    pub malformed: u64,
+    /// Lists made.
+    pub lists: u64,
+}
+
+impl Cluster {
+    /// A cluster reached through `client`. Nothing is requested until somebody reads.
+    #[must_use]
+    pub fn new(client: Client, clock: Clock, options: ClusterOptions) -> Arc<Self> {
+        Arc::new(Self {
+            discovery: Arc::new(Discovery::new(client.clone(), options.request_timeout)),
+            client,
+            clock,
+            options,
+            kinds: Mutex::default(),
+            tasks: Tasks::new(),
+        })
+    }
+
+    /// The client, for writes and for what caches can't answer.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The cluster's clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The cache of a kind. The first call starts its watch.
+    pub(crate) fn kind(&self, resource: &ApiResource) -> Arc<KindCache> {
+        // Kinds that users define may appear later; built-in ones are there or never.
+        if resource.group.contains('.') && !resource.group.ends_with(".k8s.io") {
+            self.follow_definitions();
+        }
+        let key = (resource.plural.clone(), resource.api_version.clone());
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cache) = kinds.get(&key) {
+            return Arc::clone(cache);
+        }
+        let cache = KindCache::new(resource.clone());
+        kinds.insert(key, Arc::clone(&cache));
+        let watch = crate::watch::Watch {
+            cache: Arc::clone(&cache),
+            client: self.client.clone(),
+            kinds_changed: self.discovery.changes(),
+            request_timeout: self.options.request_timeout,
+            watch_timeout: self.options.watch_timeout,
+            seed: self.options.seed.wrapping_add(kinds.len() as u64),
+        };
+        self.tasks.spawn("watch", watch.run());
+        cache
+    }
+
+    /// The cache of a kind if somebody reads it and it holds everything.
+    fn synced(&self, resource: &ApiResource) -> Option<Arc<KindCache>> {
+        let key = (resource.plural.clone(), resource.api_version.clone());
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = kinds
+            .get(&key)
+            .filter(|c| *c.progress.borrow() == Progress::Synced);
+        cache.cloned()
+    }
+
+    /// One object, if its kind is watched already.
+    pub(crate) fn entry_if_synced(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<Entry>> {
+        self.synced(resource)?.get(None, namespace, name)
+    }
+
+    /// The cache of a kind, once it holds everything.
+    pub(crate) async fn ready(
+        &self,
+        resource: &ApiResource,
+    ) -> Result<Arc<KindCache>, GatherError> {
+        let cache = self.kind(resource);
+        let unavailable = |why: &str| GatherError::Unavailable {
+            what: resource.plural.clone(),
+            why: why.to_owned(),
+        };
+        let mut progress = cache.progress.subscribe();
+        let settled = progress.wait_for(|progress| *progress != Progress::Starting);
+        match tokio::time::timeout(self.options.request_timeout, settled).await {
+            Ok(Ok(progress)) => match &*progress {
+                Progress::Failed(why) => return Err(unavailable(why)),
+                Progress::Starting | Progress::Synced | Progress::NotServed => {}
+            },
+            Ok(Err(_)) => return Err(unavailable("the watch has ended")),
+            Err(_) => return Err(unavailable("the first list takes too long")),
+        }
+        Ok(cache)
+    }
+
+    /// Everything of a kind that is in the cache, without being woken by changes.
+    ///
+    /// # Errors
+    /// If the first list of the kind failed or takes too long.
+    pub async fn entries(
+        &self,
+        resource: &ApiResource,
+        namespace: Option<&str>,
+        selector: &Selector,
+    ) -> Result<Vec<Arc<Entry>>, GatherError> {
+        let cache = self.ready(resource).await?;
+        Ok(cache.list(None, namespace, selector))
+    }
+
+    /// One object of the cache, without being woken by changes.
+    ///
+    /// # Errors
+    /// If the first list of the kind failed or takes too long.
+    pub async fn entry(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Arc<Entry>>, GatherError> {
+        let cache = self.ready(resource).await?;
+        Ok(cache.get(None, namespace, name))
+    }
+
+    /// Tells `listener` of all objects of a kind, and of every change from now on.
+    pub fn listen(&self, resource: &ApiResource, listener: Arc<dyn Listener>) {
+        self.kind(resource).listen(listener);
+    }
+
+    /// How a kind is served: the server's preferred version if `version` is `None`.
+    ///
+    /// # Errors
+    /// If the server can't be asked; an unknown kind is `Ok(None)`.
+    pub async fn served(
+        &self,
+        group: &str,
+        version: Option<&str>,
+        kind: &str,
+    ) -> Result<Option<Served>, kube::Error> {
+        let served = self.discovery.group(group).await?;
+        let found = served
+            .iter()
+            .find(|s| s.resource.kind == kind && version.is_none_or(|v| v == s.resource.version));
+        Ok(found.cloned())
+    }
+
+    /// All that the server serves, preferred versions only.
+    ///
+    /// # Errors
+    /// If the server can't be asked.
+    pub async fn all_served(&self) -> Result<Vec<Served>, kube::Error> {
+        self.discovery.all().await
+    }
+
+    /// Hears when the server may serve other kinds than before.
+    #[must_use]
+    pub fn kinds_changed(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.discovery.changes()
+    }
+
+    /// Starts to notice new and changed CustomResourceDefinitions.
+    pub(crate) fn follow_definitions(&self) -> ApiResource {
+        let definitions = definitions();
+        if self.discovery.start_following() {
+            let listener = DefinitionListener(Arc::clone(&self.discovery));
+            self.listen(&definitions, Arc::new(listener));
+        }
+        definitions
+    }
+
+    /// Sends a request and takes the object of the answer into the cache, ahead of the watch.
+    ///
+    /// # Errors
+    /// As the client reports them; a request that takes too long is a service error.
+    pub(crate) async fn write(
+        &self,
+        resource: &ApiResource,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<Option<Header>, kube::Error> {
+        let raw: Box<RawValue> = self.within(self.client.request(request)).await?;
+        let Ok(entry) = Entry::parse(raw) else {
+            return Ok(None);
+        };
+        let header = entry.header.clone();
+        if let Some(cache) = self.synced(resource) {
+            cache.upsert(entry, Origin::Write);
+        }
+        Ok(Some(header))
+    }
+
+    /// Sends a delete request; the cache loses the object at once if it went at once.
+    ///
+    /// # Errors
+    /// As the client reports them; a request that takes too long is a service error.
+    pub(crate) async fn delete(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        name: &str,
+        params: &kube::api::DeleteParams,
+    ) -> Result<Option<Header>, kube::Error> {
+        let request = kube::core::Request::new(path(resource, Some(namespace), None))
+            .delete(name, params)
+            .map_err(kube::Error::BuildRequest)?;
+        let raw: Box<RawValue> = self.within(self.client.request(request)).await?;
+        let Some(cache) = self.synced(resource) else {
+            return Ok(None);
+        };
+        let Ok(entry) = Entry::parse(raw) else {
+            // A Status: it is gone, if it is what the cache shows.
+            if let Some(old) = cache.get(None, namespace, name) {
+                let uid = params.preconditions.as_ref().and_then(|p| p.uid.as_ref());
+                if uid.is_none_or(|uid| *uid == old.header.uid) {
+                    cache.deleted(namespace, name, &old.header.uid);
+                }
+            }
+            return Ok(None);
+        };
+        let header = entry.header.clone();
+        if header.is_deleting {
+            cache.upsert(entry, Origin::Write);
+        } else {
+            cache.deleted(namespace, name, &header.uid);
+        }
+        Ok(Some(header))
+    }
+
+    pub(crate) async fn within<T>(
+        &self,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, kube::Error> {
+        let limit = self.options.request_timeout;
+        tokio::time::timeout(limit, request)
+            .await
+            .unwrap_or_else(|elapsed| Err(kube::Error::Service(Box::new(elapsed))))
+    }
+
+    /// Numbers about the caches.
+    #[must_use]
+    pub fn metrics(&self) -> CacheMetrics {
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut metrics = CacheMetrics {
+            kinds: kinds.len(),
+            ..CacheMetrics::default()
+        };
+        for cache in kinds.values() {
+            let (objects, reads) = cache.sizes();
+            metrics.objects += objects;
+            metrics.reads += reads;
+            metrics.malformed += cache.malformed.load(Ordering::Relaxed);
+            metrics.lists += cache.relists.load(Ordering::Relaxed);
+        }
+        metrics
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster")
+            .field("metrics", &self.metrics())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Forgets what was discovered of a group when one of its definitions changes.
+struct DefinitionListener(Arc<Discovery>);
+
+impl Listener for DefinitionListener {
+    fn changed(&self, old: Option<&Header>, new: Option<&Header>) {
+        // A definition's name is `<plural>.<group>`.
+        if let Some((_, group)) = new.or(old).and_then(|header| header.name.split_once('.')) {
+            self.0.forget(group);
+        }
+    }
+}
+
+fn definitions() -> ApiResource {
+    ApiResource {
+        group: "apiextensions.k8s.io".to_owned(),
+        version: "v1".to_owned(),
+        api_version: "apiextensions.k8s.io/v1".to_owned(),
+        kind: "CustomResourceDefinition".to_owned(),
+        plural: "customresourcedefinitions".to_owned(),
+    }
+}
+
+/// The URL path of a collection or, with a name, of an object.
+pub(crate) fn path(resource: &ApiResource, namespace: Option<&str>, name: Option<&str>) -> String {
+    let root = if resource.group.is_empty() {
+        "api"
+    } else {
+        "apis"
+    };
+    let mut path = format!("/{root}/{}", resource.api_version);
+    if let Some(namespace) = namespace.filter(|ns| !ns.is_empty()) {
+        path.push_str("/namespaces/");
+        path.push_str(namespace);
+    }
+    path.push('/');
+    path.push_str(&resource.plural);
+    if let Some(name) = name {
+        path.push('/');
+        path.push_str(name);
+    }
+    path
+}

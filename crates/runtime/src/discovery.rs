@@ -1,0 +1,181 @@
+//! What a server serves, asked once per group and forgotten when a definition of the group changes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroup, APIGroupList, APIResourceList};
+use kube::Client;
+use kube::core::ApiResource;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+/// How long an answer is believed when no definition changes: aggregated APIs come and go without one.
+const BELIEVED: Duration = Duration::from_secs(600);
+/// How long it is believed that a group does not exist.
+const BELIEVED_ABSENT: Duration = Duration::from_secs(30);
+
+/// One kind as served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    pub resource: ApiResource,
+    pub is_namespaced: bool,
+    pub verbs: Vec<String>,
+}
+
+impl Served {
+    /// Whether the server offers a verb for this kind.
+    #[must_use]
+    pub fn has_verb(&self, verb: &str) -> bool {
+        self.verbs.iter().any(|v| v == verb)
+    }
+}
+
+/// When a group was asked for, and its kinds.
+type Answer = (Instant, Arc<Vec<Served>>);
+
+pub(crate) struct Discovery {
+    client: Client,
+    timeout: Duration,
+    groups: Mutex<HashMap<String, Answer>>,
+    /// Counts the changes of definitions.
+    changes: tokio::sync::watch::Sender<u64>,
+    is_following: AtomicBool,
+}
+
+impl Discovery {
+    pub(crate) fn new(client: Client, timeout: Duration) -> Self {
+        Self {
+            client,
+            timeout,
+            groups: Mutex::default(),
+            changes: tokio::sync::watch::Sender::new(0),
+            is_following: AtomicBool::new(false),
+        }
+    }
+
+    /// Hears of changes of definitions.
+    pub(crate) fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Whether the caller is the first, and so has to start to follow definitions.
+    pub(crate) fn start_following(&self) -> bool {
+        !self.is_following.swap(true, Ordering::AcqRel)
+    }
+
+    /// A definition of this group changed.
+    pub(crate) fn forget(&self, group: &str) {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.remove(group);
+        drop(groups);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// The kinds of a group, in all versions, the preferred version first. Empty if there is no such group.
+    pub(crate) async fn group(&self, group: &str) -> Result<Arc<Vec<Served>>, kube::Error> {
+        let known = {
+            let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+            groups.get(group).cloned()
+        };
+        if let Some((asked, served)) = known {
+            let age_max = if served.is_empty() {
+                BELIEVED_ABSENT
+            } else {
+                BELIEVED
+            };
+            if asked.elapsed() < age_max {
+                return Ok(served);
+            }
+        }
+        let before = *self.changes.borrow();
+        let versions = if group.is_empty() {
+            vec!["v1".to_owned()]
+        } else {
+            let found: Option<APIGroup> = self.get(&format!("/apis/{group}")).await?;
+            found.iter().flat_map(versions).collect()
+        };
+        let mut served = vec![];
+        for version in versions {
+            let path = if group.is_empty() {
+                format!("/api/{version}")
+            } else {
+                format!("/apis/{version}")
+            };
+            let list: Option<APIResourceList> = self.get(&path).await?;
+            served.extend(list.iter().flat_map(|list| kinds(group, list)));
+        }
+        let served = Arc::new(served);
+        // What changed while we asked has to be asked for again.
+        if *self.changes.borrow() == before {
+            let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+            groups.insert(group.to_owned(), (Instant::now(), Arc::clone(&served)));
+        }
+        Ok(served)
+    }
+
+    /// All kinds of all groups, each in its preferred version.
+    pub(crate) async fn all(&self) -> Result<Vec<Served>, kube::Error> {
+        let groups: Option<APIGroupList> = self.get("/apis").await?;
+        let names = groups
+            .into_iter()
+            .flat_map(|list| list.groups)
+            .map(|group| group.name);
+        let mut all: Vec<Served> = vec![];
+        for group in std::iter::once(String::new()).chain(names) {
+            for served in self.group(&group).await?.iter() {
+                let is_known = |s: &Served| {
+                    s.resource.group == group && s.resource.plural == served.resource.plural
+                };
+                if !all.iter().any(is_known) {
+                    all.push(served.clone());
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, kube::Error> {
+        let request = http::Request::get(path)
+            .body(vec![])
+            .map_err(kube::Error::HttpError)?;
+        match tokio::time::timeout(self.timeout, self.client.request(request)).await {
+            Ok(Ok(answer)) => Ok(Some(answer)),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(None),
+            Ok(Err(error)) => Err(error),
+            Err(elapsed) => Err(kube::Error::Service(Box::new(elapsed))),
+        }
+    }
+}
+
+/// The group's apiVersions, the preferred one first.
+fn versions(group: &APIGroup) -> Vec<String> {
+    let preferred = group
+        .preferred_version
+        .iter()
+        .map(|v| v.group_version.clone());
+    let mut versions: Vec<String> = preferred.collect();
+    for version in &group.versions {
+        if !versions.contains(&version.group_version) {
+            versions.push(version.group_version.clone());
+        }
+    }
+    versions
+}
+
+fn kinds<'a>(group: &'a str, list: &'a APIResourceList) -> impl Iterator<Item = Served> + 'a {
+    let version = list.group_version.rsplit('/').next().unwrap_or_default();
+    let resources = list.resources.iter().filter(|r| !r.name.contains('/'));
+    resources.map(move |r| Served {
+        resource: ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            api_version: list.group_version.clone(),
+            kind: r.kind.clone(),
+            plural: r.name.clone(),
+        },
+        is_namespaced: r.namespaced,
+        verbs: r.verbs.clone(),
+    })
+}

@@ -1,0 +1,98 @@
+//! Background tasks that nobody forgets: a panic is reported and counted, and all end with their owner.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use tokio::task::JoinSet;
+
+/// A group of background tasks. Dropping it cancels them.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    running: Mutex<JoinSet<()>>,
+    panics: Arc<AtomicU64>,
+}
+
+impl Tasks {
+    /// An empty group.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs `future` in the background until it ends, the group is dropped, or [`Tasks::shutdown`] is called.
+    /// `name` says in logs which task panicked.
+    pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
+        let panics = Arc::clone(&self.panics);
+        let guarded = async move {
+            if let Err(panic) = AssertUnwindSafe(future).catch_unwind().await {
+                panics.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(task = name, panic = panic_text(&*panic), "task panicked");
+            }
+        };
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        // Collecting the ended ones here keeps the set as small as what runs.
+        while running.try_join_next().is_some() {}
+        running.spawn(guarded);
+    }
+
+    /// How many tasks ended in a panic so far.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Cancels all tasks and waits until they are gone.
+    pub async fn shutdown(&self) {
+        let mut running = {
+            let mut guard = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *guard)
+        };
+        running.shutdown().await;
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_counted_and_the_others_live() {
+        let tasks = Tasks::new();
+        let (send, receive) = tokio::sync::oneshot::channel();
+        tasks.spawn("bad", async { panic!("boom") });
+        tasks.spawn("good", async move {
+            tokio::task::yield_now().await;
+            send.send(1).unwrap();
+        });
+        assert_eq!(receive.await, Ok(1));
+        while tasks.panics() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(tasks.panics(), 1);
+    }
+
+    #[tokio::test]
+    async fn shutdown_drops_what_tasks_hold() {
+        let tasks = Tasks::new();
+        let held = Arc::new(());
+        let inside = Arc::clone(&held);
+        tasks.spawn("forever", async move {
+            std::future::pending::<()>().await;
+            drop(inside);
+        });
+        tasks.shutdown().await;
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+}

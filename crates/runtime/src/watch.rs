@@ -1,0 +1,309 @@
+//! Keeps one kind's cache current: list, then watch from there, for ever.
+//!
+//! One task per kind and cluster. It never ends by itself: whatever the server does is answered by trying again later.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use kube::Client;
+use kube::client::Body;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, timeout};
+
+use crate::backoff;
+use crate::cache::{Entry, KindCache, Origin, Progress};
+
+/// Longest line of a watch, and so the largest object, that is read.
+const LINE_BYTES_MAX: usize = 32 << 20;
+/// A line buffer larger than this is given back after use.
+const LINE_BYTES_KEPT: usize = 64 << 10;
+const PAGE_SIZE: usize = 500;
+const RETRY_MIN: Duration = Duration::from_millis(800);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+pub(crate) struct Watch {
+    pub(crate) cache: Arc<KindCache>,
+    pub(crate) client: Client,
+    /// Fires when the server may serve other kinds than before.
+    pub(crate) kinds_changed: tokio::sync::watch::Receiver<u64>,
+    pub(crate) request_timeout: Duration,
+    /// How long one watch request lasts.
+    pub(crate) watch_timeout: Duration,
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug)]
+enum Trouble {
+    /// The server doesn't serve this kind.
+    NotServed,
+    /// The revision is too old: list again.
+    Expired,
+    Failed(String),
+}
+
+impl From<kube::Error> for Trouble {
+    fn from(error: kube::Error) -> Self {
+        match &error {
+            kube::Error::Api(status) if status.code == 404 => Self::NotServed,
+            kube::Error::Api(status) if status.code == 410 => Self::Expired,
+            kube::Error::Api(status) => Self::Failed(status.message.clone()),
+            _ => Self::Failed(crate::chain(&error)),
+        }
+    }
+}
+
+impl Watch {
+    pub(crate) async fn run(mut self) {
+        let mut rng = StdRng::seed_from_u64(self.seed);
+        let mut failures = 0;
+        loop {
+            let trouble = match self.list().await {
+                Ok(version) => {
+                    failures = 0;
+                    self.cache.progress.send_replace(Progress::Synced);
+                    self.follow(version, &mut rng).await
+                }
+                Err(trouble) => trouble,
+            };
+            let kind = &self.cache.resource.kind;
+            match trouble {
+                Trouble::Expired => {
+                    tracing::debug!(kind, "listing again, the watch's revision is gone");
+                    failures += 1;
+                    if failures == 1 {
+                        continue;
+                    }
+                }
+                Trouble::NotServed => {
+                    self.cache.replace(vec![], None);
+                    self.cache.progress.send_replace(Progress::NotServed);
+                    failures += 1;
+                }
+                Trouble::Failed(why) => {
+                    tracing::debug!(kind, why, "listing failed");
+                    self.cache.progress.send_if_modified(|progress| {
+                        let is_first = matches!(progress, Progress::Starting | Progress::Failed(_));
+                        if is_first {
+                            *progress = Progress::Failed(Arc::from(why));
+                        }
+                        is_first
+                    });
+                    failures += 1;
+                }
+            }
+            let pause = backoff(failures, RETRY_MIN, RETRY_MAX, 0.2, &mut rng);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                Ok(()) = self.kinds_changed.changed() => {}
+            }
+        }
+    }
+
+    /// Watches from `version` on, reconnecting as needed, until a list is needed.
+    async fn follow(&self, mut version: String, rng: &mut StdRng) -> Trouble {
+        let mut failures = 0;
+        loop {
+            let started = Instant::now();
+            match self.watch(&mut version, rng).await {
+                Ok(()) if started.elapsed() >= Duration::from_secs(1) => {
+                    failures = 0;
+                    continue;
+                }
+                Ok(()) => failures += 1,
+                Err(Trouble::Failed(why)) => {
+                    let kind = &self.cache.resource.kind;
+                    tracing::debug!(kind, why, "watch broke off");
+                    failures += 1;
+                }
+                Err(trouble) => return trouble,
+            }
+            tokio::time::sleep(backoff(failures, RETRY_MIN, RETRY_MAX, 0.2, rng)).await;
+        }
+    }
+
+    /// Fills the cache with what there is; returns the version to watch from.
+    async fn list(&self) -> Result<String, Trouble> {
+        #[derive(Deserialize)]
+        struct Page<'a> {
+            #[serde(borrow)]
+            metadata: PageMeta<'a>,
+            #[serde(borrow, default)]
+            items: Option<Vec<&'a RawValue>>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct PageMeta<'a> {
+            #[serde(borrow)]
+            resource_version: Cow<'a, str>,
+            #[serde(rename = "continue", borrow, default)]
+            next: Option<Cow<'a, str>>,
+        }
+        let mut entries = vec![];
+        let mut next = String::new();
+        loop {
+            let mut query = format!("limit={PAGE_SIZE}");
+            if !next.is_empty() {
+                query.push_str("&continue=");
+                query.extend(next.bytes().map(query_byte));
+            }
+            let request = self.request(&query)?;
+            let text = timeout(self.request_timeout, self.client.request_text(request));
+            let text = text
+                .await
+                .map_err(|_| Trouble::Failed("the list timed out".to_owned()))??;
+            let page: Page<'_> = serde_json::from_str(&text)
+                .map_err(|e| Trouble::Failed(format!("the list is unreadable: {e}")))?;
+            for item in page.items.into_iter().flatten() {
+                entries.extend(self.parse(item.to_owned()));
+            }
+            match page.metadata.next {
+                Some(token) if !token.is_empty() => next = token.into_owned(),
+                _ => {
+                    let version = page.metadata.resource_version.into_owned();
+                    self.cache.replace(entries, version.parse().ok());
+                    return Ok(version);
+                }
+            }
+        }
+    }
+
+    /// One watch request; moves `version` along. `Ok` when the server ended it in an orderly way.
+    async fn watch(&self, version: &mut String, rng: &mut StdRng) -> Result<(), Trouble> {
+        let seconds = self
+            .watch_timeout
+            .mul_f64(rng.random_range(0.9..1.1))
+            .as_secs();
+        let query = format!(
+            "watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={version}"
+        );
+        let request = self.request(&query)?.map(Body::from);
+        let response = timeout(self.request_timeout, self.client.send(request));
+        let response = response
+            .await
+            .map_err(|_| Trouble::Failed("the watch did not start".to_owned()))??;
+        if !response.status().is_success() {
+            return Err(match response.status().as_u16() {
+                404 => Trouble::NotServed,
+                410 => Trouble::Expired,
+                code => Trouble::Failed(format!("the watch was answered with HTTP {code}")),
+            });
+        }
+        let mut body = response.into_body();
+        let silence_max = Duration::from_secs(seconds) + self.request_timeout;
+        let mut line: Vec<u8> = vec![];
+        loop {
+            let frame = timeout(silence_max, body.frame()).await;
+            let frame = frame.map_err(|_| Trouble::Failed("the watch fell silent".to_owned()))?;
+            let Some(frame) = frame else { return Ok(()) };
+            let frame = frame.map_err(|error| Trouble::Failed(crate::chain(&error)))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let mut rest = &data[..];
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                line.extend_from_slice(&rest[..end]);
+                rest = &rest[end + 1..];
+                if !line.is_empty() {
+                    self.event(&line, version)?;
+                    line.clear();
+                    line.shrink_to(LINE_BYTES_KEPT);
+                }
+            }
+            if line.len() + rest.len() > LINE_BYTES_MAX {
+                return Err(Trouble::Failed(format!(
+                    "an event is longer than {LINE_BYTES_MAX} bytes"
+                )));
+            }
+            line.extend_from_slice(rest);
+        }
+    }
+
+    fn event(&self, line: &[u8], version: &mut String) -> Result<(), Trouble> {
+        #[derive(Deserialize)]
+        struct Event<'a> {
+            #[serde(rename = "type", borrow)]
+            what: Cow<'a, str>,
+            #[serde(borrow)]
+            object: &'a RawValue,
+        }
+        let text = std::str::from_utf8(line).map_err(|e| Trouble::Failed(e.to_string()))?;
+        let event: Event<'_> = serde_json::from_str(text)
+            .map_err(|e| Trouble::Failed(format!("an event is unreadable: {e}")))?;
+        match &*event.what {
+            "ADDED" | "MODIFIED" => {
+                if let Some(entry) = self.parse(event.object.to_owned()) {
+                    version.clone_from(&entry.header.resource_version);
+                    self.cache.upsert(entry, Origin::Watch);
+                }
+            }
+            "DELETED" => {
+                if let Some(entry) = self.parse(event.object.to_owned()) {
+                    version.clone_from(&entry.header.resource_version);
+                    self.cache.removed(&entry.header);
+                }
+            }
+            "BOOKMARK" => {
+                #[derive(Deserialize)]
+                struct Bookmark {
+                    metadata: BookmarkMeta,
+                }
+                #[derive(Deserialize)]
+                #[serde(rename_all = "camelCase")]
+                struct BookmarkMeta {
+                    resource_version: String,
+                }
+                if let Ok(bookmark) = serde_json::from_str::<Bookmark>(event.object.get()) {
+                    self.cache
+                        .bookmark(bookmark.metadata.resource_version.parse().ok());
+                    *version = bookmark.metadata.resource_version;
+                }
+            }
+            "ERROR" => {
+                let status: kube::core::Status =
+                    serde_json::from_str(event.object.get()).unwrap_or_default();
+                return Err(match status.code {
+                    410 => Trouble::Expired,
+                    // Whatever else: a new list starts from what is true.
+                    _ => Trouble::Failed(status.message),
+                });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn parse(&self, raw: Box<RawValue>) -> Option<Entry> {
+        match Entry::parse(raw) {
+            Ok(entry) => Some(entry),
+            Err(why) => {
+                let kind = &self.cache.resource.kind;
+                tracing::warn!(kind, why, "skipping a malformed object");
+                self.cache.malformed.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    fn request(&self, query: &str) -> Result<http::Request<Vec<u8>>, Trouble> {
+        let resource = &self.cache.resource;
+        let path = crate::cluster::path(resource, None, None);
+        http::Request::get(format!("{path}?{query}"))
+            .body(vec![])
+            .map_err(|error| Trouble::Failed(error.to_string()))
+    }
+}
+
+/// Continue tokens are opaque; only characters that are safe in a query are left as they are.
+fn query_byte(byte: u8) -> String {
+    if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+        char::from(byte).to_string()
+    } else {
+        format!("%{byte:02X}")
+    }
+}
