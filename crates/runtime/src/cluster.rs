@@ -215,7 +215,72 @@ impl Cluster {
     /// Hears when the server may serve other kinds than before.
     #[must_use]
     pub fn kinds_changed(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.follow_definitions();
         self.discovery.changes()
+    }
+
+    /// All cached objects that name this uid as an owner, of all kinds that are watched.
+    #[must_use]
+    pub fn owned_by(&self, uid: &str) -> Vec<(ApiResource, Arc<Entry>)> {
+        let caches: Vec<Arc<KindCache>> = {
+            let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+            kinds.values().cloned().collect()
+        };
+        let owner = Selector::owner(uid);
+        let mut owned: Vec<(ApiResource, Arc<Entry>)> = vec![];
+        for cache in caches {
+            for entry in cache.list(None, None, &owner) {
+                // A kind may be watched in two versions.
+                if !owned.iter().any(|(_, e)| e.header.uid == entry.header.uid) {
+                    owned.push((cache.resource.clone(), entry));
+                }
+            }
+        }
+        owned
+    }
+
+    /// One object as the server has it now, past the cache.
+    ///
+    /// # Errors
+    /// As the client reports them; a missing object is `Ok(None)`.
+    pub async fn live(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Entry>, kube::Error> {
+        let request = http::Request::get(path(resource, Some(namespace), Some(name)))
+            .body(vec![])
+            .map_err(kube::Error::HttpError)?;
+        match self
+            .within(self.client.request::<Box<RawValue>>(request))
+            .await
+        {
+            Ok(raw) => Ok(Entry::parse(raw).ok()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A JSON merge patch; the answer is in the cache at once.
+    ///
+    /// # Errors
+    /// As the client reports them; a request that takes too long is a service error.
+    pub async fn merge_patch(
+        &self,
+        resource: &ApiResource,
+        (namespace, name): (&str, &str),
+        patch: &serde_json::Value,
+        manager: &str,
+    ) -> Result<(), kube::Error> {
+        let params = kube::api::PatchParams {
+            field_manager: Some(manager.to_owned()),
+            ..kube::api::PatchParams::default()
+        };
+        let request = kube::core::Request::new(path(resource, Some(namespace), None))
+            .patch(name, &params, &kube::api::Patch::Merge(patch))
+            .map_err(kube::Error::BuildRequest)?;
+        self.write(resource, request).await.map(drop)
     }
 
     /// Starts to notice new and changed CustomResourceDefinitions.
@@ -252,7 +317,7 @@ impl Cluster {
     ///
     /// # Errors
     /// As the client reports them; a request that takes too long is a service error.
-    pub(crate) async fn delete(
+    pub async fn delete(
         &self,
         resource: &ApiResource,
         namespace: &str,

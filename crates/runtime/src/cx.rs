@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::cache::{Entry, ReadRef};
 use crate::queue::Dependent;
 use crate::remote::{Clusters, RemoteClusters};
-use crate::{Cluster, GatherError, Selector, Signal};
+use crate::{Cluster, GatherError, Selector, Served, Signal};
 
 /// What a controller reads through: the caches of one cluster, with a record of who looked at what.
 ///
@@ -155,6 +155,34 @@ impl Cx {
         Ok(served.map(|served| served.resource))
     }
 
+    /// Every kind that the server serves, in the version it prefers. Definitions that appear or change wake the object.
+    ///
+    /// # Errors
+    /// If the server can't be asked.
+    pub async fn served(&self) -> Result<Vec<Served>, GatherError> {
+        let definitions = self.cluster.follow_definitions();
+        self.entries(&definitions, None, &Selector::all()).await?;
+        let served = self.cluster.all_served().await;
+        served.map_err(|error| GatherError::Read {
+            what: "the kinds that are served".to_owned(),
+            source: Box::new(error),
+        })
+    }
+
+    /// The selected objects as they are in the cache, unparsed: for looks at metadata only.
+    ///
+    /// # Errors
+    /// If the kind can't be listed.
+    pub async fn entries(
+        &self,
+        resource: &ApiResource,
+        namespace: Option<&str>,
+        selector: &Selector,
+    ) -> Result<Vec<Arc<Entry>>, GatherError> {
+        let cache = self.cluster.ready(resource).await?;
+        Ok(cache.list(self.dependent.as_ref(), namespace, selector))
+    }
+
     /// The object is woken at the signal's next notification.
     pub fn watch(&self, signal: &Signal) {
         if let Some(dependent) = &self.dependent {
@@ -201,16 +229,6 @@ impl Cx {
     ) -> Result<Option<Arc<Entry>>, GatherError> {
         let cache = self.cluster.ready(resource).await?;
         Ok(cache.get(self.dependent.as_ref(), namespace, name))
-    }
-
-    pub(crate) async fn entries(
-        &self,
-        resource: &ApiResource,
-        namespace: Option<&str>,
-        selector: &Selector,
-    ) -> Result<Vec<Arc<Entry>>, GatherError> {
-        let cache = self.cluster.ready(resource).await?;
-        Ok(cache.list(self.dependent.as_ref(), namespace, selector))
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
 use kube::core::ApiResource;
 use serde_json::{Value, json};
 use tracing::Instrument;
@@ -82,7 +83,7 @@ impl<R: Reconciler> Drive for Driven<R> {
         R::FINALIZER
     }
     fn style(&self) -> ConditionStyle {
-        R::CONDITIONS
+        R::CONDITIONS.in_group(&R::Object::group(&()))
     }
     fn pass<'a>(
         &'a self,
@@ -141,7 +142,11 @@ async fn pass<R: Reconciler>(reconciler: &R, env: &Env, cx: &Cx, subject: &Subje
         env,
         &mut writer,
         subject,
-        (R::NAME, R::FINALIZER, R::CONDITIONS),
+        (
+            R::NAME,
+            R::FINALIZER,
+            R::CONDITIONS.in_group(&subject.resource.group),
+        ),
         wanted,
         failure,
         sketch,

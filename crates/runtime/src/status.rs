@@ -14,8 +14,17 @@ pub enum ConditionStyle {
     Ready,
     /// As [`ConditionStyle::Ready`], but `Ready` is the controller's business.
     Standard,
-    /// Kubernetes' own older conditions (`NamespaceCondition` and the like): only transition times are kept.
+    /// Kubernetes' own older conditions (`NamespaceCondition` and the like): only transition times are kept. Kinds of
+    /// Kubernetes' own groups are of this style whatever their controller says.
     Plain,
+}
+
+impl ConditionStyle {
+    /// The style for a kind of this group.
+    pub(crate) fn in_group(self, group: &str) -> Self {
+        let is_builtin = !group.contains('.') || group.ends_with(".k8s.io");
+        if is_builtin { Self::Plain } else { self }
+    }
 }
 
 /// What the driver knows when it completes a status.
