@@ -1,1 +1,33 @@
 //! The platform's kinds: types, conditions, labels, defaulting and validation.
+//!
+//! One folder per API group, one file per kind. Everything here is pure: no client, no clock.
+
+pub mod bootstrap;
+pub mod cluster;
+pub mod controlplane;
+pub mod infrastructure;
+pub mod meta;
+
+use serde_json::Value;
+
+/// The CustomResourceDefinitions of all kinds, as JSON.
+#[must_use]
+pub fn crds() -> Vec<Value> {
+    vec![
+        cluster::cluster::crd(),
+        cluster::machine::crd(),
+        cluster::machine_set::crd(),
+        cluster::machine_deployment::crd(),
+        bootstrap::kubeadm_config::crd(),
+        bootstrap::kubeadm_config_template::crd(),
+        controlplane::kubeadm_control_plane::crd(),
+        infrastructure::local_cluster::crd(),
+        infrastructure::local_machine::crd(),
+        infrastructure::local_machine_template::crd(),
+    ]
+}
+
+#[cfg(test)]
+mod crd_tests;
+#[cfg(test)]
+mod rule_tests;

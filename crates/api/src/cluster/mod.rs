@@ -1,0 +1,17 @@
+//! The core kinds of Cluster API: clusters and their machines.
+
+#[expect(
+    clippy::module_inception,
+    reason = "one file per kind, and this kind is called like its group"
+)]
+pub mod cluster;
+pub mod machine;
+pub mod machine_deployment;
+pub mod machine_set;
+pub mod rules;
+pub mod topology;
+
+pub use cluster::{Cluster, ClusterSpec, ClusterStatus};
+pub use machine::{Machine, MachineSpec, MachineStatus};
+pub use machine_deployment::{MachineDeployment, MachineDeploymentSpec, MachineDeploymentStatus};
+pub use machine_set::{MachineSet, MachineSetSpec, MachineSetStatus};

@@ -1,0 +1,180 @@
+//! A simulated machine on this host. It boots from its real bootstrap data.
+
+use kube::{CustomResource, CustomResourceExt};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::condition_path;
+use crate::meta::crd::AGE_PATH;
+use crate::meta::{Condition, CrdExt, FieldError, MachineAddress, schema};
+
+/// What a simulated machine should be.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "infrastructure.cluster.x-k8s.io",
+    version = "v1beta2",
+    kind = "LocalMachine",
+    status = "LocalMachineStatus",
+    derive = "PartialEq",
+    namespaced
+)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalMachineSpec {
+    /// `local:///<namespace>/<name>`; filled when the machine exists.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        rename = "providerID"
+    )]
+    #[schemars(length(min = 1, max = 512))]
+    pub provider_id: Option<String>,
+    /// Processors that the Node reports. Default: 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub cpus: Option<i32>,
+    /// Memory that the Node reports, in MiB. Default: 8192.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "memoryMiB")]
+    #[schemars(range(min = 64, max = 16_777_216))]
+    pub memory_mib: Option<i32>,
+    /// Seconds between creation and boot. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub start_delay_seconds: Option<i32>,
+    /// What goes wrong on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<Faults>,
+}
+
+/// What goes wrong with a simulated machine, on purpose.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("minProperties" = 1))]
+pub struct Faults {
+    /// The machine never comes into being, with this message, as if the host had no room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub provisioning: Option<String>,
+    /// The boot fails before kubeadm runs, with this message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub boot: Option<String>,
+    /// The kubelet stops, as if the machine hung: its Node goes NotReady.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubelet_stopped: Option<bool>,
+}
+
+/// What the machine is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalMachineStatus {
+    /// Conditions; see [`conditions`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Option<Vec<Condition>>,
+    /// How far provisioning has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initialization: Option<LocalMachineInitialization>,
+    /// The machine's addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub addresses: Option<Vec<MachineAddress>>,
+    /// Where the machine was placed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub failure_domain: Option<String>,
+    /// The last lines that the guest wrote to its console while it booted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16384))]
+    pub console: Option<String>,
+    /// The generation that was last reconciled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub observed_generation: Option<i64>,
+}
+
+/// How far provisioning has come.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("minProperties" = 1))]
+pub struct LocalMachineInitialization {
+    /// The machine exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioned: Option<bool>,
+}
+
+/// Conditions of a LocalMachine.
+pub mod conditions {
+    /// Summary of MachineProvisioned and BootstrapExecSucceeded.
+    pub const READY: &str = "Ready";
+    /// The machine exists.
+    pub const MACHINE_PROVISIONED: &str = "MachineProvisioned";
+    /// The guest has worked through its bootstrap data.
+    pub const BOOTSTRAP_EXEC_SUCCEEDED: &str = "BootstrapExecSucceeded";
+    /// Reconciliation is stopped (negative).
+    pub const PAUSED: &str = "Paused";
+}
+
+/// Reasons of conditions of a LocalMachine.
+pub mod reasons {
+    /// The cluster's infrastructure is not there yet.
+    pub const WAITING_FOR_CLUSTER_INFRASTRUCTURE: &str = "WaitingForClusterInfrastructureReady";
+    /// No Machine owns the object yet.
+    pub const WAITING_FOR_OWNER: &str = "WaitingForOwner";
+    /// The bootstrap data is not there yet.
+    pub const WAITING_FOR_BOOTSTRAP_DATA: &str = "WaitingForBootstrapData";
+    /// `spec.startDelaySeconds` has not passed yet.
+    pub const WAITING_FOR_START_DELAY: &str = "WaitingForStartDelay";
+    /// `spec.faults.provisioning` is set.
+    pub const PROVISIONING_FAULT: &str = "ProvisioningFault";
+    /// The machine exists.
+    pub const PROVISIONED: &str = "Provisioned";
+    /// The guest has not finished yet.
+    pub const BOOTING: &str = "Booting";
+    /// The guest could not work through its bootstrap data; the message has the end of its console. It is tried again.
+    pub const BOOT_FAILED: &str = "BootFailed";
+    /// The guest has worked through its bootstrap data.
+    pub const BOOTSTRAP_SUCCEEDED: &str = "BootstrapSucceeded";
+}
+
+const COLUMNS: &[crate::meta::crd::Column] = &[
+    ("Cluster", "string", crate::meta::crd::CLUSTER_NAME_PATH),
+    (
+        "Machine",
+        "string",
+        ".metadata.ownerReferences[?(@.kind==\"Machine\")].name",
+    ),
+    ("Ready", "string", condition_path!("Ready")),
+    ("Provider ID~", "string", ".spec.providerID"),
+    ("Failure domain~", "string", ".status.failureDomain"),
+    (
+        "IP~",
+        "string",
+        ".status.addresses[?(@.type==\"InternalIP\")].address",
+    ),
+    ("Age", "date", AGE_PATH),
+];
+
+/// The CustomResourceDefinition.
+#[must_use]
+pub fn crd() -> Value {
+    LocalMachine::crd().cluster_api(COLUMNS)
+}
+
+/// The provider id of a LocalMachine.
+#[must_use]
+pub fn provider_id(namespace: &str, name: &str) -> String {
+    format!("local:///{namespace}/{name}")
+}
+
+/// What is wrong with a LocalMachine, also compared to what it was. There are no defaults.
+#[must_use]
+pub fn validate(new: &LocalMachine, old: Option<&LocalMachine>) -> Vec<FieldError> {
+    let before = old.and_then(|o| o.spec.provider_id.as_ref());
+    if before.is_some() && before != new.spec.provider_id.as_ref() {
+        return vec![FieldError::forbidden(
+            "spec.providerID",
+            "cannot be changed once the machine exists",
+        )];
+    }
+    vec![]
+}

@@ -1,0 +1,457 @@
+//! Defaults and validation of the Cluster API kinds: manifest in, what is filled and what is found out.
+
+use std::fmt::Write as _;
+
+use expect_test::{Expect, expect};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bootstrap::{KubeadmConfig, kubeadm_config};
+use crate::cluster::{Cluster, Machine, MachineDeployment, MachineSet};
+use crate::cluster::{cluster, machine, machine_deployment, machine_set};
+use crate::controlplane::{KubeadmControlPlane, kubeadm_control_plane};
+use crate::infrastructure::{LocalMachineTemplate, local_machine_template};
+use crate::meta::FieldError;
+
+fn parse<K: DeserializeOwned>(yaml: &str) -> K {
+    serde_saphyr::from_str(yaml).unwrap()
+}
+
+fn errors(errors: &[FieldError]) -> String {
+    errors.iter().fold(String::new(), |mut text, error| {
+        writeln!(text, "{error}").unwrap();
+        text
+    })
+}
+
+/// Shows an object after defaulting, and what validation finds then.
+fn show<K: Serialize>(object: &K, found: &[FieldError]) -> String {
+    serde_saphyr::to_string(object).unwrap() + &errors(found)
+}
+
+fn check_deployment(yaml: &str, old: Option<&str>, expect: Expect) {
+    let mut deployment: MachineDeployment = parse(yaml);
+    let old: Option<MachineDeployment> = old.map(parse);
+    machine_deployment::default(&mut deployment, old.as_ref());
+    let found = machine_deployment::validate(&deployment, old.as_ref());
+    expect.assert_eq(&show(&deployment, &found));
+}
+
+const DEPLOYMENT: &str = "
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachineDeployment
+metadata: {name: md-0, namespace: acme}
+spec:
+  clusterName: hello
+  selector: {}
+  template:
+    spec:
+      clusterName: hello
+      version: 1.36.0
+      bootstrap: {configRef: {apiGroup: bootstrap.cluster.x-k8s.io, kind: KubeadmConfigTemplate, name: md-0}}
+      infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: LocalMachineTemplate, name: md-0}
+";
+
+#[test]
+fn machine_deployment_gets_selector_strategy_replicas_and_v() {
+    check_deployment(
+        DEPLOYMENT,
+        None,
+        expect![[r#"
+        apiVersion: cluster.x-k8s.io/v1beta2
+        kind: MachineDeployment
+        metadata:
+          labels:
+            cluster.x-k8s.io/cluster-name: hello
+          name: md-0
+          namespace: acme
+        spec:
+          clusterName: hello
+          replicas: 1
+          rollout:
+            strategy:
+              type: RollingUpdate
+              rollingUpdate:
+                maxUnavailable: 0
+                maxSurge: 1
+          selector:
+            matchLabels:
+              cluster.x-k8s.io/cluster-name: hello
+              cluster.x-k8s.io/deployment-name: md-0
+          template:
+            metadata:
+              labels:
+                cluster.x-k8s.io/cluster-name: hello
+                cluster.x-k8s.io/deployment-name: md-0
+            spec:
+              clusterName: hello
+              bootstrap:
+                configRef:
+                  apiGroup: bootstrap.cluster.x-k8s.io
+                  kind: KubeadmConfigTemplate
+                  name: md-0
+              infrastructureRef:
+                apiGroup: infrastructure.cluster.x-k8s.io
+                kind: LocalMachineTemplate
+                name: md-0
+              version: v1.36.0
+    "#]],
+    );
+}
+
+#[test]
+fn machine_deployment_replicas_respect_the_autoscaler() {
+    let sized = |replicas: &str| {
+        let annotations = "annotations: {cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size: '3', cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size: '7'}";
+        DEPLOYMENT
+            .replace(
+                "namespace: acme",
+                &format!("namespace: acme, {annotations}"),
+            )
+            .replace("selector: {}", &format!("selector: {{}}{replicas}"))
+    };
+    let mut table = String::new();
+    for (new, old) in [
+        ("", None),
+        ("", Some(2)),
+        ("", Some(5)),
+        ("", Some(9)),
+        ("\n  replicas: 1", Some(5)),
+    ] {
+        let mut deployment: MachineDeployment = parse(&sized(new));
+        let old = old.map(|r| parse::<MachineDeployment>(&sized(&format!("\n  replicas: {r}"))));
+        machine_deployment::default(&mut deployment, old.as_ref());
+        let before = old.map(|o| o.replicas());
+        writeln!(
+            table,
+            "{:?} over {before:?} gives {}",
+            new.trim(),
+            deployment.replicas()
+        )
+        .unwrap();
+    }
+    expect![[r#"
+        "" over None gives 3
+        "" over Some(2) gives 3
+        "" over Some(5) gives 5
+        "" over Some(9) gives 7
+        "replicas: 1" over Some(5) gives 1
+    "#]]
+    .assert_eq(&table);
+}
+
+#[test]
+fn machine_deployment_names_what_is_wrong() {
+    let mut new: MachineDeployment = parse(DEPLOYMENT);
+    machine_deployment::default(&mut new, None);
+    let old = new.clone();
+    new.spec.cluster_name = "other".to_owned();
+    new.spec.template.spec.version = Some("v1.36".to_owned());
+    new.spec.template.spec.bootstrap.config_ref = None;
+    new.spec.replicas = Some(-1);
+    new.spec.machine_naming = Some(parse("{template: 'x-{{ .machineSet.name }}'}"));
+    new.spec.rollout = Some(parse(
+        "{strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 0}}}",
+    ));
+    new.spec.remediation = Some(parse("{maxInFlight: many}"));
+    new.spec.template.spec.taints = Some(parse(
+        "[{key: node-role.kubernetes.io/control-plane, effect: NoSchedule, propagation: Always}]",
+    ));
+    if let Some(labels) = new
+        .spec
+        .template
+        .metadata
+        .as_mut()
+        .and_then(|m| m.labels.as_mut())
+    {
+        labels.clear();
+    }
+    expect![[r#"
+        spec.template.metadata.labels: Invalid value: must match spec.selector
+        spec.template.spec.clusterName: Invalid value: must be "other", as spec.clusterName
+        spec.template.spec.bootstrap: Required value: either configRef or dataSecretName must be set
+        spec.template.spec.version: Invalid value: "v1.36" must be a version such as v1.36.0
+        spec.template.spec.taints[0].key: Invalid value: node-role.kubernetes.io/control-plane is for control plane machines only
+        spec.machineNaming.template: Invalid value: must contain {{ .random }}
+        spec.replicas: Invalid value: must be 0 or more
+        spec.rollout.strategy.rollingUpdate.maxUnavailable: Invalid value: must not be 0 when maxSurge is 0: no machine could ever be replaced
+        spec.remediation.maxInFlight: Invalid value: must be a number of 0 or more, or a percentage such as "25%"
+        spec.clusterName: Forbidden: cannot be changed from "hello"
+    "#]].assert_eq(&errors(&machine_deployment::validate(&new, Some(&old))));
+}
+
+#[test]
+fn machine_set_gets_its_own_label_as_selector() {
+    let mut set: MachineSet = parse(&DEPLOYMENT.replace("MachineDeployment", "MachineSet"));
+    machine_set::default(&mut set, None);
+    let found = machine_set::validate(&set, None);
+    expect![[r#"
+        matchLabels:
+          cluster.x-k8s.io/set-name: md-0
+    "#]]
+    .assert_eq(&show(&set.spec.selector, &found));
+}
+
+#[test]
+fn machine_gets_label_v_and_deletion_timeout() {
+    let mut machine: Machine = parse(
+        "{metadata: {name: m}, spec: {clusterName: hello, version: 1.36.0, bootstrap: {dataSecretName: x}, \
+         infrastructureRef: {apiGroup: g, kind: K, name: n}}}",
+    );
+    machine::default(&mut machine);
+    expect![[r#"
+        apiVersion: cluster.x-k8s.io/v1beta2
+        kind: Machine
+        metadata:
+          labels:
+            cluster.x-k8s.io/cluster-name: hello
+          name: m
+        spec:
+          clusterName: hello
+          bootstrap:
+            dataSecretName: x
+          infrastructureRef:
+            apiGroup: g
+            kind: K
+            name: "n"
+          version: v1.36.0
+          deletion:
+            nodeDeletionTimeoutSeconds: 10
+    "#]]
+    .assert_eq(&show(&machine, &machine::validate(&machine, None)));
+}
+
+#[test]
+fn machine_must_boot_somehow_and_stays_in_its_cluster() {
+    let old: Machine = parse(
+        "{metadata: {name: m}, spec: {clusterName: hello, bootstrap: {}, infrastructureRef: {apiGroup: g, kind: K, name: n}}}",
+    );
+    let mut new = old.clone();
+    new.spec.cluster_name = "other".to_owned();
+    new.spec.version = Some("latest".to_owned());
+    expect![[r#"
+        spec.bootstrap: Required value: either configRef or dataSecretName must be set
+        spec.version: Invalid value: "latest" must be a version such as v1.36.0
+        spec.clusterName: Forbidden: cannot be changed from "hello"
+    "#]]
+    .assert_eq(&errors(&machine::validate(&new, Some(&old))));
+}
+
+fn check_cluster(yaml: &str, expect: Expect) {
+    let cluster: Cluster = parse(yaml);
+    expect.assert_eq(&errors(&cluster::validate(&cluster, None)));
+}
+
+#[test]
+fn cluster_names_what_is_wrong() {
+    check_cluster(
+        "{metadata: {name: Hello.World}, spec: {paused: true}}",
+        expect![[r#"
+        metadata.name: Invalid value: "Hello.World" must consist of at most 63 lower-case letters, digits and '-', and start and end with a letter or digit
+        spec.infrastructureRef: Required value: at least one of spec.infrastructureRef, spec.controlPlaneRef and spec.topology must be set
+    "#]],
+    );
+    check_cluster(
+        "{metadata: {name: hello}, spec: {infrastructureRef: {apiGroup: g, kind: K, name: n}, \
+         clusterNetwork: {pods: {cidrBlocks: [10.0.0.0/8, 10.0.0.0/33]}, services: {cidrBlocks: [fd00::/48, nonsense]}}}}",
+        expect![[r#"
+            spec.clusterNetwork.pods.cidrBlocks[1]: Invalid value: "10.0.0.0/33" must be an address range such as 10.128.0.0/12
+            spec.clusterNetwork.services.cidrBlocks[1]: Invalid value: "nonsense" must be an address range such as 10.128.0.0/12
+        "#]],
+    );
+}
+
+#[test]
+fn cluster_keeps_its_references() {
+    let old: Cluster = parse(
+        "{metadata: {name: hello}, spec: {infrastructureRef: {apiGroup: g, kind: K, name: n}, \
+         controlPlaneRef: {apiGroup: g, kind: C, name: n}}}",
+    );
+    let mut new = old.clone();
+    new.spec.control_plane_ref = None;
+    expect![[r#"
+        spec.controlPlaneRef: Forbidden: cannot be removed; it may be changed to another object
+    "#]]
+    .assert_eq(&errors(&cluster::validate(&new, Some(&old))));
+}
+
+const CONTROL_PLANE: &str = "
+metadata: {name: hello}
+spec:
+  version: 1.36.0
+  machineTemplate: {spec: {infrastructureRef: {apiGroup: g, kind: K, name: n}}}
+  kubeadmConfigSpec: {clusterConfiguration: {certificatesDir: /pki, featureGates: {A: true}}}
+";
+
+#[test]
+fn control_plane_gets_replicas_strategy_and_v() {
+    let mut control_plane: KubeadmControlPlane = parse(CONTROL_PLANE);
+    kubeadm_control_plane::default(&mut control_plane);
+    let found = kubeadm_control_plane::validate(&control_plane, None);
+    expect![[r#"
+        apiVersion: controlplane.cluster.x-k8s.io/v1beta2
+        kind: KubeadmControlPlane
+        metadata:
+          name: hello
+        spec:
+          replicas: 1
+          version: v1.36.0
+          machineTemplate:
+            spec:
+              infrastructureRef:
+                apiGroup: g
+                kind: K
+                name: "n"
+          kubeadmConfigSpec:
+            clusterConfiguration:
+              certificatesDir: /pki
+              featureGates:
+                A: true
+          rollout:
+            strategy:
+              type: RollingUpdate
+              rollingUpdate:
+                maxSurge: 1
+    "#]]
+    .assert_eq(&show(&control_plane, &found));
+}
+
+fn check_control_plane_change(change: impl FnOnce(&mut KubeadmControlPlane), expect: Expect) {
+    let mut old: KubeadmControlPlane = parse(CONTROL_PLANE);
+    kubeadm_control_plane::default(&mut old);
+    let mut new = old.clone();
+    change(&mut new);
+    expect.assert_eq(&errors(&kubeadm_control_plane::validate(&new, Some(&old))));
+}
+
+#[test]
+fn control_plane_replicas_are_odd_and_surge_is_0_or_1() {
+    check_control_plane_change(
+        |k| k.spec.replicas = Some(2),
+        expect![[r#"
+        spec.replicas: Forbidden: cannot be an even number when etcd runs on the control plane machines
+    "#]],
+    );
+    check_control_plane_change(
+        |k| k.spec.replicas = Some(0),
+        expect![[r#"
+        spec.replicas: Forbidden: cannot be less than 1
+    "#]],
+    );
+    let surge = |value: &str| {
+        parse(&format!(
+            "{{strategy: {{type: RollingUpdate, rollingUpdate: {{maxSurge: {value}}}}}}}"
+        ))
+    };
+    check_control_plane_change(
+        |k| k.spec.rollout = Some(surge("0")),
+        expect![[r#"
+        spec.rollout.strategy.rollingUpdate.maxSurge: Invalid value: must be 1 when there are fewer than 3 replicas
+    "#]],
+    );
+    check_control_plane_change(
+        |k| k.spec.rollout = Some(surge("2")),
+        expect![[r#"
+        spec.rollout.strategy.rollingUpdate.maxSurge: Invalid value: must be 0 or 1
+    "#]],
+    );
+    check_control_plane_change(
+        |k| {
+            k.spec.rollout = Some(surge("0"));
+            k.spec.replicas = Some(3);
+        },
+        expect![[""]],
+    );
+}
+
+#[test]
+fn control_plane_versions_skip_no_minor() {
+    check_control_plane_change(|k| k.spec.version = "v1.37.2".to_owned(), expect![[""]]);
+    check_control_plane_change(
+        |k| k.spec.version = "v1.38.0".to_owned(),
+        expect![[r#"
+        spec.version: Forbidden: cannot go from v1.36.0 to v1.38.0: minor versions cannot be skipped
+    "#]],
+    );
+    check_control_plane_change(|k| k.spec.version = "v1.35.0".to_owned(), expect![[""]]);
+    check_control_plane_change(
+        |k| k.spec.version = "newest".to_owned(),
+        expect![[r#"
+        spec.version: Invalid value: "newest" must be a version such as v1.36.0
+    "#]],
+    );
+}
+
+#[test]
+fn control_plane_changes_only_what_machines_can_follow() {
+    let cluster = |yaml: &str| Some(parse(&format!("{{clusterConfiguration: {yaml}}}")));
+    check_control_plane_change(
+        |k| {
+            k.spec.kubeadm_config_spec =
+                cluster("{certificatesDir: /other, featureGates: {A: true}}");
+        },
+        expect![[r#"
+            spec.kubeadmConfigSpec.clusterConfiguration.certificatesDir: Forbidden: cannot be changed
+        "#]],
+    );
+    check_control_plane_change(
+        |k| {
+            k.spec.kubeadm_config_spec = cluster(
+                "{certificatesDir: /pki, featureGates: {B: true}, etcd: {local: {dataDir: /d}}}",
+            );
+        },
+        expect![[""]],
+    );
+    check_control_plane_change(
+        |k| {
+            k.spec.kubeadm_config_spec = cluster(
+                "{certificatesDir: /pki, featureGates: {A: true}, etcd: {external: {endpoints: [e], caFile: a, certFile: b, keyFile: c}}}",
+            );
+        },
+        expect![[r#"
+            spec.kubeadmConfigSpec.clusterConfiguration.etcd: Forbidden: cannot be changed between local and external
+        "#]],
+    );
+}
+
+#[test]
+fn kubeadm_config_names_what_is_wrong() {
+    let config: KubeadmConfig = parse(
+        "{metadata: {name: c}, spec: {format: ignition, \
+         files: [{path: /a, content: x, contentFrom: {secret: {name: s, key: k}}}, {path: /a, content: y}], \
+         users: [{name: u, passwd: x, passwdFrom: {secret: {name: s, key: k}}}], \
+         diskSetup: {partitions: [{device: /dev/sda, diskLayout: [{percentage: 60}, {percentage: 50}]}]}}}",
+    );
+    expect![[r#"
+        spec.files[0]: Invalid value: only one of content and contentFrom may be set
+        spec.files[1].path: Invalid value: "/a" occurs more than once
+        spec.users[0]: Invalid value: only one of passwd and passwdFrom may be set
+        spec.diskSetup.partitions[0].diskLayout: Invalid value: percentages add up to 110; at most 100 is possible
+        spec.format: Invalid value: ignition is not supported; use cloud-config
+    "#]].assert_eq(&errors(&kubeadm_config::validate(&config, None)));
+}
+
+#[test]
+fn kubeadm_config_needs_no_spec() {
+    let config: KubeadmConfig = parse("{metadata: {name: c}}");
+    let mut wire = serde_saphyr::to_string(&config).unwrap();
+    wire += &errors(&kubeadm_config::validate(&config, None));
+    expect![[r#"
+        apiVersion: bootstrap.cluster.x-k8s.io/v1beta2
+        kind: KubeadmConfig
+        metadata:
+          name: c
+    "#]]
+    .assert_eq(&wire);
+}
+
+#[test]
+fn machine_templates_are_immutable() {
+    let old: LocalMachineTemplate =
+        parse("{metadata: {name: t}, spec: {template: {spec: {cpus: 2}}}}");
+    let mut new = old.clone();
+    new.spec.template.spec.cpus = Some(4);
+    expect![[r#"
+        spec.template.spec: Forbidden: cannot be changed; make a template with another name and refer to that
+    "#]].assert_eq(&errors(&local_machine_template::validate(&new, Some(&old))));
+}
