@@ -2,6 +2,7 @@
 
 mod applying;
 mod document;
+mod kinds;
 mod lists;
 mod migration;
 mod properties;

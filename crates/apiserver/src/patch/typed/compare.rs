@@ -152,9 +152,12 @@ fn shaped(before: Option<&Value>, after: Option<&Value>, shape: Shape<'_>) -> Re
 
 fn maps(before: Option<&Value>, after: Option<&Value>, map: Map<'_>) -> Result<Delta, String> {
     let mut parts = Parts::default();
+    let object = |value: Option<&Value>| value.is_some_and(Value::is_object);
+    let (has_before, has_after) = (object(before), object(after));
     let (before, after) = (super::members(before), super::members(after));
     for (name, value) in before.into_iter().flatten() {
-        let other = after.and_then(|after| after.get(name));
+        let implied = || map.implied(name).filter(|_| has_after);
+        let other = after.and_then(|after| after.get(name)).or_else(implied);
         if other != Some(value) {
             let part = part(Some(value), other, map.member_or_anything(name).node)?;
             parts.add(Element::field(name), part);
@@ -162,7 +165,8 @@ fn maps(before: Option<&Value>, after: Option<&Value>, map: Map<'_>) -> Result<D
     }
     for (name, value) in after.into_iter().flatten() {
         if before.is_none_or(|before| !before.contains_key(name)) {
-            let part = part(None, Some(value), map.member_or_anything(name).node)?;
+            let implied = map.implied(name).filter(|_| has_before);
+            let part = part(implied, Some(value), map.member_or_anything(name).node)?;
             parts.add(Element::field(name), part);
         }
     }

@@ -20,10 +20,12 @@ pub(super) use remove::remove;
 pub(super) use validate::validate;
 
 use super::path::Element;
-use crate::schema::{ListType, Object, Schema, Type};
+use crate::schema::{Field, ListType, Object, Presence, Schema, Type};
 
 /// The schema of values that have none.
 static ANYTHING: LazyLock<Schema> = LazyLock::new(Schema::default);
+/// What an implied member is when it is absent.
+static NOTHING: LazyLock<Value> = LazyLock::new(|| Value::Object(serde_json::Map::new()));
 /// The names that every embedded object has without declaring them.
 const EMBEDDED_FIELDS: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
@@ -75,6 +77,19 @@ pub(super) struct Member<'a> {
     pub(super) node: Node<'a>,
     /// Named by the schema, not a key of a map.
     pub(super) is_declared: bool,
+    /// A structure that Go keeps by value: it is there, empty, wherever its parent is.
+    pub(super) is_implied: bool,
+}
+
+impl<'a> Member<'a> {
+    /// A member that the schema does not name.
+    fn undeclared(node: Node<'a>) -> Self {
+        Self {
+            node,
+            is_declared: false,
+            is_implied: false,
+        }
+    }
 }
 
 impl<'a> Node<'a> {
@@ -153,6 +168,16 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Whether Go keeps the field as a structure, not as a pointer to one.
+    fn is_kept_by_value(self, field: &Field) -> bool {
+        let is_structure =
+            matches!(&self.schema.ty, Type::Object(object) if !object.fields.is_empty());
+        let is_pointer = field
+            .proto
+            .is_none_or(|proto| proto.presence == Presence::Set);
+        is_structure && !is_pointer && !self.is_atomic_map
+    }
+
     /// The place that a path element leads to, if the schema knows it; tells also whether it is a declared field.
     fn step(self, element: &Element) -> Option<Member<'a>> {
         match element {
@@ -162,10 +187,7 @@ impl<'a> Node<'a> {
                 _ => None,
             },
             Element::Key(_) => match &self.schema.ty {
-                Type::Array(items) => Some(Member {
-                    node: Node::of(items, self.keeps_unknown),
-                    is_declared: false,
-                }),
+                Type::Array(items) => Some(Member::undeclared(Node::of(items, self.keeps_unknown))),
                 _ => None,
             },
             Element::Item(_) | Element::Index(_) => None,
@@ -177,43 +199,41 @@ impl<'a> Map<'a> {
     /// The member called `name`; `None` if the schema forbids it.
     pub(super) fn member(self, name: &str) -> Option<Member<'a>> {
         let Some(object) = self.object else {
-            return Some(Member {
-                node: Node::anything(),
-                is_declared: false,
-            });
+            return Some(Member::undeclared(Node::anything()));
         };
         let keeps_unknown = self.node.keeps_unknown;
         if let Some(field) = object.fields.get(name) {
+            let node = Node::of(&field.schema, keeps_unknown);
             return Some(Member {
-                node: Node::of(&field.schema, keeps_unknown),
+                node,
                 is_declared: true,
+                is_implied: node.is_kept_by_value(field),
             });
         }
         if let Some(values) = &object.additional {
-            return Some(Member {
-                node: Node::of(values, keeps_unknown),
-                is_declared: false,
-            });
+            return Some(Member::undeclared(Node::of(values, keeps_unknown)));
         }
         if self.node.schema.embedded && EMBEDDED_FIELDS.contains(&name) {
             return Some(Member {
-                node: Node::anything(),
                 is_declared: true,
+                ..Member::undeclared(Node::anything())
             });
         }
         let is_free = keeps_unknown || object.fields.is_empty();
-        is_free.then(|| Member {
-            node: Node::anything(),
-            is_declared: false,
-        })
+        is_free.then(|| Member::undeclared(Node::anything()))
+    }
+
+    /// What `name` is in an object that does not have it.
+    fn implied(self, name: &str) -> Option<&'static Value> {
+        self.member(name)
+            .is_some_and(|member| member.is_implied)
+            .then(|| &*NOTHING)
     }
 
     /// The member called `name`, as if the schema allowed everything.
     pub(super) fn member_or_anything(self, name: &str) -> Member<'a> {
-        self.member(name).unwrap_or_else(|| Member {
-            node: Node::anything(),
-            is_declared: false,
-        })
+        self.member(name)
+            .unwrap_or_else(|| Member::undeclared(Node::anything()))
     }
 }
 
