@@ -145,7 +145,7 @@ async fn a_watch_returns_every_change_after_its_revision_in_order() {
     let mut late = cluster.watch("configmaps", None, 1003).unwrap();
     let mut seen = String::new();
     for _ in 0..4 {
-        seen += &format!("{}\n", event_text(&all.next().await.unwrap()));
+        seen += &format!("{}\n", event_text(&soon(all.next()).await.unwrap()));
     }
     expect![[r#"
         Added default/a@1001 was None
@@ -155,9 +155,9 @@ async fn a_watch_returns_every_change_after_its_revision_in_order() {
     "#]]
     .assert_eq(&seen);
     assert!(all.try_next().is_none());
-    assert_eq!(one.next().await.unwrap().revision, 1002);
+    assert_eq!(soon(one.next()).await.unwrap().revision, 1002);
     assert_eq!(one.revision(), 1004);
-    assert_eq!(late.next().await.unwrap().revision, 1004);
+    assert_eq!(soon(late.next()).await.unwrap().revision, 1004);
     put(&cluster, &Key::new("secrets", "default", "s"), 1).await;
     assert_eq!(all.revision(), 1005);
     put(&cluster, &b, 2).await;
@@ -177,8 +177,25 @@ async fn a_waiting_watch_is_woken() {
     let told = tokio::spawn(async move { changes.next().await });
     tokio::task::yield_now().await;
     put(&cluster, &key("default", "a"), 1).await;
-    assert_eq!(waiting.await.unwrap(), Ok(1001));
-    assert_eq!(told.await.unwrap(), Some(vec![("configmaps".into(), 1001)]));
+    assert_eq!(soon(waiting).await.unwrap(), Ok(1001));
+    assert_eq!(
+        soon(told).await.unwrap(),
+        Some(vec![("configmaps".into(), 1001)])
+    );
+}
+
+#[tokio::test]
+async fn a_waiting_watch_is_woken_by_the_end_of_its_cluster() {
+    let store = Store::open(Memory::new()).unwrap();
+    let cluster = store.create_cluster("c", json!({}), base()).await.unwrap();
+    let mut cursor = cluster.watch("configmaps", None, 1000).unwrap();
+    let mut changes = cluster.subscribe();
+    let waiting = tokio::spawn(async move { cursor.next().await.map(|e| e.revision) });
+    let told = tokio::spawn(async move { changes.next().await });
+    tokio::task::yield_now().await;
+    store.drop_cluster("c").await.unwrap();
+    assert_eq!(soon(waiting).await.unwrap(), Err(CursorEnd::Closed));
+    assert_eq!(soon(told).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -190,7 +207,7 @@ async fn a_watch_that_falls_behind_ends() {
     for n in 0..8300 {
         put(&cluster, &a, n).await;
     }
-    assert_eq!(slow.next().await.unwrap_err(), CursorEnd::Lagged);
+    assert_eq!(soon(slow.next()).await.unwrap_err(), CursorEnd::Lagged);
     let expired = cluster.watch("configmaps", None, 1000).err().unwrap();
     assert_eq!((expired.oldest, expired.current), (1108, 9300));
     assert!(idle.try_next().is_none());
@@ -288,8 +305,8 @@ async fn a_dropped_cluster_leaves_nothing() {
     let mut cursor = cluster.watch("configmaps", None, 1001).unwrap();
     let mut changes = cluster.subscribe();
     store.drop_cluster("c").await.unwrap();
-    assert_eq!(cursor.next().await.unwrap_err(), CursorEnd::Closed);
-    assert_eq!(changes.next().await, None);
+    assert_eq!(soon(cursor.next()).await.unwrap_err(), CursorEnd::Closed);
+    assert_eq!(soon(changes.next()).await, None);
     assert!(cluster.list("configmaps", None).objects.is_empty());
     let refused = cluster
         .write(&a, Expected::Absent, Change::Put(object(&a, 1)))

@@ -125,7 +125,11 @@ async fn lose_power(seed: u64, lie: bool) {
     let mut attempts = Attempts::new();
     attempts.states.push(Objects::new()); // revision 1001: the deletion in `prepared`
     attempts.acknowledged = 1001;
-    while attempts.burst(&cluster, &mut rng).await {}
+    let mut bursts = 0;
+    while attempts.burst(&cluster, &mut rng).await {
+        bursts += 1;
+        assert!(bursts < 400, "every burst takes some actions of the disk");
+    }
     store.close().await;
     disk.power_cycle(seed);
     let store = match open(&disk) {

@@ -103,7 +103,7 @@ async fn a_failed_write_changes_nothing_wherever_it_failed() {
         assert!(cursor.try_next().is_none());
         // The next write that works also puts the log right, and no revision was given twice.
         assert_eq!(put(&cluster, &key("default", "c"), 3).await, 1008);
-        assert_eq!(cursor.next().await.unwrap().revision, 1008);
+        assert_eq!(soon(cursor.next()).await.unwrap().revision, 1008);
         let again = restarted(&log, "c").await.unwrap();
         assert_eq!(
             shown(&again.list("configmaps", None)),
@@ -162,12 +162,18 @@ fn gated() -> (Store, Receiver<()>, Sender<Outcome>) {
     (Store::open(storage).unwrap(), asks, answer)
 }
 
+/// Waits until a commit begins.
+fn asked(asks: &Receiver<()>) {
+    let patience = std::time::Duration::from_secs(20);
+    asks.recv_timeout(patience).expect("there must be a commit");
+}
+
 #[tokio::test]
 async fn nothing_is_visible_before_it_is_durable_and_what_was_built_on_it_falls_with_it() {
     let (store, asks, answer) = gated();
     answer.send(Outcome::Good).unwrap();
     let cluster = store.create_cluster("c", json!({}), base()).await.unwrap();
-    asks.recv().unwrap();
+    asked(&asks);
     let (a, b) = (key("default", "a"), key("default", "b"));
     let mut cursor = cluster.watch("configmaps", None, 1000).unwrap();
     let write = |key: &Key, expected, data: u64| {
@@ -177,7 +183,7 @@ async fn nothing_is_visible_before_it_is_durable_and_what_was_built_on_it_falls_
     };
     let first = write(&a, Expected::Absent, 1);
     tokio::task::yield_now().await;
-    asks.recv().unwrap(); // The first write is being committed.
+    asked(&asks); // The first write is being committed.
     assert!(cluster.get(&a).is_none());
     assert!(cursor.try_next().is_none());
     assert_eq!(cursor.revision(), 1000);
@@ -189,7 +195,7 @@ async fn nothing_is_visible_before_it_is_durable_and_what_was_built_on_it_falls_
     assert_eq!(cluster.newest(&b).unwrap().header.revision, 1003);
     answer.send(Outcome::Lost).unwrap();
     for failed in [first, second, third] {
-        let failed = failed.await.unwrap();
+        let failed = soon(failed).await.unwrap();
         assert!(matches!(failed, Err(WriteError::Storage(_))), "{failed:?}");
     }
     assert!(cluster.newest(&a).is_none());
@@ -198,18 +204,21 @@ async fn nothing_is_visible_before_it_is_durable_and_what_was_built_on_it_falls_
     // Later writes share a commit.
     let first = write(&a, Expected::Absent, 1);
     tokio::task::yield_now().await;
-    asks.recv().unwrap();
+    asked(&asks);
     let rest: Vec<_> = (0..20_u64)
         .map(|n| write(&key("default", &format!("n{n}")), Expected::Absent, n))
         .collect();
     tokio::task::yield_now().await;
     answer.send(Outcome::Good).unwrap();
-    assert_eq!(first.await.unwrap().unwrap().header.revision, 1004);
+    assert_eq!(soon(first).await.unwrap().unwrap().header.revision, 1004);
     answer.send(Outcome::Good).unwrap();
     for (written, revision) in rest.into_iter().zip(1005..) {
-        assert_eq!(written.await.unwrap().unwrap().header.revision, revision);
+        assert_eq!(
+            soon(written).await.unwrap().unwrap().header.revision,
+            revision
+        );
     }
-    asks.recv().unwrap();
+    asked(&asks);
     assert!(
         asks.try_recv().is_err(),
         "twenty queued writes must be one commit"
@@ -222,10 +231,10 @@ async fn writes_behind_a_drop_are_refused() {
     let (store, asks, answer) = gated();
     answer.send(Outcome::Good).unwrap();
     let cluster = store.create_cluster("c", json!({}), base()).await.unwrap();
-    asks.recv().unwrap();
+    asked(&asks);
     let dropping = tokio::spawn(async move { store.drop_cluster("c").await });
     tokio::task::yield_now().await;
-    asks.recv().unwrap();
+    asked(&asks);
     let a = key("default", "a");
     let late = {
         let (cluster, a) = (cluster.clone(), a.clone());
@@ -237,7 +246,7 @@ async fn writes_behind_a_drop_are_refused() {
     };
     tokio::task::yield_now().await;
     answer.send(Outcome::Good).unwrap();
-    dropping.await.unwrap().unwrap();
-    assert!(matches!(late.await.unwrap(), Err(WriteError::Closed)));
+    soon(dropping).await.unwrap().unwrap();
+    assert!(matches!(soon(late).await.unwrap(), Err(WriteError::Closed)));
     assert!(cluster.get(&a).is_none() && cluster.newest(&a).is_none());
 }

@@ -14,6 +14,13 @@ mod failure;
 mod kill;
 mod model;
 
+/// What `future` gives, which it must do without further events from outside.
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    let patience = std::time::Duration::from_secs(20);
+    let given = tokio::time::timeout(patience, future).await;
+    given.expect("this must not wait for ever")
+}
+
 /// A key of a namespaced resource.
 fn key(namespace: &str, name: &str) -> Key {
     Key::new("configmaps", namespace, name)
