@@ -118,3 +118,42 @@ impl Drop for History {
         self.process_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// How many of `count` events with objects of about `bytes` bytes are remembered.
+    fn remembered(count: u64, bytes: usize, process_bytes: usize) -> usize {
+        let all = Arc::new(AtomicUsize::new(process_bytes));
+        let mut history = History::new(0, Arc::clone(&all));
+        for revision in 1..=count {
+            let key = Key::new("configmaps", "default", "a");
+            let object = Object::encode(json!({"data": "x".repeat(bytes)}), revision);
+            history.push(Arc::new(Event {
+                key,
+                revision,
+                kind: EventKind::Added,
+                object: Arc::new(object),
+                previous: None,
+            }));
+        }
+        let remembered = history.after(history.floor()).count();
+        assert_eq!(history.floor(), count - remembered as u64);
+        assert_eq!(history.after(0).count(), remembered);
+        drop(history);
+        assert_eq!(all.load(Ordering::Relaxed), process_bytes);
+        remembered
+    }
+
+    #[test]
+    fn a_history_is_bounded_in_events_and_bytes_and_more_so_when_memory_is_short() {
+        assert_eq!(remembered(100, 10, 0), 100);
+        assert_eq!(remembered(9000, 10, 0), MAX_EVENTS);
+        assert_eq!(remembered(40, 1 << 20, 0), 15);
+        assert_eq!(remembered(1000, 10, MAX_BYTES_PROCESS), CROWDED_EVENTS);
+        assert_eq!(remembered(10, 100_000, MAX_BYTES_PROCESS), 2);
+    }
+}

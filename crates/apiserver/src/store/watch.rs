@@ -93,8 +93,7 @@ impl Cursor {
         }
         for event in collection.history.after(self.seen) {
             self.seen = event.revision;
-            let namespace = self.namespace.as_ref();
-            if namespace.is_none_or(|namespace| *namespace == event.key.namespace) {
+            if self.is_wanted(event) {
                 self.ahead.push_back(Arc::clone(event));
                 if self.ahead.len() == READ_AHEAD {
                     return Ok(());
@@ -113,15 +112,21 @@ impl Cursor {
             return event.revision - 1;
         }
         let state = read(&self.cluster.state);
-        let is_idle = state
-            .collections
-            .get(&self.resource)
-            .is_some_and(|c| c.history.after(self.seen).next().is_none());
+        let is_idle = state.collections.get(&self.resource).is_some_and(|c| {
+            // Below the floor there may have been events that are forgotten now.
+            let mut unseen = c.history.after(self.seen);
+            self.seen >= c.history.floor() && !unseen.any(|event| self.is_wanted(event))
+        });
         if is_idle && !state.closed {
             self.seen.max(state.revision)
         } else {
             self.seen
         }
+    }
+
+    fn is_wanted(&self, event: &Event) -> bool {
+        let namespace = self.namespace.as_ref();
+        namespace.is_none_or(|namespace| *namespace == event.key.namespace)
     }
 }
 

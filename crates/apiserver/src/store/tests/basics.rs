@@ -219,6 +219,7 @@ async fn a_watch_that_falls_behind_ends() {
 async fn old_revisions_expire_first_for_lists_then_for_watches() {
     let cluster = memory().await;
     let a = key("default", "a");
+    let mut unread = cluster.watch("configmaps", None, 1000).unwrap();
     put(&cluster, &a, 1).await;
     put(&cluster, &a, 2).await;
     advance(Duration::from_secs(60)).await;
@@ -237,6 +238,8 @@ async fn old_revisions_expire_first_for_lists_then_for_watches() {
     assert!(cluster.watch("configmaps", None, 1001).is_err());
     assert!(cluster.watch("configmaps", None, 1002).is_ok());
     assert!(cluster.watch("secrets", None, 1001).is_ok());
+    assert_eq!(unread.revision(), 1000);
+    assert_eq!(soon(unread.next()).await.unwrap_err(), CursorEnd::Lagged);
 }
 
 #[tokio::test]
