@@ -11,6 +11,7 @@ pub mod discovery;
 pub mod jsonpath;
 pub mod negotiate;
 pub mod object;
+pub mod openapi;
 pub mod patch;
 pub mod resource;
 pub mod schema;

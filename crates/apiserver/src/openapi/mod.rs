@@ -1,0 +1,258 @@
+//! OpenAPI documents: version 3 per group version with its index, version 2 as a whole.
+//!
+//! kubectl checks in them that the server validates fields and knows dry runs, merges patches by their extensions, and
+//! explains kinds. They are written from the resources' schemas when first asked for, and kept compressed; clusters
+//! that share resources share their documents.
+
+use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde_json::{Map, Value, json};
+
+use crate::discovery::{Document, compare_groups, compare_versions};
+use crate::negotiate::accepts_gzip;
+use crate::resource::Resource;
+
+mod components;
+mod document;
+mod paths;
+mod schema;
+
+/// Documents kept at most; the one that was not asked for longest goes first.
+const MAX_DOCUMENTS: usize = 512;
+
+/// A finished document, kept compressed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Packed {
+    gzip: Bytes,
+    /// Hash of the content, without quotes.
+    hash: String,
+}
+
+impl Packed {
+    fn new(value: &Value) -> Result<Self, std::io::Error> {
+        let document = Document::new(value.to_string());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&document.body)?;
+        Ok(Self {
+            gzip: encoder.finish()?.into(),
+            hash: document.etag.trim_matches('"').to_owned(),
+        })
+    }
+
+    /// The value of the `ETag` header.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        format!("\"{}\"", self.hash)
+    }
+
+    /// The bytes for a client with this `Accept-Encoding`, and whether they are gzip.
+    ///
+    /// # Errors
+    /// When the kept bytes do not decompress, which nothing outside can cause.
+    pub fn body(&self, accept_encoding: Option<&str>) -> Result<(Bytes, bool), std::io::Error> {
+        if accepts_gzip(accept_encoding) {
+            return Ok((self.gzip.clone(), true));
+        }
+        let mut plain = Vec::new();
+        GzDecoder::new(&*self.gzip).read_to_end(&mut plain)?;
+        Ok((plain.into(), false))
+    }
+
+    /// What to answer to a request for this document at `path`: `hash` is the query parameter with which clients
+    /// pin the content that the index promised, `if_none_match` the header.
+    #[must_use]
+    pub fn decide(&self, path: &str, hash: Option<&str>, if_none_match: Option<&str>) -> Reply {
+        let pinned = hash.filter(|hash| !hash.is_empty());
+        if let Some(hash) = pinned
+            && hash.trim_matches('"') != self.hash
+        {
+            return Reply::MovedPermanently(format!("{path}?hash={}", self.hash));
+        }
+        let known = Document {
+            body: Bytes::new(),
+            etag: self.etag(),
+        }
+        .is_known(if_none_match);
+        let is_immutable = pinned.is_some();
+        if known {
+            Reply::NotModified
+        } else {
+            Reply::Content { is_immutable }
+        }
+    }
+}
+
+/// How a request for a document is answered. All answers but the redirect carry the `ETag` and `Vary: Accept`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// 304.
+    NotModified,
+    /// 301 to this location: the client asked for content that is gone.
+    MovedPermanently(String),
+    /// 200 with the body. Immutable content has `Cache-Control: public, immutable` and expires in a year.
+    Content { is_immutable: bool },
+}
+
+/// Which document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Version {
+    V2,
+    V3,
+}
+
+/// The documents that were asked for; one per process.
+pub struct OpenApi {
+    git_version: Box<str>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    documents: HashMap<(Version, Vec<usize>), Entry>,
+    /// Counts requests; an entry remembers its last one.
+    clock: u64,
+}
+
+struct Entry {
+    /// The key is made of their addresses, which stay theirs as long as they are held here.
+    _resources: Vec<Arc<Resource>>,
+    document: Arc<Packed>,
+    used: u64,
+}
+
+impl OpenApi {
+    /// Nothing written yet. `git_version` is the version of Kubernetes that documents name, e.g. `v1.36.0`.
+    #[must_use]
+    pub fn new(git_version: &str) -> Self {
+        Self {
+            git_version: git_version.into(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// `/openapi/v3`: where the document of each group version is, with the hash of its content.
+    ///
+    /// # Errors
+    /// When a document cannot be compressed, which only a lack of memory causes.
+    pub fn v3_index(&self, resources: &[Arc<Resource>]) -> Result<Document, std::io::Error> {
+        let mut served: Vec<(&str, &str)> =
+            resources.iter().map(|r| (&*r.group, &*r.version)).collect();
+        served.sort_by(|a, b| compare_groups(a.0, b.0).then_with(|| compare_versions(a.1, b.1)));
+        served.dedup();
+        let mut paths = Map::new();
+        for (group, version) in served {
+            if let Some(document) = self.v3_document(resources, group, version)? {
+                let key = root(group, version);
+                let url = format!("/openapi/v3{key}?hash={}", document.hash);
+                paths.insert(key[1..].to_owned(), json!({ "serverRelativeURL": url }));
+            }
+        }
+        Ok(Document::new(json!({ "paths": paths }).to_string()))
+    }
+
+    /// `/openapi/v3/api/v1` (empty `group`), `/openapi/v3/apis/<group>/<version>`; `None` when it is not served.
+    ///
+    /// # Errors
+    /// As [`OpenApi::v3_index`].
+    pub fn v3_document(
+        &self,
+        resources: &[Arc<Resource>],
+        group: &str,
+        version: &str,
+    ) -> Result<Option<Arc<Packed>>, std::io::Error> {
+        let served: Vec<Arc<Resource>> = resources
+            .iter()
+            .filter(|resource| *resource.group == *group && *resource.version == *version)
+            .cloned()
+            .collect();
+        if served.is_empty() {
+            return Ok(None);
+        }
+        self.document(Version::V3, served).map(Some)
+    }
+
+    /// `/openapi/v2`: everything in one document.
+    ///
+    /// # Errors
+    /// As [`OpenApi::v3_index`].
+    pub fn v2_document(&self, resources: &[Arc<Resource>]) -> Result<Arc<Packed>, std::io::Error> {
+        self.document(Version::V2, resources.to_vec())
+    }
+
+    fn document(
+        &self,
+        version: Version,
+        mut resources: Vec<Arc<Resource>>,
+    ) -> Result<Arc<Packed>, std::io::Error> {
+        resources.sort_by(|a, b| {
+            compare_groups(&a.group, &b.group)
+                .then_with(|| compare_versions(&a.version, &b.version))
+                .then_with(|| a.plural.cmp(&b.plural))
+        });
+        let addresses: Vec<usize> = resources.iter().map(|r| Arc::as_ptr(r).addr()).collect();
+        let key = (version, addresses);
+        {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(document) = kept.find(&key) {
+                return Ok(document);
+            }
+        }
+        // Written without the lock: others go on meanwhile, and at worst somebody writes the same.
+        let document = Packed::new(&document::write(version, &resources, &self.git_version))?;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(kept.keep(key, resources, document))
+    }
+}
+
+impl Kept {
+    fn find(&mut self, key: &(Version, Vec<usize>)) -> Option<Arc<Packed>> {
+        self.clock += 1;
+        let entry = self.documents.get_mut(key)?;
+        entry.used = self.clock;
+        Some(Arc::clone(&entry.document))
+    }
+
+    fn keep(
+        &mut self,
+        key: (Version, Vec<usize>),
+        resources: Vec<Arc<Resource>>,
+        document: Packed,
+    ) -> Arc<Packed> {
+        if self.documents.len() >= MAX_DOCUMENTS
+            && let Some(oldest) = self.documents.iter().min_by_key(|(_, entry)| entry.used)
+        {
+            let oldest = oldest.0.clone();
+            self.documents.remove(&oldest);
+        }
+        let same = self
+            .documents
+            .values()
+            .find(|entry| entry.document.hash == document.hash);
+        let document = same.map_or_else(|| Arc::new(document), |entry| Arc::clone(&entry.document));
+        let entry = Entry {
+            _resources: resources,
+            document: Arc::clone(&document),
+            used: self.clock,
+        };
+        self.documents.insert(key, entry);
+        document
+    }
+}
+
+/// `/api/v1`, `/apis/apps/v1`.
+fn root(group: &str, version: &str) -> String {
+    if group.is_empty() {
+        format!("/api/{version}")
+    } else {
+        format!("/apis/{group}/{version}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

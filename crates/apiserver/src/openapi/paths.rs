@@ -1,0 +1,449 @@
+//! The paths of a resource with their operations.
+
+use serde_json::{Map, Value, json};
+
+use super::Version;
+use super::components::{Components, DELETE_OPTIONS, PATCH, STATUS, kind_component};
+use crate::resource::{Resource, Subresource};
+
+const JSON_OR_YAML: [&str; 2] = ["application/json", "application/yaml"];
+const PATCH_TYPES: [&str; 3] = [
+    "application/apply-patch+yaml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+];
+const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
+
+/// Query parameters with their types.
+type Parameters = &'static [(&'static str, &'static str)];
+
+const LIST: Parameters = &[
+    ("allowWatchBookmarks", "boolean"),
+    ("continue", "string"),
+    ("fieldSelector", "string"),
+    ("labelSelector", "string"),
+    ("limit", "integer"),
+    ("resourceVersion", "string"),
+    ("resourceVersionMatch", "string"),
+    ("sendInitialEvents", "boolean"),
+    ("timeoutSeconds", "integer"),
+    ("watch", "boolean"),
+];
+const WRITE: Parameters = &[
+    ("dryRun", "string"),
+    ("fieldManager", "string"),
+    ("fieldValidation", "string"),
+];
+const APPLY: Parameters = &[
+    ("dryRun", "string"),
+    ("fieldManager", "string"),
+    ("fieldValidation", "string"),
+    ("force", "boolean"),
+];
+const DELETE: Parameters = &[
+    ("dryRun", "string"),
+    ("gracePeriodSeconds", "integer"),
+    ("orphanDependents", "boolean"),
+    ("propagationPolicy", "string"),
+];
+const DELETE_COLLECTION: Parameters = &[
+    ("continue", "string"),
+    ("dryRun", "string"),
+    ("fieldSelector", "string"),
+    ("gracePeriodSeconds", "integer"),
+    ("labelSelector", "string"),
+    ("limit", "integer"),
+    ("orphanDependents", "boolean"),
+    ("propagationPolicy", "string"),
+    ("resourceVersion", "string"),
+    ("resourceVersionMatch", "string"),
+    ("sendInitialEvents", "boolean"),
+    ("timeoutSeconds", "integer"),
+];
+
+/// One operation before it is written.
+#[derive(Clone, Copy)]
+struct Operation<'a> {
+    /// First word of the operation's id.
+    word: &'a str,
+    /// `x-kubernetes-action`.
+    action: &'a str,
+    method: &'a str,
+    parameters: Parameters,
+    body: Option<&'a str>,
+    answer: Option<&'a str>,
+    /// Group, version and kind.
+    kind: (&'a str, &'a str, &'a str),
+    /// What the id says behind the kind.
+    suffix: &'a str,
+}
+
+/// Writes the paths of one resource.
+pub(super) struct Paths<'a> {
+    /// `/api/v1`, `/apis/apps/v1`.
+    pub(super) root: String,
+    pub(super) version: Version,
+    pub(super) resource: &'a Resource,
+    /// Names of the components.
+    pub(super) object: String,
+    pub(super) list: String,
+    pub(super) components: &'a mut Components,
+}
+
+impl Paths<'_> {
+    pub(super) fn write(&mut self) -> Map<String, Value> {
+        let resource = self.resource;
+        let (group, version) = (&*resource.group, &*resource.version);
+        self.components
+            .mark(DELETE_OPTIONS, group, version, "DeleteOptions");
+        self.components.mark(STATUS, "", "v1", "Status");
+        let scope = if resource.namespaced {
+            "/namespaces/{namespace}"
+        } else {
+            ""
+        };
+        let collection = format!("{}{scope}/{}", self.root, resource.plural);
+        let item = format!("{collection}/{{name}}");
+        let mut paths = Map::new();
+        let mut add = |path: String, operations: Map<String, Value>| {
+            if operations.iter().any(|(key, _)| key != "parameters") {
+                paths.insert(path, Value::Object(operations));
+            }
+        };
+        add(collection, self.collection());
+        add(item.clone(), self.item());
+        if resource.namespaced && resource.verbs.contains(&"list") {
+            add(
+                format!("{}/{}", self.root, resource.plural),
+                self.all_namespaces(),
+            );
+        }
+        for sub in &resource.subresources {
+            add(format!("{item}/{}", sub.name), self.subresource(sub));
+        }
+        paths
+    }
+
+    fn own_kind(&self) -> (String, String, String) {
+        let resource = self.resource;
+        (
+            resource.group.to_string(),
+            resource.version.to_string(),
+            resource.kind.to_string(),
+        )
+    }
+
+    /// Those of the `known` operations (by verb) that `verbs` name, by method, with the parameters they share.
+    fn operations(
+        &mut self,
+        known: &[(&str, Operation<'_>)],
+        verbs: &[&str],
+        path_parameters: &[&str],
+    ) -> Map<String, Value> {
+        let mut operations = Map::new();
+        for (verb, operation) in known {
+            if verbs.contains(verb) {
+                operations.insert(operation.method.to_owned(), self.operation(operation));
+            }
+        }
+        let mut parameters: Vec<Value> = path_parameters
+            .iter()
+            .map(|name| self.parameter(name, "path", "string"))
+            .collect();
+        parameters.push(self.parameter("pretty", "query", "string"));
+        operations.insert("parameters".into(), parameters.into());
+        operations
+    }
+
+    fn collection(&mut self) -> Map<String, Value> {
+        let own = self.own_kind();
+        let kind = (&*own.0, &*own.1, &*own.2);
+        let (object, list) = (self.object.clone(), self.list.clone());
+        let operation = |word, action, method, parameters, body, answer| Operation {
+            word,
+            action,
+            method,
+            parameters,
+            body,
+            answer,
+            kind,
+            suffix: "",
+        };
+        let known = [
+            (
+                "list",
+                operation("list", "list", "get", LIST, None, Some(&*list)),
+            ),
+            (
+                "create",
+                operation(
+                    "create",
+                    "post",
+                    "post",
+                    WRITE,
+                    Some(&*object),
+                    Some(&*object),
+                ),
+            ),
+            (
+                "deletecollection",
+                operation(
+                    "deleteCollection",
+                    "deletecollection",
+                    "delete",
+                    DELETE_COLLECTION,
+                    Some(DELETE_OPTIONS),
+                    Some(STATUS),
+                ),
+            ),
+        ];
+        let path: &[&str] = if self.resource.namespaced {
+            &["namespace"]
+        } else {
+            &[]
+        };
+        self.operations(&known, &self.resource.verbs, path)
+    }
+
+    fn all_namespaces(&mut self) -> Map<String, Value> {
+        let own = self.own_kind();
+        let list = self.list.clone();
+        let known = [(
+            "list",
+            Operation {
+                word: "list",
+                action: "list",
+                method: "get",
+                parameters: LIST,
+                body: None,
+                answer: Some(&*list),
+                kind: (&*own.0, &*own.1, &*own.2),
+                suffix: "ForAllNamespaces",
+            },
+        )];
+        self.operations(&known, &["list"], &[])
+    }
+
+    fn item(&mut self) -> Map<String, Value> {
+        let own = self.own_kind();
+        let object = self.object.clone();
+        let answer = if self.resource.strategy.delete_returns_object {
+            object.clone()
+        } else {
+            STATUS.to_owned()
+        };
+        let mut known = on_one((&*own.0, &*own.1, &*own.2), Some(&object), "").to_vec();
+        known.push((
+            "delete",
+            Operation {
+                word: "delete",
+                action: "delete",
+                method: "delete",
+                parameters: DELETE,
+                body: Some(DELETE_OPTIONS),
+                answer: Some(&answer),
+                kind: (&*own.0, &*own.1, &*own.2),
+                suffix: "",
+            },
+        ));
+        // POST belongs to the collection.
+        known.retain(|(verb, _)| *verb != "create");
+        self.operations(&known, &self.resource.verbs, self.item_parameters())
+    }
+
+    fn item_parameters(&self) -> &'static [&'static str] {
+        if self.resource.namespaced {
+            &["name", "namespace"]
+        } else {
+            &["name"]
+        }
+    }
+
+    fn subresource(&mut self, sub: &Subresource) -> Map<String, Value> {
+        let own = self.own_kind();
+        let (group, version) = match &sub.group_version {
+            Some((group, version)) => (&**group, &**version),
+            None => (&*own.0, &*own.1),
+        };
+        let component = if *sub.kind == *own.2 && sub.group_version.is_none() {
+            Some(self.object.clone())
+        } else {
+            kind_component(group, version, &sub.kind)
+        };
+        let kind = (group, version, &*sub.kind);
+        let suffix = camel(&sub.name);
+        // Connections to containers and nodes speak what they carry, not objects.
+        let is_connect = sub.kind.ends_with("Options") || &*sub.name == "log";
+        let mut known = if is_connect {
+            on_one(kind, None, &suffix).to_vec()
+        } else {
+            if let Some(component) = &component {
+                self.components.mark(component, group, version, &sub.kind);
+            }
+            on_one(kind, component.as_deref(), &suffix).to_vec()
+        };
+        if sub.kind.ends_with("Options") {
+            known.push((
+                "delete",
+                Operation {
+                    word: "delete",
+                    method: "delete",
+                    ..known[0].1
+                },
+            ));
+            for (_, operation) in &mut known {
+                (operation.action, operation.parameters) = ("connect", &[]);
+            }
+        }
+        self.operations(&known, &sub.verbs, self.item_parameters())
+    }
+
+    fn operation(&mut self, operation: &Operation<'_>) -> Value {
+        let (group, version, kind) = operation.kind;
+        let mut parameters: Vec<Value> = operation
+            .parameters
+            .iter()
+            .map(|(name, ty)| self.parameter(name, "query", ty))
+            .collect();
+        let mut written = Map::new();
+        let body_types: Vec<&str> = match operation.method {
+            "patch" if self.resource.custom.is_some() => PATCH_TYPES.to_vec(),
+            "patch" => PATCH_TYPES.into_iter().chain([STRATEGIC_PATCH]).collect(),
+            _ => vec!["*/*"],
+        };
+        let body = operation
+            .body
+            .map(|name| self.components.writer.reference(name));
+        let answer = match operation.answer {
+            Some(name) => self.components.writer.reference(name),
+            None => json!({"type": "string"}),
+        };
+        let answer_types: &[&str] = if operation.answer.is_some() {
+            &JSON_OR_YAML
+        } else {
+            &["*/*"]
+        };
+        match self.version {
+            Version::V3 => {
+                let content = |types: &[&str], schema: &Value| -> Value {
+                    types
+                        .iter()
+                        .map(|ty| ((*ty).to_owned(), json!({ "schema": schema })))
+                        .collect::<Map<_, _>>()
+                        .into()
+                };
+                if let Some(schema) = &body {
+                    let is_required = operation.body != Some(DELETE_OPTIONS);
+                    written.insert(
+                        "requestBody".into(),
+                        json!({"content": content(&body_types, schema), "required": is_required}),
+                    );
+                }
+                written.insert(
+                    "responses".into(),
+                    json!({"200": {"description": "OK", "content": content(answer_types, &answer)}}),
+                );
+            }
+            Version::V2 => {
+                if let Some(schema) = body {
+                    let is_required = operation.body != Some(DELETE_OPTIONS);
+                    parameters.push(json!({
+                        "name": "body", "in": "body", "required": is_required, "schema": schema,
+                    }));
+                }
+                written.insert("consumes".into(), json!(body_types));
+                written.insert("produces".into(), json!(answer_types));
+                written.insert(
+                    "responses".into(),
+                    json!({"200": {"description": "OK", "schema": answer}}),
+                );
+            }
+        }
+        written.insert("operationId".into(), self.operation_id(operation).into());
+        if !parameters.is_empty() {
+            written.insert("parameters".into(), parameters.into());
+        }
+        written.insert("x-kubernetes-action".into(), operation.action.into());
+        written.insert(
+            "x-kubernetes-group-version-kind".into(),
+            json!({"group": group, "version": version, "kind": kind}),
+        );
+        Value::Object(written)
+    }
+
+    /// `patchAppsV1NamespacedDeploymentScale`.
+    fn operation_id(&self, operation: &Operation<'_>) -> String {
+        let resource = self.resource;
+        let group = match &*resource.group {
+            "" => "core".to_owned(),
+            group => group.strip_suffix(".k8s.io").unwrap_or(group).to_owned(),
+        };
+        let is_scoped = resource.namespaced && operation.suffix != "ForAllNamespaces";
+        let scope = if is_scoped { "Namespaced" } else { "" };
+        format!(
+            "{}{}{}{scope}{}{}",
+            operation.word,
+            camel(&group),
+            camel(&resource.version),
+            resource.kind,
+            operation.suffix
+        )
+    }
+
+    fn parameter(&self, name: &str, place: &str, ty: &str) -> Value {
+        let mut parameter = json!({"name": name, "in": place});
+        match self.version {
+            Version::V3 => parameter["schema"] = json!({"type": ty, "uniqueItems": true}),
+            Version::V2 => {
+                parameter["type"] = ty.into();
+                parameter["uniqueItems"] = true.into();
+            }
+        }
+        if place == "path" {
+            parameter["required"] = true.into();
+        }
+        parameter
+    }
+}
+
+/// The operations on one object or one of its subresources, by verb.
+fn on_one<'a>(
+    kind: (&'a str, &'a str, &'a str),
+    component: Option<&'a str>,
+    suffix: &'a str,
+) -> [(&'static str, Operation<'a>); 4] {
+    let operation = |word, action, method, parameters, body| Operation {
+        word,
+        action,
+        method,
+        parameters,
+        body,
+        answer: component,
+        kind,
+        suffix,
+    };
+    let patch = component.map(|_| PATCH);
+    [
+        ("get", operation("read", "get", "get", &[], None)),
+        (
+            "update",
+            operation("replace", "put", "put", WRITE, component),
+        ),
+        ("patch", operation("patch", "patch", "patch", APPLY, patch)),
+        (
+            "create",
+            operation("create", "post", "post", WRITE, component),
+        ),
+    ]
+}
+
+/// `rbac.authorization` → `RbacAuthorization`.
+fn camel(text: &str) -> String {
+    text.split(['.', '-', '_'])
+        .map(|word| {
+            let mut chars = word.chars();
+            let first = chars.next().map(|c| c.to_ascii_uppercase());
+            first.into_iter().chain(chars).collect::<String>()
+        })
+        .collect()
+}

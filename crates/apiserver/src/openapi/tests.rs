@@ -1,0 +1,395 @@
+use std::collections::BTreeMap;
+
+use expect_test::expect;
+
+use super::*;
+use crate::resource::builtin;
+use crate::schema::{Field, ListType, Object, Rules, Schema, Type};
+use crate::testing::custom_resource;
+
+/// A custom resource whose schema uses what only such schemas use.
+fn shirts() -> Arc<Resource> {
+    let of = |ty| Schema {
+        ty,
+        ..Schema::default()
+    };
+    let field = |schema, required| Field {
+        schema: Arc::new(schema),
+        required,
+        proto: None,
+    };
+    let object = |fields: Vec<(&str, Field)>| {
+        let fields = fields
+            .into_iter()
+            .map(|(name, field)| (name.into(), field))
+            .collect();
+        Type::Object(Object {
+            fields,
+            additional: None,
+        })
+    };
+    let color = Schema {
+        description: Some("What it looks like.".into()),
+        default: Some("blue".into()),
+        rules: Some(Box::new(Rules {
+            enumeration: vec!["blue".into(), "red".into()],
+            ..Rules::default()
+        })),
+        ..of(Type::String)
+    };
+    let size = Schema {
+        nullable: true,
+        rules: Some(Box::new(Rules {
+            minimum: Some(1.0),
+            multiple_of: Some(0.5),
+            any_of: vec![of(Type::Integer), of(Type::String)],
+            ..Rules::default()
+        })),
+        ..of(Type::IntOrString)
+    };
+    let tags = Schema {
+        list_type: ListType::Set,
+        ..of(Type::Array(Arc::new(of(Type::String))))
+    };
+    let washed = Schema {
+        rules: Some(Box::new(Rules {
+            format: Some("date-time".into()),
+            ..Rules::default()
+        })),
+        ..of(Type::String)
+    };
+    let spec = of(object(vec![
+        ("color", field(color, true)),
+        ("size", field(size, false)),
+        ("tags", field(tags, false)),
+        ("washed", field(washed, false)),
+        (
+            "any",
+            field(
+                Schema {
+                    preserve_unknown: true,
+                    ..Schema::default()
+                },
+                false,
+            ),
+        ),
+    ]));
+    let mut resource = custom_resource("stable.example.com", "v1", "shirts", "Shirt", &[]);
+    resource.schema = Arc::new(of(object(vec![("spec", field(spec, true))])));
+    Arc::new(resource)
+}
+
+fn read(packed: &Packed) -> Value {
+    let (body, is_gzip) = packed.body(None).expect("bytes");
+    assert!(!is_gzip);
+    serde_json::from_slice(&body).expect("JSON")
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).expect("JSON")
+}
+
+/// Every `$ref` below `value`.
+fn references(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::String(target)) = fields.get("$ref") {
+                found.push(target.clone());
+            }
+            fields.values().for_each(|field| references(field, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+/// No property may say nothing at all: `kubectl explain` stumbles over it.
+fn check_properties(value: &Value) {
+    match value {
+        Value::Object(fields) => {
+            let properties = fields.get("properties").and_then(Value::as_object);
+            for (name, property) in properties.into_iter().flatten() {
+                assert_ne!(*property, json!({}), "{name} says nothing");
+            }
+            fields.values().for_each(check_properties);
+        }
+        Value::Array(items) => items.iter().for_each(check_properties),
+        _ => {}
+    }
+}
+
+fn check_document(document: &Value) {
+    check_properties(document);
+    let mut found = Vec::new();
+    references(document, &mut found);
+    assert!(!found.is_empty());
+    for target in found {
+        let pointer = target.strip_prefix('#').expect("a local reference");
+        assert!(
+            document.pointer(pointer).is_some(),
+            "{target} leads nowhere"
+        );
+    }
+    let mut ids = BTreeMap::new();
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in operations.as_object().expect("operations") {
+            if method == "parameters" {
+                continue;
+            }
+            let id = operation["operationId"].as_str().expect("an id").to_owned();
+            let earlier = ids.insert(id.clone(), path.clone());
+            assert_eq!(earlier, None, "{id} is also the id of {path}");
+            if method == "patch" && operation["x-kubernetes-action"] == "patch" {
+                let parameters = operation["parameters"].to_string();
+                for name in ["fieldValidation", "dryRun", "fieldManager", "force"] {
+                    assert!(parameters.contains(name), "PATCH {path} has no {name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn documents_of_all_built_in_kinds_are_whole() {
+    let openapi = OpenApi::new("v1.36.0");
+    let index = openapi.v3_index(builtin()).expect("an index");
+    let index: Value = serde_json::from_slice(&index.body).expect("JSON");
+    let mut keys = Vec::new();
+    for (key, entry) in index["paths"].as_object().expect("paths") {
+        let parts: Vec<&str> = key.split('/').collect();
+        let (group, version) = match *parts.as_slice() {
+            ["api", version] => ("", version),
+            ["apis", group, version] => (group, version),
+            _ => unreachable!("{key}"),
+        };
+        let document = openapi
+            .v3_document(builtin(), group, version)
+            .expect("written")
+            .expect("served");
+        let url = entry["serverRelativeURL"].as_str().expect("a url");
+        assert_eq!(url, format!("/openapi/v3/{key}?hash={}", document.hash));
+        check_document(&read(&document));
+        keys.push(key.as_str());
+    }
+    assert!(
+        openapi
+            .v3_document(builtin(), "none", "v1")
+            .expect("no error")
+            .is_none()
+    );
+    expect!["api/v1 apis/admissionregistration.k8s.io/v1 apis/apiextensions.k8s.io/v1 apis/apiregistration.k8s.io/v1 apis/apps/v1 apis/authentication.k8s.io/v1 apis/authorization.k8s.io/v1 apis/autoscaling/v2 apis/batch/v1 apis/certificates.k8s.io/v1 apis/coordination.k8s.io/v1 apis/discovery.k8s.io/v1 apis/events.k8s.io/v1 apis/flowcontrol.apiserver.k8s.io/v1 apis/networking.k8s.io/v1 apis/node.k8s.io/v1 apis/policy/v1 apis/rbac.authorization.k8s.io/v1 apis/resource.k8s.io/v1 apis/scheduling.k8s.io/v1 apis/storage.k8s.io/v1"].assert_eq(&keys.join(" "));
+}
+
+#[test]
+fn the_old_document_is_whole() {
+    let mut resources = builtin().to_vec();
+    resources.push(shirts());
+    let document = read(
+        &OpenApi::new("v1.36.0")
+            .v2_document(&resources)
+            .expect("written"),
+    );
+    check_document(&document);
+    assert_eq!(document["swagger"], "2.0");
+    let shirt = &document["definitions"]["com.example.stable.v1.Shirt"]["properties"]["spec"];
+    expect![[r#"
+        {
+          "minimum": 1,
+          "multipleOf": 0.5,
+          "x-kubernetes-int-or-string": true
+        }"#]]
+    .assert_eq(&pretty(&shirt["properties"]["size"]));
+}
+
+#[test]
+fn built_in_fields_say_how_they_merge() {
+    let openapi = OpenApi::new("v1.36.0");
+    let core = read(
+        &openapi
+            .v3_document(builtin(), "", "v1")
+            .expect("written")
+            .expect("served"),
+    );
+    let schemas = &core["components"]["schemas"];
+    let shown = |message: &str, field: &str| {
+        let field = &schemas[format!("io.k8s.api.core.v1.{message}")]["properties"][field];
+        format!("{message} {field}\n")
+    };
+    let text = [
+        shown("PodSpec", "containers"),
+        shown("PodSpec", "volumes"),
+        shown("PodSpec", "nodeSelector"),
+        shown("Container", "ports"),
+        shown("Probe", "initialDelaySeconds"),
+        shown("HTTPGetAction", "port"),
+        shown("ResourceRequirements", "limits"),
+        shown("Secret", "data"),
+        shown("PodStatus", "startTime"),
+    ]
+    .concat();
+    expect![[r##"
+        PodSpec {"items":{"$ref":"#/components/schemas/io.k8s.api.core.v1.Container"},"type":"array","x-kubernetes-list-map-keys":["name"],"x-kubernetes-list-type":"map","x-kubernetes-patch-merge-key":"name","x-kubernetes-patch-strategy":"merge"}
+        PodSpec {"items":{"$ref":"#/components/schemas/io.k8s.api.core.v1.Volume"},"type":"array","x-kubernetes-list-map-keys":["name"],"x-kubernetes-list-type":"map","x-kubernetes-patch-merge-key":"name","x-kubernetes-patch-strategy":"merge,retainKeys"}
+        PodSpec {"additionalProperties":{"type":"string"},"type":"object","x-kubernetes-map-type":"atomic"}
+        Container {"items":{"$ref":"#/components/schemas/io.k8s.api.core.v1.ContainerPort"},"type":"array","x-kubernetes-list-map-keys":["containerPort","protocol"],"x-kubernetes-list-type":"map","x-kubernetes-patch-merge-key":"containerPort","x-kubernetes-patch-strategy":"merge"}
+        Probe {"format":"int32","type":"integer"}
+        HTTPGetAction {"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.util.intstr.IntOrString"}
+        ResourceRequirements {"additionalProperties":{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.api.resource.Quantity"},"type":"object"}
+        Secret {"additionalProperties":{"format":"byte","type":"string"},"type":"object"}
+        PodStatus {"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.Time"}
+    "##]].assert_eq(&text);
+    let pod = &schemas["io.k8s.api.core.v1.Pod"];
+    expect![[r##"
+        {
+          "properties": {
+            "apiVersion": {
+              "type": "string"
+            },
+            "kind": {
+              "type": "string"
+            },
+            "metadata": {
+              "$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+            },
+            "spec": {
+              "$ref": "#/components/schemas/io.k8s.api.core.v1.PodSpec"
+            },
+            "status": {
+              "$ref": "#/components/schemas/io.k8s.api.core.v1.PodStatus"
+            }
+          },
+          "type": "object",
+          "x-kubernetes-group-version-kind": [
+            {
+              "group": "",
+              "kind": "Pod",
+              "version": "v1"
+            }
+          ]
+        }"##]]
+    .assert_eq(&pretty(pod));
+    expect![[r#"["containers"]"#]]
+        .assert_eq(&schemas["io.k8s.api.core.v1.PodSpec"]["required"].to_string());
+    expect![[r##"{"operationId":"patchCoreV1NamespacedPod","parameters":[{"in":"query","name":"dryRun","schema":{"type":"string","uniqueItems":true}},{"in":"query","name":"fieldManager","schema":{"type":"string","uniqueItems":true}},{"in":"query","name":"fieldValidation","schema":{"type":"string","uniqueItems":true}},{"in":"query","name":"force","schema":{"type":"boolean","uniqueItems":true}}],"requestBody":{"content":{"application/apply-patch+yaml":{"schema":{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.Patch"}},"application/json-patch+json":{"schema":{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.Patch"}},"application/merge-patch+json":{"schema":{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.Patch"}},"application/strategic-merge-patch+json":{"schema":{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.Patch"}}},"required":true},"responses":{"200":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/io.k8s.api.core.v1.Pod"}},"application/yaml":{"schema":{"$ref":"#/components/schemas/io.k8s.api.core.v1.Pod"}}},"description":"OK"}},"x-kubernetes-action":"patch","x-kubernetes-group-version-kind":{"group":"","kind":"Pod","version":"v1"}}"##]].assert_eq(
+        &core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"].to_string(),
+    );
+}
+
+#[test]
+fn custom_resources_say_what_their_definition_says() {
+    let openapi = OpenApi::new("v1.36.0");
+    let document = openapi.v3_document(&[shirts()], "stable.example.com", "v1");
+    let document = read(&document.expect("written").expect("served"));
+    check_document(&document);
+    let paths: Vec<String> = document["paths"]
+        .as_object()
+        .expect("paths")
+        .iter()
+        .map(|(path, operations)| {
+            let methods: Vec<&str> = operations
+                .as_object()
+                .expect("operations")
+                .keys()
+                .map(String::as_str)
+                .collect();
+            format!("{path} {}", methods.join(" "))
+        })
+        .collect();
+    expect![[r#"
+        /apis/stable.example.com/v1/shirts delete get parameters post
+        /apis/stable.example.com/v1/shirts/{name} delete get parameters patch put
+        /apis/stable.example.com/v1/shirts/{name}/status get parameters patch put"#]]
+    .assert_eq(&paths.join("\n"));
+    let shirt = &document["components"]["schemas"]["com.example.stable.v1.Shirt"];
+    let spec = &shirt["properties"]["spec"];
+    let mut lines: Vec<String> = spec["properties"]
+        .as_object()
+        .expect("properties")
+        .iter()
+        .map(|(name, field)| format!("{name} {field}"))
+        .collect();
+    lines.push(format!(
+        "required {} {}",
+        shirt["required"], spec["required"]
+    ));
+    lines.push(format!("metadata {}", shirt["properties"]["metadata"]));
+    lines.push(shirt["x-kubernetes-group-version-kind"].to_string());
+    expect![[r##"
+        any {"x-kubernetes-preserve-unknown-fields":true}
+        color {"default":"blue","description":"What it looks like.","enum":["blue","red"],"type":"string"}
+        size {"anyOf":[{"type":"integer"},{"type":"string"}],"minimum":1,"multipleOf":0.5,"nullable":true,"x-kubernetes-int-or-string":true}
+        tags {"items":{"type":"string"},"type":"array","x-kubernetes-list-type":"set"}
+        washed {"format":"date-time","type":"string"}
+        required ["spec"] ["color"]
+        metadata {"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+        [{"group":"stable.example.com","kind":"Shirt","version":"v1"}]"##]].assert_eq(&lines.join("\n"));
+    let patch = &document["paths"]["/apis/stable.example.com/v1/shirts/{name}"]["patch"];
+    let types: Vec<&String> = patch["requestBody"]["content"]
+        .as_object()
+        .expect("types")
+        .keys()
+        .collect();
+    expect![[r#"["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"]"#]].assert_eq(&format!("{types:?}"));
+}
+
+#[test]
+fn equal_documents_are_kept_once() {
+    let openapi = OpenApi::new("v1.36.0");
+    let document = |resource: Arc<Resource>| {
+        let found = openapi.v3_document(&[resource], "stable.example.com", "v1");
+        found.expect("written").expect("served")
+    };
+    let resource = shirts();
+    let first = document(Arc::clone(&resource));
+    assert!(Arc::ptr_eq(&first, &document(resource)));
+    assert!(Arc::ptr_eq(&first, &document(shirts())));
+}
+
+#[test]
+fn only_so_many_documents_are_kept() {
+    let openapi = OpenApi::new("v1.36.0");
+    for at in 0..MAX_DOCUMENTS + 10 {
+        let group = format!("g{at}.example.com");
+        let resource = custom_resource(&group, "v1", "things", "Thing", &[]);
+        openapi
+            .v3_document(&[Arc::new(resource)], &group, "v1")
+            .expect("written");
+    }
+    assert_eq!(
+        openapi.kept.lock().expect("no panic").documents.len(),
+        MAX_DOCUMENTS
+    );
+}
+
+#[test]
+fn clients_are_told_what_they_may_keep() {
+    let packed = Packed::new(&json!({"openapi": "3.0.0"})).expect("packed");
+    let (hash, etag) = (packed.hash.clone(), packed.etag());
+    let decide = |hash: Option<&str>, if_none_match: Option<&str>| {
+        packed.decide("/openapi/v3/api/v1", hash, if_none_match)
+    };
+    assert_eq!(
+        decide(None, None),
+        Reply::Content {
+            is_immutable: false
+        }
+    );
+    assert_eq!(
+        decide(Some(""), None),
+        Reply::Content {
+            is_immutable: false
+        }
+    );
+    assert_eq!(
+        decide(Some(&hash), None),
+        Reply::Content { is_immutable: true }
+    );
+    assert_eq!(decide(Some(&hash), Some(&etag)), Reply::NotModified);
+    assert_eq!(decide(None, Some(&etag)), Reply::NotModified);
+    assert_eq!(
+        decide(Some("OLD"), Some(&etag)),
+        Reply::MovedPermanently(format!("/openapi/v3/api/v1?hash={hash}"))
+    );
+    let (gzip, is_gzip) = packed.body(Some("gzip")).expect("bytes");
+    assert!(is_gzip && gzip.starts_with(&[0x1f, 0x8b]));
+}
