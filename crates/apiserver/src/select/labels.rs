@@ -413,12 +413,17 @@ mod tests {
         let mut text = String::new();
         for selector in selectors {
             let answer = match LabelSelector::parse(selector) {
-                Ok(parsed) => objects
-                    .iter()
-                    .filter(|(_, labels)| parsed.matches(&header(labels)))
-                    .map(|(name, _)| *name)
-                    .collect::<Vec<_>>()
-                    .join(" | "),
+                Ok(parsed) => {
+                    let selected = objects
+                        .iter()
+                        .filter(|(_, labels)| parsed.matches(&header(labels)));
+                    let names: Vec<&str> = selected.map(|(name, _)| *name).collect();
+                    if names.is_empty() {
+                        "nothing".to_owned()
+                    } else {
+                        names.join(" | ")
+                    }
+                }
                 Err(status) => format!("{}: {}", status.code, status.message),
             };
             text.push_str(&format!("{selector:?}\n    {answer}\n"));
@@ -471,7 +476,7 @@ mod tests {
                 "a="
                     a=
                 "a=,x/y"
-    
+                    nothing
                 "a!=b"
                     none | a= | a=7,x/y=z
                 "a!="
@@ -489,15 +494,15 @@ mod tests {
                 "a>6"
                     a=7,x/y=z
                 "a<6"
-    
+                    nothing
                 "a,x/y=z"
                     a=7,x/y=z
                 "in in (in)"
-    
+                    nothing
                 "notin"
-    
+                    nothing
                 "a=in"
-    
+                    nothing
             "#]],
         );
     }
