@@ -4,6 +4,7 @@
 //! that `application/json;as=Table;…,application/json` gets a plain object where there is no Table. Answers are JSON,
 //! or YAML for those who ask for nothing else we have; clients that prefer protobuf name JSON as well.
 
+pub use crate::schema::ContentType;
 use crate::status::Status;
 
 /// What an endpoint can answer with.
@@ -76,14 +77,6 @@ pub struct Accepted {
     pub transform: Option<Transform>,
     /// `pretty=1` was among the parameters; see [`is_pretty`].
     pub pretty: bool,
-}
-
-/// Body encodings that the server reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentType {
-    Json,
-    Yaml,
-    Protobuf,
 }
 
 /// The four kinds of patches.
