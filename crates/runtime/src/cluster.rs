@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::core::ApiResource;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::cache::{Entry, Header, KindCache, Listener, Origin, Progress};
@@ -237,6 +238,17 @@ impl Cluster {
             }
         }
         owned
+    }
+
+    /// Sends a request, past the caches, and gives up after the cluster's request timeout.
+    ///
+    /// # Errors
+    /// As the client reports them; a request that takes too long is a service error.
+    pub async fn request<T: DeserializeOwned>(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<T, kube::Error> {
+        self.within(self.client.request(request)).await
     }
 
     /// One object as the server has it now, past the cache.
