@@ -97,6 +97,14 @@ const CONTAINERS: Col = of("Containers", |row| workload::containers(row, "name")
 const IMAGES: Col = of("Images", |row| workload::containers(row, "image")).wide();
 const SELECTOR: Col = of("Selector", workload::selector).wide();
 
+/// The columns of `autoscaling/v1` `Scale`.
+pub(super) const SCALE: &[Col] = &[
+    NAME,
+    integer("Desired", "spec.replicas"),
+    integer("Available", "status.replicas"),
+    AGE,
+];
+
 const REPLICAS: &[Col] = &[
     NAME,
     col("Desired", Cell::Value(|row| workload::desired(row).into())),

@@ -71,7 +71,7 @@ pub fn render(
     now: Timestamp,
     api: &str,
 ) -> Value {
-    let printer = Printer::of(resource);
+    let printer = Printer::of(resource, objects);
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| {
@@ -137,7 +137,12 @@ enum Printer<'a> {
 }
 
 impl<'a> Printer<'a> {
-    fn of(resource: &'a Resource) -> Self {
+    fn of(resource: &'a Resource, objects: &[&Value]) -> Self {
+        // `/scale` answers with a kind of its own, whatever it is the scale of.
+        let is_scale = |object: &&Value| object["kind"] == "Scale" && *resource.kind != *"Scale";
+        if objects.first().is_some_and(is_scale) {
+            return Self::Builtin(builtin::SCALE);
+        }
         if resource.custom.is_some() {
             if resource.columns.is_empty() {
                 return Self::NameAndAge;
