@@ -1,6 +1,7 @@
 //! Whether a user may do something: `system:masters`, kubelets, then RBAC.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwapOption;
@@ -229,7 +230,7 @@ impl Snapshot {
         objects: &dyn Objects,
         user: &User,
         namespace: &str,
-        mut look: impl FnMut(&Binding, &str, Option<&[Rule]>) -> Option<T>,
+        mut look: impl FnMut(&Binding, Matched<'_>, Option<&[Rule]>) -> Option<T>,
     ) -> Option<T> {
         let local = (!namespace.is_empty())
             .then(|| self.namespaced.get(namespace))
@@ -237,7 +238,7 @@ impl Snapshot {
         for scope in [Some(&*self.cluster), local].into_iter().flatten() {
             for (binding, subject) in scope.of(user) {
                 let rules = self.rules(objects, binding);
-                let found = look(binding, &subject, rules.as_deref());
+                let found = look(binding, subject, rules.as_deref());
                 if found.is_some() {
                     return found;
                 }
@@ -283,7 +284,7 @@ impl Binding {
         }
     }
 
-    fn allows(&self, subject: &str) -> String {
+    fn allows(&self, subject: Matched<'_>) -> String {
         let (kind, name) = if self.namespace.is_empty() {
             ("ClusterRoleBinding", self.name.to_string())
         } else {
@@ -306,8 +307,8 @@ impl Binding {
 }
 
 impl Bindings {
-    /// The bindings of `user` with the words for the subject that matched.
-    fn of<'a>(&'a self, user: &'a User) -> impl Iterator<Item = (&'a Binding, String)> {
+    /// The bindings of `user` with the subject that matched.
+    fn of<'a>(&'a self, user: &'a User) -> impl Iterator<Item = (&'a Binding, Matched<'a>)> {
         let by_name = self.users.get(&*user.name).into_iter().flatten();
         let by_group = user.groups.iter().flat_map(|group| {
             let grants = self.groups.get(&**group).into_iter().flatten();
@@ -316,7 +317,10 @@ impl Bindings {
         by_name
             .map(|grant| (grant, &*user.name))
             .chain(by_group)
-            .map(|(grant, who)| (&self.bindings[grant.binding], grant.subject.describe(who)))
+            .map(|(grant, who)| {
+                let subject = grant.subject;
+                (&self.bindings[grant.binding], Matched { subject, who })
+            })
     }
 
     fn add(&mut self, namespace: &str, binding: &Value) {
@@ -348,15 +352,23 @@ impl Bindings {
     }
 }
 
-impl Subject {
-    fn describe(self, who: &str) -> String {
-        match self {
-            Self::User => format!("User {who:?}"),
-            Self::Group => format!("Group {who:?}"),
-            Self::ServiceAccount => {
+/// A subject and the user or group that it is.
+#[derive(Clone, Copy, Debug)]
+struct Matched<'a> {
+    subject: Subject,
+    who: &'a str,
+}
+
+impl fmt::Display for Matched<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = self.who;
+        match self.subject {
+            Subject::User => write!(f, "User {who:?}"),
+            Subject::Group => write!(f, "Group {who:?}"),
+            Subject::ServiceAccount => {
                 let account = who.strip_prefix(SERVICE_ACCOUNT_PREFIX).unwrap_or(who);
                 let (namespace, name) = account.split_once(':').unwrap_or(("", account));
-                format!("ServiceAccount {:?}", format!("{name}/{namespace}"))
+                write!(f, "ServiceAccount \"{name}/{namespace}\"")
             }
         }
     }

@@ -24,13 +24,14 @@ mod review;
 pub mod token;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use authenticate::Authenticator;
 pub use authorize::{Authorizer, Decision};
 pub use bootstrap::{bootstrap_objects, kubeadm_objects};
 pub use impersonate::impersonate;
 pub use pki::ClusterKeys;
+pub(crate) use review::user_info;
 pub use review::{ReviewContext, review};
 
 /// Who made a request without any credential.

@@ -9,7 +9,7 @@ use super::{Attributes, User};
 use crate::object::Object;
 
 /// Rules are taken apart into at most this many single permissions to compare them.
-const PERMISSIONS_MAX: usize = 100_000;
+const PERMISSIONS_MAX: usize = 20_000;
 
 /// One `PolicyRule`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

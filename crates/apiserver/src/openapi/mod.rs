@@ -17,18 +17,22 @@ use serde_json::{Map, Value, json};
 use crate::discovery::{Document, compare_groups, compare_versions};
 use crate::negotiate::accepts_gzip;
 use crate::resource::Resource;
+use crate::status::Status;
 
+mod answer;
 mod components;
 mod document;
 mod paths;
 mod schema;
+
+pub use answer::{Answer, Ask};
 
 /// Documents kept at most; the one that was not asked for longest goes first.
 const MAX_DOCUMENTS: usize = 512;
 
 /// A finished document, kept compressed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Packed {
+struct Packed {
     gzip: Bytes,
     /// Hash of the content, without quotes.
     hash: String,
@@ -46,16 +50,12 @@ impl Packed {
     }
 
     /// The value of the `ETag` header.
-    #[must_use]
-    pub fn etag(&self) -> String {
+    fn etag(&self) -> String {
         format!("\"{}\"", self.hash)
     }
 
     /// The bytes for a client with this `Accept-Encoding`, and whether they are gzip.
-    ///
-    /// # Errors
-    /// When the kept bytes do not decompress, which nothing outside can cause.
-    pub fn body(&self, accept_encoding: Option<&str>) -> Result<(Bytes, bool), std::io::Error> {
+    fn body(&self, accept_encoding: Option<&str>) -> Result<(Bytes, bool), std::io::Error> {
         if accepts_gzip(accept_encoding) {
             return Ok((self.gzip.clone(), true));
         }
@@ -63,40 +63,6 @@ impl Packed {
         GzDecoder::new(&*self.gzip).read_to_end(&mut plain)?;
         Ok((plain.into(), false))
     }
-
-    /// What to answer to a request for this document at `path`: `hash` is the query parameter with which clients
-    /// pin the content that the index promised, `if_none_match` the header.
-    #[must_use]
-    pub fn decide(&self, path: &str, hash: Option<&str>, if_none_match: Option<&str>) -> Reply {
-        let pinned = hash.filter(|hash| !hash.is_empty());
-        if let Some(hash) = pinned
-            && hash.trim_matches('"') != self.hash
-        {
-            return Reply::MovedPermanently(format!("{path}?hash={}", self.hash));
-        }
-        let known = Document {
-            body: Bytes::new(),
-            etag: self.etag(),
-        }
-        .is_known(if_none_match);
-        let is_immutable = pinned.is_some();
-        if known {
-            Reply::NotModified
-        } else {
-            Reply::Content { is_immutable }
-        }
-    }
-}
-
-/// How a request for a document is answered. All answers but the redirect carry the `ETag` and `Vary: Accept`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// 304.
-    NotModified,
-    /// 301 to this location: the client asked for content that is gone.
-    MovedPermanently(String),
-    /// 200 with the body. Immutable content has `Cache-Control: public, immutable` and expires in a year.
-    Content { is_immutable: bool },
 }
 
 /// Which document.
@@ -136,11 +102,43 @@ impl OpenApi {
         }
     }
 
+    /// `/openapi/v2`: everything in one document.
+    #[must_use]
+    pub fn v2(&self, resources: &[Arc<Resource>], ask: &Ask<'_>) -> Answer {
+        match self.v2_document(resources) {
+            Ok(document) => Answer::packed(&document, "/openapi/v2", ask),
+            Err(error) => Answer::refused(&Status::internal(error)),
+        }
+    }
+
     /// `/openapi/v3`: where the document of each group version is, with the hash of its content.
-    ///
-    /// # Errors
-    /// When a document cannot be compressed, which only a lack of memory causes.
-    pub fn v3_index(&self, resources: &[Arc<Resource>]) -> Result<Document, std::io::Error> {
+    #[must_use]
+    pub fn v3_index(&self, resources: &[Arc<Resource>], ask: &Ask<'_>) -> Answer {
+        match self.index(resources) {
+            Ok(document) => Answer::plain(&document, ask),
+            Err(error) => Answer::refused(&Status::internal(error)),
+        }
+    }
+
+    /// `/openapi/v3/<group_version>`, which is `api/v1` or `apis/<group>/<version>`.
+    #[must_use]
+    pub fn v3(&self, resources: &[Arc<Resource>], group_version: &str, ask: &Ask<'_>) -> Answer {
+        let parts: Vec<&str> = group_version.split('/').collect();
+        let (group, version) = match *parts.as_slice() {
+            ["api", version] => ("", version),
+            ["apis", group, version] if !group.is_empty() => (group, version),
+            _ => return Answer::refused(&Status::no_such_resource()),
+        };
+        match self.v3_document(resources, group, version) {
+            Ok(Some(document)) => {
+                Answer::packed(&document, &format!("/openapi/v3/{group_version}"), ask)
+            }
+            Ok(None) => Answer::refused(&Status::no_such_resource()),
+            Err(error) => Answer::refused(&Status::internal(error)),
+        }
+    }
+
+    fn index(&self, resources: &[Arc<Resource>]) -> Result<Document, std::io::Error> {
         let mut served: Vec<(&str, &str)> =
             resources.iter().map(|r| (&*r.group, &*r.version)).collect();
         served.sort_by(|a, b| compare_groups(a.0, b.0).then_with(|| compare_versions(a.1, b.1)));
@@ -156,11 +154,8 @@ impl OpenApi {
         Ok(Document::new(json!({ "paths": paths }).to_string()))
     }
 
-    /// `/openapi/v3/api/v1` (empty `group`), `/openapi/v3/apis/<group>/<version>`; `None` when it is not served.
-    ///
-    /// # Errors
-    /// As [`OpenApi::v3_index`].
-    pub fn v3_document(
+    /// `None` when nothing of the group version is served.
+    fn v3_document(
         &self,
         resources: &[Arc<Resource>],
         group: &str,
@@ -177,11 +172,7 @@ impl OpenApi {
         self.document(Version::V3, served).map(Some)
     }
 
-    /// `/openapi/v2`: everything in one document.
-    ///
-    /// # Errors
-    /// As [`OpenApi::v3_index`].
-    pub fn v2_document(&self, resources: &[Arc<Resource>]) -> Result<Arc<Packed>, std::io::Error> {
+    fn v2_document(&self, resources: &[Arc<Resource>]) -> Result<Arc<Packed>, std::io::Error> {
         self.document(Version::V2, resources.to_vec())
     }
 

@@ -152,7 +152,7 @@ fn check_document(document: &Value) {
 #[test]
 fn documents_of_all_built_in_kinds_are_whole() {
     let openapi = OpenApi::new("v1.36.0");
-    let index = openapi.v3_index(builtin()).expect("an index");
+    let index = openapi.index(builtin()).expect("an index");
     let index: Value = serde_json::from_slice(&index.body).expect("JSON");
     let mut keys = Vec::new();
     for (key, entry) in index["paths"].as_object().expect("paths") {
@@ -363,33 +363,90 @@ fn only_so_many_documents_are_kept() {
 
 #[test]
 fn clients_are_told_what_they_may_keep() {
-    let packed = Packed::new(&json!({"openapi": "3.0.0"})).expect("packed");
-    let (hash, etag) = (packed.hash.clone(), packed.etag());
-    let decide = |hash: Option<&str>, if_none_match: Option<&str>| {
-        packed.decide("/openapi/v3/api/v1", hash, if_none_match)
+    let openapi = OpenApi::new("v1.36.0");
+    let resources = [shirts()];
+    let path = "apis/stable.example.com/v1";
+    let hash = openapi
+        .v3_document(&resources, "stable.example.com", "v1")
+        .expect("written")
+        .expect("served")
+        .hash
+        .clone();
+    let etag = format!("\"{hash}\"");
+    let known = Ask {
+        if_none_match: Some(&etag),
+        ..Ask::default()
     };
-    assert_eq!(
-        decide(None, None),
-        Reply::Content {
-            is_immutable: false
-        }
+    let shown = |answer: Answer| {
+        let headers: Vec<String> = answer
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.replace(&hash, "HASH")))
+            .collect();
+        let body = match answer.body.first() {
+            None => "empty",
+            Some(0x1f) => "gzip",
+            Some(_) => "JSON",
+        };
+        format!("{} {body} {}\n", answer.code, headers.join(", "))
+    };
+    let v3 = |ask: Ask<'_>| shown(openapi.v3(&resources, path, &ask));
+    let text = [
+        v3(Ask::default()),
+        v3(Ask {
+            hash: Some(""),
+            accept_encoding: Some("gzip"),
+            ..Ask::default()
+        }),
+        v3(Ask {
+            hash: Some(&hash),
+            ..Ask::default()
+        }),
+        v3(Ask {
+            hash: Some(&hash),
+            ..known
+        }),
+        v3(known),
+        v3(Ask {
+            hash: Some("OLD"),
+            ..known
+        }),
+        v3(Ask {
+            accept: Some("application/yaml"),
+            ..Ask::default()
+        }),
+        shown(openapi.v3(&resources, "apis/none/v1", &Ask::default())),
+        shown(openapi.v3(&resources, "api", &Ask::default())),
+        shown(openapi.v3_index(
+            &resources,
+            &Ask {
+                accept: Some("application/json, */*"),
+                ..Ask::default()
+            },
+        )),
+        shown(openapi.v2(
+            &resources,
+            &Ask {
+                accept: Some("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"),
+                ..Ask::default()
+            },
+        )),
+    ];
+    expect![[r#"
+        200 JSON ETag: "HASH", Vary: Accept, Accept-Encoding
+        200 gzip ETag: "HASH", Vary: Accept, Accept-Encoding, Content-Encoding: gzip
+        200 JSON ETag: "HASH", Vary: Accept, Accept-Encoding, Cache-Control: public, immutable, max-age=31536000
+        304 empty ETag: "HASH", Vary: Accept, Accept-Encoding, Cache-Control: public, immutable, max-age=31536000
+        304 empty ETag: "HASH", Vary: Accept, Accept-Encoding
+        301 empty Location: /openapi/v3/apis/stable.example.com/v1?hash=HASH
+        406 JSON 
+        404 JSON 
+        404 JSON 
+        200 JSON ETag: TAG, Vary: Accept
+        406 JSON 
+    "#]].assert_eq(
+        &text
+            .concat()
+            .replace(&openapi.index(&resources).expect("an index").etag, "TAG"),
     );
-    assert_eq!(
-        decide(Some(""), None),
-        Reply::Content {
-            is_immutable: false
-        }
-    );
-    assert_eq!(
-        decide(Some(&hash), None),
-        Reply::Content { is_immutable: true }
-    );
-    assert_eq!(decide(Some(&hash), Some(&etag)), Reply::NotModified);
-    assert_eq!(decide(None, Some(&etag)), Reply::NotModified);
-    assert_eq!(
-        decide(Some("OLD"), Some(&etag)),
-        Reply::MovedPermanently(format!("/openapi/v3/api/v1?hash={hash}"))
-    );
-    let (gzip, is_gzip) = packed.body(Some("gzip")).expect("bytes");
-    assert!(is_gzip && gzip.starts_with(&[0x1f, 0x8b]));
 }

@@ -506,6 +506,6 @@ fn names_and_subresources_are_granted_as_they_are_held() {
     check_grant(
         &json!([]),
         &json!([{"verbs": many, "apiGroups": many, "resources": many}]),
-        expect!["the rules stand for more than 100000 permissions: use fewer or wider rules"],
+        expect!["the rules stand for more than 20000 permissions: use fewer or wider rules"],
     );
 }

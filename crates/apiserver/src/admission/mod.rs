@@ -1,0 +1,156 @@
+//! Admission: what looks at a write after authorization and before validation and storage, and may change or refuse it.
+//!
+//! [`Chain::builtin`] has the plugins that Kubernetes turns on by default and that need nothing outside the cluster.
+//! Webhooks, policies and quota come after them ([`Chain::push`]). Not here yet: PodSecurity,
+//! PersistentVolumeClaimResize and PodTopologyLabels.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::auth::{Authorizer, Objects, User};
+use crate::resource::Resource;
+use crate::status::Status;
+
+mod certificates;
+mod edit;
+mod limits;
+mod namespace;
+mod node;
+mod pods;
+pub mod quantity;
+mod rbac;
+mod runtime_class;
+mod service_account;
+mod storage;
+
+#[cfg(test)]
+mod tests;
+
+/// What is being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+}
+
+/// One write on its way to the store.
+pub struct Request<'a> {
+    pub operation: Operation,
+    pub user: &'a User,
+    pub resource: &'a Resource,
+    pub subresource: &'a str,
+    pub namespace: &'a str,
+    pub name: &'a str,
+    /// The state before; absent on create.
+    pub old: Option<&'a Value>,
+    pub dry_run: bool,
+    /// The cluster's other objects.
+    pub objects: &'a dyn Objects,
+    /// Texts for `Warning` headers.
+    pub warnings: &'a mut Vec<String>,
+}
+
+impl Request<'_> {
+    /// Whether this is about the resource `plural` of `group` or its `subresource` (empty for the resource itself).
+    #[must_use]
+    pub fn is_for(&self, group: &str, plural: &str, subresource: &str) -> bool {
+        *self.resource.group == *group
+            && *self.resource.plural == *plural
+            && self.subresource == subresource
+    }
+
+    /// The refusal that Kubernetes' own plugins give.
+    #[must_use]
+    pub fn forbidden(&self, why: &str) -> Status {
+        Status::forbidden(&self.resource.group, &self.resource.plural, self.name, why)
+    }
+}
+
+/// One admission plugin.
+#[async_trait::async_trait]
+pub trait Admission: Send + Sync {
+    /// A name for messages and metrics.
+    fn name(&self) -> &'static str;
+
+    /// May change the object (`Null` on delete) or refuse the request.
+    ///
+    /// # Errors
+    /// The Status that the client gets.
+    async fn admit(&self, request: &mut Request<'_>, object: &mut Value) -> Result<(), Status>;
+
+    /// Looks at the final object and may refuse it.
+    ///
+    /// # Errors
+    /// The Status that the client gets.
+    async fn validate(&self, request: &mut Request<'_>, object: &Value) -> Result<(), Status> {
+        let _ = (request, object);
+        Ok(())
+    }
+}
+
+/// Plugins in the order in which they run. All of them admit, then (after validation) all of them validate; the first
+/// refusal ends it.
+#[derive(Clone, Default)]
+pub struct Chain {
+    plugins: Vec<Arc<dyn Admission>>,
+}
+
+impl Chain {
+    /// The plugins of every cluster, in Kubernetes' order. `authorizer` is the cluster's own.
+    #[must_use]
+    pub fn builtin(authorizer: &Arc<Authorizer>) -> Self {
+        let plugins: Vec<Arc<dyn Admission>> = vec![
+            Arc::new(namespace::NamespaceLifecycle),
+            Arc::new(limits::LimitRanger),
+            Arc::new(service_account::ServiceAccount),
+            Arc::new(node::NodeRestriction),
+            Arc::new(node::TaintNodesByCondition),
+            Arc::new(pods::Priority),
+            Arc::new(pods::DefaultTolerationSeconds),
+            Arc::new(storage::DefaultStorageClass),
+            Arc::new(storage::StorageObjectInUseProtection),
+            Arc::new(runtime_class::RuntimeClass),
+            Arc::new(certificates::Requester),
+            Arc::new(certificates::CertificateApproval(authorizer.clone())),
+            Arc::new(certificates::CertificateSigning(authorizer.clone())),
+            Arc::new(certificates::CertificateSubjectRestriction),
+            Arc::new(storage::DefaultIngressClass),
+            Arc::new(rbac::Escalation(authorizer.clone())),
+        ];
+        Self { plugins }
+    }
+
+    /// Adds a plugin that runs after all others.
+    pub fn push(&mut self, plugin: Arc<dyn Admission>) {
+        self.plugins.push(plugin);
+    }
+
+    /// The names of the plugins, in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.plugins.iter().map(|plugin| plugin.name())
+    }
+}
+
+#[async_trait::async_trait]
+impl Admission for Chain {
+    fn name(&self) -> &'static str {
+        "Chain"
+    }
+
+    async fn admit(&self, request: &mut Request<'_>, object: &mut Value) -> Result<(), Status> {
+        for plugin in &self.plugins {
+            plugin.admit(request, object).await?;
+        }
+        Ok(())
+    }
+
+    async fn validate(&self, request: &mut Request<'_>, object: &Value) -> Result<(), Status> {
+        for plugin in &self.plugins {
+            plugin.validate(request, object).await?;
+        }
+        Ok(())
+    }
+}
