@@ -424,6 +424,16 @@ fn base64_error(text: &str) -> Result<(), String> {
     }
 }
 
+/// Whether text is base64 as Go reads it.
+pub(super) fn is_base64(text: &str) -> bool {
+    BASE64.decode(text).is_ok()
+}
+
+/// Bytes of base64 text; `None` when it is none.
+pub(super) fn base64_bytes(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text).ok()
+}
+
 /// Base64 text of bytes.
 pub(super) fn base64_text(bytes: &[u8]) -> String {
     general_purpose::STANDARD.encode(bytes)

@@ -119,6 +119,7 @@ fn message(full_name: &str, members: &mut Map<String, Value>) {
         "core.v1.Volume" => volume(members),
         "core.v1.ServiceSpec" => service(members),
         "core.v1.Namespace" => namespace(members),
+        "core.v1.Secret" => string_data(members),
         "core.v1.Node" => node_allocatable(members),
         "core.v1.LimitRangeItem" => limit_range_item(members),
         "core.v1.ReplicationController" => replication_controller(members),
@@ -328,6 +329,29 @@ fn service(spec: &mut Map<String, Value>) {
             "ipFamilies",
             json!([if is_v6 { "IPv6" } else { "IPv4" }]),
         );
+    }
+}
+
+/// `stringData` is a way to write `data`, never stored.
+fn string_data(secret: &mut Map<String, Value>) {
+    let Some(Value::Object(texts)) = secret.remove("stringData") else {
+        return;
+    };
+    let data = secret
+        .entry("data")
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(data) = data {
+        for (key, text) in texts {
+            let text = text.as_str().unwrap_or_default();
+            data.insert(key, canonical::base64_text(text.as_bytes()).into());
+        }
+    }
+}
+
+/// Sets the label by which selectors find a namespace by its name.
+pub(super) fn namespace_label(value: &mut Value) {
+    if let Some(members) = value.as_object_mut() {
+        namespace(members);
     }
 }
 

@@ -6,18 +6,26 @@ pub mod builtin;
 mod canonical;
 mod decode;
 mod defaults;
-mod fields;
+pub(crate) mod fields;
+pub(crate) mod formats;
+pub mod meta;
 mod parse;
+mod prepare;
 mod protobuf;
 pub mod quantity;
+pub(crate) mod regexp;
 mod time;
+pub(crate) mod validate;
+mod validate_builtin;
 
 pub use decode::{ContentType, Decoded, Expected, FieldValidation, decode, decode_as};
 pub use defaults::default;
 pub use fields::{check_fields, prune};
+pub use prepare::prepare;
+pub use validate::{validate, validate_subresource};
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
@@ -198,6 +206,8 @@ pub struct Rules {
     pub min_length: Option<u64>,
     pub max_length: Option<u64>,
     pub pattern: Option<Box<str>>,
+    /// The compiled pattern, made when it is first needed.
+    pub regex: OnceLock<Option<regex::Regex>>,
     pub min_items: Option<u64>,
     pub max_items: Option<u64>,
     pub min_properties: Option<u64>,

@@ -1,0 +1,469 @@
+use super::*;
+use crate::schema::{default, prepare};
+use expect_test::{Expect, expect};
+
+/// Checks an object written in YAML, after preparation and defaults, as a create or as an update of `old`.
+fn check(plural: &str, yaml: &str, old: Option<&str>, expected: Expect) {
+    let resource = crate::resource::builtin()
+        .iter()
+        .find(|r| &*r.plural == plural)
+        .unwrap();
+    let read = |yaml: &str| {
+        let mut value: Value = serde_saphyr::from_str(yaml).unwrap();
+        value["metadata"] = match &value["metadata"] {
+            Value::Null => serde_json::json!({"name": "a"}),
+            metadata => metadata.clone(),
+        };
+        value
+    };
+    let old = old.map(|old| {
+        let mut value = read(old);
+        default(resource, &mut value);
+        value
+    });
+    let mut value = read(yaml);
+    default(resource, &mut value);
+    prepare(resource, &mut value, old.as_ref());
+    let causes = validate(resource, "", &value, old.as_ref());
+    let shown: Vec<String> = causes
+        .iter()
+        .map(|c| format!("{}: {}", c.field, c.message))
+        .collect();
+    expected.assert_eq(&shown.join("\n"));
+}
+
+const POD: &str = "spec: {containers: [{name: a, image: b}]}";
+
+#[test]
+fn pods_need_containers_that_make_sense() {
+    check("pods", POD, None, expect![[""]]);
+    check(
+        "pods",
+        "spec: {}",
+        None,
+        expect!["spec.containers: Required value"],
+    );
+    check(
+        "pods",
+        "spec: {restartPolicy: Sometimes, containers: [{name: A_, image: ' x'}, {name: a}, {name: a, image: b}]}",
+        None,
+        expect![[r#"
+            spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"
+            spec.containers[0].name: Invalid value: "A_": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')
+            spec.containers[0].image: Invalid value: " x": must not have leading or trailing whitespace
+            spec.containers[1].image: Required value
+            spec.containers[2].name: Duplicate value: "a""#]],
+    );
+    check(
+        "pods",
+        "spec: {containers: [{name: a, image: b, ports: [{containerPort: 0}, {containerPort: 70000, name: UPPER, protocol: ICMP}], env: [{name: 'a=b'}, {name: ok, value: x, valueFrom: {secretKeyRef: {name: x}}}], volumeMounts: [{name: gone, mountPath: /a}, {name: v, mountPath: /a}, {name: v}]}], volumes: [{name: v}, {name: v, secret: {}}, {name: w, emptyDir: {}, hostPath: {path: /}}]}",
+        None,
+        expect![[r#"
+            spec.containers[0].ports[1].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP"
+            spec.volumes[1].name: Duplicate value: "v"
+            spec.volumes[1].secret.secretName: Required value
+            spec.volumes[2].hostPath: Forbidden: may not specify more than 1 volume type
+            spec.containers[0].ports[0].containerPort: Required value
+            spec.containers[0].ports[1].name: Invalid value: "UPPER": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)
+            spec.containers[0].ports[1].name: Invalid value: "UPPER": must contain at least one letter (a-z)
+            spec.containers[0].ports[1].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive
+            spec.containers[0].env[0].name: Invalid value: "a=b": a valid environment variable name must consist only of printable ASCII characters other than '='
+            spec.containers[0].env[1].valueFrom: Invalid value: "": may not be specified when `value` is not empty
+            spec.containers[0].env[1].valueFrom.secretKeyRef.key: Required value
+            spec.containers[0].volumeMounts[0].name: Not found: "gone"
+            spec.containers[0].volumeMounts[1].mountPath: Invalid value: "/a": must be unique
+            spec.containers[0].volumeMounts[2].mountPath: Required value"#]],
+    );
+    check(
+        "pods",
+        "spec: {containers: [{name: a, image: b, resources: {requests: {cpu: 2, memory: -1}, limits: {cpu: 1}}, livenessProbe: {}, readinessProbe: {exec: {command: [a]}, tcpSocket: {port: x_}}}]}",
+        None,
+        expect![[r#"
+            spec.containers[0].resources.requests[memory]: Invalid value: "-1": must be greater than or equal to 0
+            spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1
+            spec.containers[0].livenessProbe: Required value: must specify a handler type
+            spec.containers[0].readinessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type
+            spec.containers[0].readinessProbe.tcpSocket.port: Invalid value: "x_": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"#]],
+    );
+}
+
+#[test]
+fn pods_stay_as_they_were_made() {
+    check(
+        "pods",
+        "spec: {containers: [{name: a, image: c}], tolerations: [{key: a, operator: Exists}]}",
+        Some(POD),
+        expect![[""]],
+    );
+    check(
+        "pods",
+        "spec: {containers: [{name: a, image: b, command: [x]}]}",
+        Some(POD),
+        expect![
+            "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+        ],
+    );
+    check(
+        "pods",
+        "spec: {nodeName: n, containers: [{name: a, image: b}]}",
+        Some(POD),
+        expect![
+            "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+        ],
+    );
+}
+
+const DEPLOYMENT: &str = "spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}";
+
+#[test]
+fn workloads_select_their_own_pods() {
+    for plural in ["deployments", "replicasets", "daemonsets", "statefulsets"] {
+        check(plural, DEPLOYMENT, None, expect![[""]]);
+    }
+    check(
+        "deployments",
+        "spec: {template: {spec: {containers: []}}}",
+        None,
+        expect![[r#"
+            spec.selector: Required value
+            spec.template.spec.containers: Required value"#]],
+    );
+    check(
+        "deployments",
+        "spec: {replicas: -1, selector: {}, strategy: {type: Recreate, rollingUpdate: {}}, template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}",
+        None,
+        expect![[r#"
+            spec.replicas: Invalid value: -1: must be greater than or equal to 0
+            spec.selector: Invalid value: {}: empty selector is invalid for deployment
+            spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"
+            spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'"#]],
+    );
+    check(
+        "deployments",
+        "spec: {selector: {matchLabels: {a: c}, matchExpressions: [{key: x, operator: In}, {key: z, operator: Near}]}, strategy: {rollingUpdate: {maxSurge: 0, maxUnavailable: 0%}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}",
+        None,
+        expect![[r#"
+            spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'
+            spec.selector.matchExpressions[1].operator: Invalid value: "Near": not a valid selector operator
+            spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` does not match template `labels`
+            spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "0%": may not be 0 when `maxSurge` is 0"#]],
+    );
+    let changed = DEPLOYMENT.replace("a: b}", "a: c}");
+    check(
+        "deployments",
+        &changed,
+        Some(DEPLOYMENT),
+        expect![[r#"spec.selector: Invalid value: {"matchLabels":{"a":"c"}}: field is immutable"#]],
+    );
+    check(
+        "statefulsets",
+        &changed,
+        Some(DEPLOYMENT),
+        expect![
+            "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+        ],
+    );
+}
+
+#[test]
+fn jobs_end_and_keep_their_template() {
+    let job = "spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}";
+    check("jobs", job, None, expect![[""]]);
+    check(
+        "jobs",
+        &job.replace("Never", "Always"),
+        None,
+        expect![[
+            r#"spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never""#
+        ]],
+    );
+    check(
+        "jobs",
+        &job.replace("image: b", "image: c"),
+        Some(job),
+        expect![[
+            r#"spec.template: Invalid value: {"metadata":{},"spec":{"containers":[{"image":"c","imagePullPolicy":"Always","name":"a","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","restartPolicy":"Never","schedulerName":"d…: field is immutable"#
+        ]],
+    );
+    check(
+        "cronjobs",
+        "spec: {schedule: '*/5 * * *', jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}}}",
+        None,
+        expect![[
+            r#"spec.schedule: Invalid value: "*/5 * * *": expected exactly 5 fields, found 4: ["*/5", "*", "*", "*"]"#
+        ]],
+    );
+    check(
+        "cronjobs",
+        "spec: {schedule: '*/5 0-6 1,15 jan mon', jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}}}",
+        None,
+        expect![[""]],
+    );
+}
+
+#[test]
+fn services_and_ingresses_have_ports() {
+    check(
+        "services",
+        "spec: {}",
+        None,
+        expect!["spec.ports: Required value"],
+    );
+    check("services", "spec: {clusterIP: None}", None, expect![[""]]);
+    check(
+        "services",
+        "spec: {ports: [{port: 80}, {port: 80, name: a}, {port: 0, name: a, nodePort: 30000, targetPort: TooLongForAPortName}], type: ClusterIP}",
+        None,
+        expect![[r#"
+            spec.ports[0].name: Required value
+            spec.ports[1]: Duplicate value: {"port":80,"protocol":"TCP"}
+            spec.ports[2].name: Duplicate value: "a"
+            spec.ports[2].port: Invalid value: 0: must be between 1 and 65535, inclusive
+            spec.ports[2].targetPort: Invalid value: "TooLongForAPortName": must be no more than 15 bytes
+            spec.ports[2].targetPort: Invalid value: "TooLongForAPortName": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)
+            spec.ports[2].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'"#]],
+    );
+    check(
+        "services",
+        "spec: {ports: [{port: 80}], clusterIP: 10.0.0.2}",
+        Some("spec: {ports: [{port: 80}], clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1]}"),
+        expect![[r#"spec.clusterIPs[0]: Invalid value: ["10.0.0.1"]: may not change once set"#]],
+    );
+    check(
+        "services",
+        "spec: {ports: [{port: 80}]}",
+        Some("spec: {ports: [{port: 80}], clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1]}"),
+        expect![[""]],
+    );
+    check(
+        "services",
+        "spec: {type: ExternalName, ports: [{port: 80}]}",
+        None,
+        expect!["spec.externalName: Required value"],
+    );
+    check(
+        "ingresses",
+        "spec: {}",
+        None,
+        expect!["spec: Invalid value: {}: either `defaultBackend` or `rules` must be specified"],
+    );
+    check(
+        "ingresses",
+        "spec: {rules: [{host: '*.a.b', http: {paths: [{path: a, pathType: Prefix, backend: {service: {name: s}}}, {path: /, backend: {service: {name: s, port: {number: 80}}}}]}}]}",
+        None,
+        expect![[r#"
+            spec.rules[0].http.paths[0].path: Invalid value: "a": must be an absolute path
+            spec.rules[0].http.paths[0].backend: Required value: port name or number is required
+            spec.rules[0].http.paths[1].pathType: Required value: pathType must be specified"#]],
+    );
+}
+
+#[test]
+fn configuration_can_be_frozen() {
+    check(
+        "configmaps",
+        "data: {'a b': x, ok: y}\nbinaryData: {ok: YQ==}",
+        None,
+        expect![[r#"
+            data[a b]: Invalid value: "a b": a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')
+            data[ok]: Invalid value: "ok": duplicate of key present in binaryData"#]],
+    );
+    check(
+        "configmaps",
+        "data: {a: y}",
+        Some("immutable: true\ndata: {a: x}"),
+        expect![[r#"
+            immutable: Forbidden: field is immutable when `immutable` is set
+            data: Forbidden: field is immutable when `immutable` is set"#]],
+    );
+    check(
+        "secrets",
+        "type: kubernetes.io/tls\ndata: {tls.crt: YQ==}",
+        None,
+        expect!["data[tls.key]: Required value"],
+    );
+    check(
+        "secrets",
+        "type: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: 'not json'}",
+        None,
+        expect![[
+            r#"data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": invalid character in JSON"#
+        ]],
+    );
+    check(
+        "secrets",
+        "type: Other\nstringData: {a: b}",
+        Some("data: {a: YQ==}"),
+        expect![[r#"type: Invalid value: "Other": field is immutable"#]],
+    );
+}
+
+#[test]
+fn access_is_well_formed() {
+    check(
+        "roles",
+        "rules: [{verbs: [get]}, {nonResourceURLs: [/a], verbs: [get]}, {apiGroups: [''], resources: [pods]}]",
+        None,
+        expect![[r#"
+            rules[0].apiGroups: Required value: resource rules must supply at least one api group
+            rules[0].resources: Required value: resource rules must supply at least one resource
+            rules[1].nonResourceURLs: Invalid value: ["/a"]: namespaced rules cannot apply to non-resource URLs
+            rules[2].verbs: Required value: verbs must contain at least one value"#]],
+    );
+    check(
+        "clusterroles",
+        "rules: [{nonResourceURLs: [/a], verbs: [get]}]",
+        None,
+        expect![[""]],
+    );
+    check(
+        "rolebindings",
+        "roleRef: {kind: Thing}\nsubjects: [{kind: User, name: a}, {kind: Robot, name: r}, {kind: ServiceAccount, name: s}]",
+        None,
+        expect![[r#"
+            roleRef.kind: Unsupported value: "Thing": supported values: "ClusterRole", "Role"
+            roleRef.name: Required value
+            subjects[1].kind: Unsupported value: "Robot": supported values: "Group", "ServiceAccount", "User""#]],
+    );
+    check(
+        "clusterrolebindings",
+        "roleRef: {kind: ClusterRole, name: b}\nsubjects: [{kind: ServiceAccount, name: s}]",
+        Some("roleRef: {kind: ClusterRole, name: a}"),
+        expect![[r#"
+            subjects[0].namespace: Required value
+            roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"b"}: cannot change roleRef"#]],
+    );
+    check(
+        "certificatesigningrequests",
+        "spec: {request: YQ==, signerName: x, expirationSeconds: 5}",
+        None,
+        expect![[r#"
+            spec.request: Invalid value: "<request>": PEM block type must be CERTIFICATE REQUEST
+            spec.usages: Required value: usages must contain at least one value
+            spec.signerName: Invalid value: "x": must be a fully qualified domain and path of the form 'example.com/signer-name'
+            spec.expirationSeconds: Invalid value: 5: may not specify a duration less than 600 seconds (10 minutes)"#]],
+    );
+    check(
+        "leases",
+        "spec: {leaseDurationSeconds: 0}",
+        None,
+        expect!["spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"],
+    );
+}
+
+#[test]
+fn storage_and_priorities_are_checked() {
+    let claim = "spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}";
+    check(
+        "persistentvolumeclaims",
+        "spec: {accessModes: [Write]}",
+        None,
+        expect![[r#"
+            spec.accessModes[0]: Unsupported value: "Write": supported values: "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"
+            spec.resources[storage]: Required value"#]],
+    );
+    check(
+        "persistentvolumeclaims",
+        &claim.replace("Once", "Many"),
+        Some(claim),
+        expect![
+            "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+        ],
+    );
+    check(
+        "persistentvolumes",
+        "spec: {}",
+        None,
+        expect![[r#"
+        spec.accessModes: Required value
+        spec.capacity: Required value
+        spec: Required value: must specify a volume type"#]],
+    );
+    check(
+        "storageclasses",
+        "provisioner: b",
+        Some("provisioner: a"),
+        expect!["provisioner: Forbidden: updates to provisioner are forbidden."],
+    );
+    check(
+        "priorityclasses",
+        "value: 2",
+        Some("value: 1"),
+        expect!["value: Forbidden: may not be changed in an update."],
+    );
+}
+
+#[test]
+fn policies_and_cluster_kinds_are_checked() {
+    check(
+        "horizontalpodautoscalers",
+        "spec: {minReplicas: 3, maxReplicas: 2, scaleTargetRef: {}}",
+        None,
+        expect![[r#"
+            spec.scaleTargetRef.kind: Required value
+            spec.scaleTargetRef.name: Required value
+            spec.maxReplicas: Invalid value: 2: must be greater than or equal to `minReplicas`"#]],
+    );
+    check(
+        "poddisruptionbudgets",
+        "spec: {minAvailable: 1, maxUnavailable: x}",
+        None,
+        expect![[r#"
+            spec: Invalid value: {"maxUnavailable":"x","minAvailable":1}: minAvailable and maxUnavailable cannot be both set
+            spec.maxUnavailable: Invalid value: "x": a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"#]],
+    );
+    check(
+        "networkpolicies",
+        "spec: {podSelector: {}, ingress: [{from: [{}, {ipBlock: {cidr: x}}], ports: [{port: 0}]}]}",
+        None,
+        expect![[r#"
+            spec.ingress[0].from[0]: Required value: must specify a peer
+            spec.ingress[0].from[1].ipBlock.cidr: Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)
+            spec.ingress[0].ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive"#]],
+    );
+    check(
+        "validatingwebhookconfigurations",
+        "webhooks: [{name: a, clientConfig: {}}, {name: a.b.c, clientConfig: {url: 'http://x'}, sideEffects: Some, admissionReviewVersions: [v2]}]",
+        None,
+        expect![[r#"
+            webhooks[0].name: Invalid value: "a": should be a domain with at least three segments separated by dots
+            webhooks[0].sideEffects: Required value: must specify one of None, NoneOnDryRun
+            webhooks[0].admissionReviewVersions: Required value: must specify one of v1, v1beta1
+            webhooks[0].clientConfig: Required value: exactly one of url or service is required
+            webhooks[1].sideEffects: Unsupported value: "Some": supported values: "None", "NoneOnDryRun"
+            webhooks[1].admissionReviewVersions: Invalid value: ["v2"]: must include at least one of v1, v1beta1
+            webhooks[1].clientConfig.url: Invalid value: "http://x": 'https' is the only allowed URL scheme; desired format: https://host[/path]"#]],
+    );
+    check(
+        "apiservices",
+        "spec: {group: a.b, version: v1}",
+        None,
+        expect![[r#"
+            metadata.name: Invalid value: "a": must be `spec.version+"."+spec.group`
+            spec.groupPriorityMinimum: Invalid value: 0: must be positive and less than or equal to 20000
+            spec.versionPriority: Invalid value: 0: must be positive and less than or equal to 1000"#]],
+    );
+    check(
+        "resourcequotas",
+        "spec: {hard: {pods: -1}}",
+        None,
+        expect![[r#"spec.hard[pods]: Invalid value: "-1": must be greater than or equal to 0"#]],
+    );
+    check(
+        "endpointslices",
+        "endpoints: [{addresses: []}]",
+        None,
+        expect![[r#"
+            addressType: Required value
+            endpoints[0].addresses: Required value: must contain at least 1 address"#]],
+    );
+    check(
+        "customresourcedefinitions",
+        "spec: {group: x, names: {kind: A, plural: as}, scope: Namespaced, versions: []}",
+        None,
+        expect![[r#"
+            metadata.name: Invalid value: "a": must be spec.names.plural+"."+spec.group
+            spec.group: Invalid value: "x": should be a domain with at least one dot
+            spec.versions: Invalid value: []: must have exactly one version marked as storage version"#]],
+    );
+}
