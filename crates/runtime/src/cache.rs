@@ -179,6 +179,8 @@ pub(crate) struct KindCache {
     pub(crate) resource: ApiResource,
     state: Mutex<State>,
     pub(crate) progress: tokio::sync::watch::Sender<Progress>,
+    /// Notified when a first list succeeds: for those who did not wait for it.
+    pub(crate) arrived: Signal,
     pub(crate) malformed: AtomicU64,
     pub(crate) relists: AtomicU64,
 }
@@ -268,6 +270,7 @@ impl KindCache {
             resource,
             state: Mutex::default(),
             progress: tokio::sync::watch::Sender::new(Progress::Starting),
+            arrived: Signal::new(),
             malformed: AtomicU64::new(0),
             relists: AtomicU64::new(0),
         })

@@ -17,8 +17,10 @@ use crate::{Clock, GatherError, Selector, Tasks};
 /// How a cluster is talked to.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
-    /// The longest one request may take, and the longest a reader waits for the first list of a kind.
+    /// The longest one request may take.
     pub request_timeout: Duration,
+    /// The longest a reader waits for the first list of a kind. One that gives up is woken when the list is there.
+    pub first_read_timeout: Duration,
     /// How long one watch request lasts before it is renewed.
     pub watch_timeout: Duration,
     /// Seeds the jitter of retries and watch renewals.
@@ -29,6 +31,7 @@ impl Default for ClusterOptions {
     fn default() -> Self {
         Self {
             request_timeout: Duration::from_secs(15),
+            first_read_timeout: Duration::from_secs(15),
             watch_timeout: Duration::from_secs(600),
             seed: 0,
         }
@@ -144,13 +147,13 @@ impl Cluster {
         };
         let mut progress = cache.progress.subscribe();
         let settled = progress.wait_for(|progress| *progress != Progress::Starting);
-        match tokio::time::timeout(self.options.request_timeout, settled).await {
+        match tokio::time::timeout(self.options.first_read_timeout, settled).await {
             Ok(Ok(progress)) => match &*progress {
                 Progress::Failed(why) => return Err(unavailable(why)),
                 Progress::Starting | Progress::Synced | Progress::NotServed => {}
             },
             Ok(Err(_)) => return Err(unavailable("the watch has ended")),
-            Err(_) => return Err(unavailable("the first list takes too long")),
+            Err(_) => return Err(unavailable("the first list is under way")),
         }
         Ok(cache)
     }

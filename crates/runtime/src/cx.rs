@@ -9,7 +9,7 @@ use kube::Client;
 use kube::core::{ApiResource, DynamicObject, TypeMeta};
 use serde::de::DeserializeOwned;
 
-use crate::cache::{Entry, ReadRef};
+use crate::cache::{Entry, KindCache, ReadRef};
 use crate::queue::Dependent;
 use crate::remote::{Clusters, RemoteClusters};
 use crate::{Cluster, GatherError, Selector, Served, Signal};
@@ -179,8 +179,17 @@ impl Cx {
         namespace: Option<&str>,
         selector: &Selector,
     ) -> Result<Vec<Arc<Entry>>, GatherError> {
-        let cache = self.cluster.ready(resource).await?;
+        let cache = self.ready(resource).await?;
         Ok(cache.list(self.dependent.as_ref(), namespace, selector))
+    }
+
+    /// The cache of a kind. If it is not there in time, the object is woken when it is.
+    async fn ready(&self, resource: &ApiResource) -> Result<Arc<KindCache>, GatherError> {
+        let cache = self.cluster.ready(resource).await;
+        if cache.is_err() {
+            self.watch(&self.cluster.kind(resource).arrived);
+        }
+        cache
     }
 
     /// The object is woken at the signal's next notification.
@@ -227,7 +236,7 @@ impl Cx {
         namespace: &str,
         name: &str,
     ) -> Result<Option<Arc<Entry>>, GatherError> {
-        let cache = self.cluster.ready(resource).await?;
+        let cache = self.ready(resource).await?;
         Ok(cache.get(self.dependent.as_ref(), namespace, name))
     }
 }

@@ -1,9 +1,11 @@
 //! The one driver that runs every controller of a cluster.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use rand::rngs::StdRng;
@@ -17,6 +19,7 @@ use crate::metrics::{Counters, Metrics};
 use crate::pass::{Drive, Driven, Subject, attend};
 use crate::queue::{Dependent, Next, Queue, Root};
 use crate::remote::{Clusters, RemoteOptions, SocketConnector};
+use crate::tasks::panic_text;
 use crate::{Clock, Cluster, Cx, Reconciler, Tasks, backoff};
 
 /// How controllers run.
@@ -142,13 +145,35 @@ impl Controllers {
         self
     }
 
-    /// Adds what is no controller of one kind: a task with the cluster's caches. It ends with the controllers.
+    /// Adds what is no controller of one kind: a task with the cluster's caches. It ends with the controllers; if it
+    /// panics, it is started anew after a pause.
     #[must_use]
-    pub fn add_task<F>(self, name: &'static str, task: impl FnOnce(Arc<Cluster>) -> F) -> Self
+    pub fn add_task<F>(
+        self,
+        name: &'static str,
+        task: impl Fn(Arc<Cluster>) -> F + Send + 'static,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tasks.spawn(name, task(Arc::clone(&self.cluster)));
+        let cluster = Arc::clone(&self.cluster);
+        let (min, max) = (self.options.backoff_min, self.options.backoff_max);
+        let mut rng = StdRng::seed_from_u64(self.options.seed);
+        self.tasks.spawn(name, async move {
+            let mut panics = 0;
+            while let Err(panic) = AssertUnwindSafe(task(Arc::clone(&cluster)))
+                .catch_unwind()
+                .await
+            {
+                panics += 1;
+                tracing::error!(
+                    task = name,
+                    panic = panic_text(&*panic),
+                    "starting a task anew"
+                );
+                tokio::time::sleep(backoff(panics, min, max, 0.1, &mut rng)).await;
+            }
+        });
         self
     }
 

@@ -14,11 +14,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
-use kube::client::ClientBuilder;
+use kube::client::{Body, ClientBuilder};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::time::timeout;
+use tower::BoxError;
 
 use crate::cluster::ClusterOptions;
 use crate::{Clock, Cluster, Cx, GatherError, Signal, Tasks, backoff};
@@ -80,6 +81,8 @@ impl Default for RemoteOptions {
         Self {
             cluster: ClusterOptions {
                 request_timeout: Duration::from_secs(10),
+                // A slot of a controller is too dear to wait in for a far-away list.
+                first_read_timeout: Duration::from_millis(500),
                 ..ClusterOptions::default()
             },
             probe_interval: Duration::from_secs(10),
@@ -379,6 +382,7 @@ impl Keeper {
             .await
             .map_err(|_| "connecting takes too long".to_owned())?;
         let client = client.map_err(|error| crate::chain(&error))?;
+        let client = impatient(client, self.options.cluster.request_timeout);
         probe(&client, limit).await?;
         Ok(Cluster::new(
             client,
@@ -423,6 +427,21 @@ impl Keeper {
             }
         }
     }
+}
+
+/// A client that gives up when no answer begins in time, whoever uses it for whatever.
+fn impatient(client: Client, limit: Duration) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let client = client.clone();
+        async move {
+            timeout(limit, client.send(request))
+                .await
+                .map_err(BoxError::from)?
+                .map_err(BoxError::from)
+        }
+    });
+    Client::new(service, namespace)
 }
 
 async fn probe(client: &Client, limit: Duration) -> Result<(), String> {

@@ -36,8 +36,8 @@ struct Inner {
     faults: VecDeque<(String, u16)>,
     /// Kinds that are not served.
     unserved: Vec<String>,
-    /// No request is ever answered.
-    is_hung: bool,
+    /// Requests whose path contains this are never answered.
+    hung: Option<String>,
 }
 
 const KINDS: &[(&str, &str, &str, bool)] = &[
@@ -83,8 +83,9 @@ impl Api {
         self.inner().faults.push_back((what.to_owned(), code));
     }
 
-    pub(crate) fn hang(&self, is_hung: bool) {
-        self.inner().is_hung = is_hung;
+    /// From now on requests whose path contains `what` are never answered.
+    pub(crate) fn hang(&self, what: Option<&str>) {
+        self.inner().hung = what.map(str::to_owned);
     }
 
     pub(crate) fn unserve(&self, plural: &str, is_unserved: bool) {
@@ -145,7 +146,8 @@ impl Api {
     }
 
     async fn answer(&self, request: Request<Body>) -> Answer {
-        if self.inner().is_hung {
+        let hung = self.inner().hung.clone();
+        if hung.is_some_and(|what| request.uri().path().contains(&what)) {
             std::future::pending::<()>().await;
         }
         let (parts, body) = request.into_parts();

@@ -66,7 +66,10 @@ impl Watch {
             let trouble = match self.list().await {
                 Ok(version) => {
                     failures = 0;
-                    self.cache.progress.send_replace(Progress::Synced);
+                    let before = self.cache.progress.send_replace(Progress::Synced);
+                    if before != Progress::Synced {
+                        self.cache.arrived.notify();
+                    }
                     self.follow(version, &mut rng).await
                 }
                 Err(trouble) => trouble,
@@ -82,7 +85,10 @@ impl Watch {
                 }
                 Trouble::NotServed => {
                     self.cache.replace(vec![], None);
-                    self.cache.progress.send_replace(Progress::NotServed);
+                    let before = self.cache.progress.send_replace(Progress::NotServed);
+                    if matches!(before, Progress::Starting | Progress::Failed(_)) {
+                        self.cache.arrived.notify();
+                    }
                     failures += 1;
                 }
                 Trouble::Failed(why) => {
@@ -305,5 +311,28 @@ fn query_byte(byte: u8) -> String {
         char::from(byte).to_string()
     } else {
         format!("%{byte:02X}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hundreds of clusters times dozens of kinds wait in such a task.
+    #[tokio::test]
+    async fn an_idle_watch_is_small() {
+        let clock = crate::Clock::system();
+        let client = crate::testing::Api::default().client();
+        let cluster = crate::Cluster::new(client.clone(), clock, crate::ClusterOptions::default());
+        let watch = Watch {
+            cache: cluster.kind(&cluster.follow_definitions()),
+            client,
+            kinds_changed: cluster.kinds_changed(),
+            request_timeout: Duration::from_secs(1),
+            watch_timeout: Duration::from_secs(1),
+            seed: 0,
+        };
+        let size = size_of_val(&watch.run());
+        assert!(size < 6 * 1024, "{size} bytes");
     }
 }

@@ -621,3 +621,18 @@ async fn a_controller_that_never_rests_is_made_to() {
             .contains("apiary_controller_passes_total{cluster=\"m\",controller=\"restless\"}")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_panics_is_started_anew() {
+    let starts = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&starts);
+    let clock = Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
+    let controllers = Controllers::new(Api::default().client(), clock, Options::default());
+    let controllers = controllers.add_task("shaky", move |_| {
+        let start = counter.fetch_add(1, Ordering::Relaxed);
+        async move { assert!(start >= 3, "told to panic") }
+    });
+    let stop = tokio::time::sleep(Duration::from_secs(3600));
+    controllers.run(stop).await;
+    assert_eq!(starts.load(Ordering::Relaxed), 4);
+}

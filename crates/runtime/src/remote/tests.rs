@@ -163,7 +163,7 @@ async fn an_unreachable_cluster_is_told_and_found_again() {
     let env = Env::start();
     env.secret(&kubeconfig("w"));
     env.after(1).await;
-    env.workload.hang(true);
+    env.workload.hang(Some(""));
     env.connector.is_broken.store(true, Ordering::Relaxed);
     let seen = env.after(120).await;
     assert_eq!(
@@ -175,7 +175,7 @@ async fn an_unreachable_cluster_is_told_and_found_again() {
         "{seen:?}"
     );
     assert_eq!(seen.len(), 2, "the same trouble is told once");
-    env.workload.hang(false);
+    env.workload.hang(None);
     env.connector.is_broken.store(false, Ordering::Relaxed);
     assert_eq!(env.after(120).await, ["c connected, 0 pods"]);
 }
@@ -184,7 +184,7 @@ async fn an_unreachable_cluster_is_told_and_found_again() {
 async fn an_unreachable_cluster_does_not_delay_another() {
     let env = Env::start();
     let dead = Api::default();
-    dead.hang(true);
+    dead.hang(Some(""));
     env.connector
         .servers
         .lock()
@@ -202,6 +202,37 @@ async fn an_unreachable_cluster_does_not_delay_another() {
     assert!(seen.contains(&"d connected, 0 pods".to_owned()), "{seen:?}");
     assert!(
         seen.contains(&"c connecting, 0 pods".to_owned()),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn clusters_that_hang_when_read_do_not_use_up_the_controller() {
+    let env = Env::start();
+    let slow = Api::default();
+    slow.hang(Some("/pods"));
+    env.connector
+        .servers
+        .lock()
+        .unwrap()
+        .insert("slow".to_owned(), slow.clone());
+    let names: Vec<String> = (0..20).map(|index| format!("a{index}")).collect();
+    for (name, server) in names
+        .iter()
+        .map(|name| (name.as_str(), "slow"))
+        .chain([("z", "w")])
+    {
+        env.management
+            .put("v1/namespaces", json!({"metadata": {"name": name}}));
+        let secret = json!({"metadata": {"namespace": name, "name": format!("{name}-kubeconfig")}, "data": {"value": base64_of(&kubeconfig(server))}});
+        env.management.put("v1/secrets", secret);
+    }
+    let seen = env.after(4).await;
+    assert!(seen.contains(&"z connected, 0 pods".to_owned()), "{seen:?}");
+    slow.hang(None);
+    let seen = env.after(30).await;
+    assert!(
+        seen.contains(&"a19 connected, 0 pods".to_owned()),
         "{seen:?}"
     );
 }
