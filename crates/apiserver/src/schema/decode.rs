@@ -111,6 +111,45 @@ pub fn decode_as(
 ) -> Result<Decoded, Status> {
     let (mut value, duplicates) = read(expected, content_type, body)?;
     identify(expected, &mut value, body)?;
+    finish(expected, value, &duplicates, validation)
+}
+
+/// As [`decode`], for an object that is a value already: what a patch made.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_value(
+    resource: &Resource,
+    mut value: Value,
+    validation: FieldValidation,
+) -> Result<Decoded, Status> {
+    let expected = Expected::of(resource);
+    identify(&expected, &mut value, b"")?;
+    finish(&expected, value, &[], validation)
+}
+
+/// A YAML (or JSON) document that is not an object of a known kind yet: the body of server-side apply.
+///
+/// # Errors
+/// 400 for a body that cannot be read, or has a key twice.
+pub fn decode_document(body: &[u8]) -> Result<Value, Status> {
+    let document = parse::yaml(body)
+        .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
+    match document.duplicates.first() {
+        Some(path) => Err(Status::bad_request(format!(
+            "error decoding YAML: key {path:?} is set twice"
+        ))),
+        None => Ok(document.value),
+    }
+}
+
+/// Checks and canonicalizes a document whose kind is settled.
+fn finish(
+    expected: &Expected,
+    mut value: Value,
+    duplicates: &[String],
+    validation: FieldValidation,
+) -> Result<Decoded, Status> {
     let mut walk = Walk::default();
     let mut unknown = Vec::new();
     let result = if expected.is_custom {

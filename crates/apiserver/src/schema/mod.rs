@@ -18,7 +18,10 @@ mod time;
 pub(crate) mod validate;
 mod validate_builtin;
 
-pub use decode::{ContentType, Decoded, Expected, FieldValidation, decode, decode_as};
+pub use decode::{
+    ContentType, Decoded, Expected, FieldValidation, decode, decode_as, decode_document,
+    decode_value,
+};
 pub use defaults::default;
 pub use fields::{check_fields, prune};
 pub use prepare::prepare;

@@ -1,6 +1,7 @@
 //! Label selectors in both spellings: `a=b,c in (d,e),!f` and the `LabelSelector` object.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -34,6 +35,40 @@ pub enum Operator {
     DoesNotExist,
     Gt,
     Lt,
+}
+
+impl fmt::Display for LabelSelector {
+    /// The spelling of the query parameter, requirements ordered by key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut requirements: Vec<&Requirement> = self.requirements.iter().collect();
+        requirements.sort_by(|a, b| a.key.cmp(&b.key));
+        for (at, requirement) in requirements.into_iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{requirement}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            key,
+            operator,
+            values,
+        } = self;
+        let list = values.iter().map(|v| &**v).collect::<Vec<_>>().join(",");
+        match (operator, values.len()) {
+            (Operator::Exists, _) => write!(f, "{key}"),
+            (Operator::DoesNotExist, _) => write!(f, "!{key}"),
+            (Operator::Gt, _) => write!(f, "{key}>{list}"),
+            (Operator::Lt, _) => write!(f, "{key}<{list}"),
+            (Operator::In, 1) => write!(f, "{key}={list}"),
+            (Operator::NotIn, 1) => write!(f, "{key}!={list}"),
+            (Operator::In, _) => write!(f, "{key} in ({list})"),
+            (Operator::NotIn, _) => write!(f, "{key} notin ({list})"),
+        }
+    }
 }
 
 impl LabelSelector {

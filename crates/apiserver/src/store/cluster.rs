@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::base::Base;
 use super::history::{Event, EventKind, History};
 use super::overlay::{self, Entry, Layer, NO_LAYER, NO_OBJECTS};
 use super::watch::{Changes, Cursor};
+use super::write::WriteError;
 use super::writer::Queue;
 use super::{lock, read, write};
 use crate::auth::Objects;
@@ -181,6 +182,41 @@ impl ClusterStore {
         resources
     }
 
+    /// Whether writes reach the log of record; says so until one does again.
+    ///
+    /// # Errors
+    /// In words, when the last write was lost.
+    pub fn health(&self) -> Result<(), String> {
+        if self.cluster.is_failing.load(Ordering::Relaxed) {
+            return Err("the last write did not reach the log of record".into());
+        }
+        Ok(())
+    }
+
+    /// Waits until the write with this revision is durable, or was given up.
+    ///
+    /// # Errors
+    /// When the cluster is gone.
+    pub async fn durable(&self, revision: u64) -> Result<(), WriteError> {
+        loop {
+            // Made before looking, so that a change in between wakes it.
+            let woken = self.cluster.woken.notified();
+            if self.revision() >= revision || self.is_given_up(revision)? {
+                return Ok(());
+            }
+            woken.await;
+        }
+    }
+
+    /// Whether the write with this revision was thrown away together with what was queued before it.
+    fn is_given_up(&self, revision: u64) -> Result<bool, WriteError> {
+        let pending = lock(&self.cluster.pending);
+        if pending.closed {
+            return Err(WriteError::Closed);
+        }
+        Ok(pending.assigned < revision || pending.staged.is_empty())
+    }
+
     /// Which resources change from now on.
     #[must_use]
     pub fn subscribe(&self) -> Changes {
@@ -221,6 +257,8 @@ pub(super) struct Cluster {
     pub(super) pending: Mutex<Pending>,
     /// Grows when the pending layer is thrown away: writes staged before belong to a future that did not happen.
     pub(super) epoch: AtomicU64,
+    /// The last write was lost.
+    is_failing: AtomicBool,
     /// Woken by every change and by the end of the cluster.
     pub(super) woken: Notify,
 }
@@ -293,6 +331,7 @@ impl Cluster {
                 closed: false,
             }),
             epoch: AtomicU64::new(0),
+            is_failing: AtomicBool::new(false),
             woken: Notify::new(),
         }
     }
@@ -379,6 +418,7 @@ impl Cluster {
         }
         drop(state);
         drop(pending);
+        self.is_failing.store(false, Ordering::Relaxed);
         for notify in woken.values() {
             notify.notify_waiters();
         }
@@ -390,6 +430,10 @@ impl Cluster {
         let mut pending = lock(&self.pending);
         pending.staged.clear();
         self.epoch.fetch_add(1, Ordering::Relaxed);
+        self.is_failing.store(true, Ordering::Relaxed);
+        drop(pending);
+        // Whoever waits for a lost revision must not wait for the next change.
+        self.woken.notify_waiters();
     }
 
     /// The end of the cluster: nothing is left, watches end, writes are refused.

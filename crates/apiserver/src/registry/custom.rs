@@ -1,0 +1,136 @@
+//! CustomResourceDefinitions: their status is decided in the same write that stores them, so that a definition is
+//! served the moment it is acknowledged; deleting one deletes its objects first.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::types::DEFINITIONS;
+use super::{Call, DeleteOptions, ListOptions, Registry, Target, metadata};
+use crate::auth::User;
+use crate::crd;
+use crate::object::{Key, Object};
+use crate::schema::FieldValidation;
+use crate::store::{Change, ClusterStore, Expected, WriteError};
+
+/// Holds a definition until its objects are gone.
+const CLEANUP: &str = crd::FINALIZER;
+
+/// Whether the target is a definition.
+pub(super) fn is_definition(target: &Target) -> bool {
+    &*target.resource.storage == DEFINITIONS
+}
+
+impl Registry {
+    /// Stores a definition with its status, and serves it.
+    pub(super) async fn write_definition(
+        &self,
+        key: &Key,
+        expected: Expected,
+        mut value: Value,
+    ) -> Result<Arc<Object>, WriteError> {
+        let _one_at_a_time = self.definitions.lock().await;
+        if !metadata::is_deleting(&value) && !metadata::finalizers(&value).contains(&CLEANUP) {
+            let mut finalizers = metadata::finalizers(&value)
+                .into_iter()
+                .map(str::to_owned)
+                .collect::<Vec<_>>();
+            finalizers.push(CLEANUP.into());
+            metadata::of(&mut value).insert("finalizers".into(), finalizers.into());
+        }
+        let group = value["spec"]["group"].clone();
+        let others: Vec<crd::Names> = self
+            .store
+            .list(DEFINITIONS, None)
+            .objects
+            .iter()
+            .filter(|o| *o.header.name != *key.name)
+            .map(|o| o.value())
+            .filter(|other| other["spec"]["group"] == group)
+            .filter_map(|other| crd::Names::accepted(&other))
+            .collect();
+        value["status"] = crd::status_for(&value, &others, self.now());
+        let written = self.store.write(key, expected, Change::Put(value)).await?;
+        self.types.reload(&self.store);
+        Ok(written)
+    }
+
+    /// Deletes the objects of every dying definition and lets go of the definitions that have none left. Level
+    /// triggered: whoever calls it again after any change gets it done.
+    pub async fn clean_up_definitions(&self) {
+        for object in self.store.list(DEFINITIONS, None).objects {
+            if object.header.is_deleting && object.header.has_finalizers {
+                self.clean_up(&object).await;
+            }
+        }
+    }
+
+    async fn clean_up(&self, definition: &Object) {
+        let value = definition.value();
+        let user = User {
+            name: "system:apiserver".into(),
+            groups: vec!["system:masters".into()],
+            ..User::default()
+        };
+        let mut call = Call {
+            user: &user,
+            dry_run: false,
+            field_validation: FieldValidation::Ignore,
+            manager: "apiserver".into(),
+            warnings: vec![],
+        };
+        let storage = &*definition.header.name;
+        let served = self.types.served();
+        if let Some(resource) = served.resources.iter().find(|r| &*r.storage == storage) {
+            let all = Target::new(resource.clone(), "", "", "");
+            let deleted = self
+                .delete_collection(
+                    &mut call,
+                    &all,
+                    &ListOptions::default(),
+                    &DeleteOptions::default(),
+                )
+                .await;
+            if let Err(error) = deleted {
+                tracing::warn!(definition = storage, %error, "deleting the objects of a definition");
+            }
+        }
+        if !self.store.list(storage, None).objects.is_empty()
+            || !metadata::finalizers(&value).contains(&CLEANUP)
+        {
+            return;
+        }
+        let Some(resource) =
+            super::find_builtin("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+        else {
+            return;
+        };
+        let target = Target::new(resource.clone(), "", storage, "");
+        let released = self
+            .change(&mut call, &target, &|old| {
+                let mut new = old.clone();
+                let left: Vec<&str> = metadata::finalizers(old)
+                    .into_iter()
+                    .filter(|f| *f != CLEANUP)
+                    .collect();
+                metadata::of(&mut new).insert("finalizers".into(), left.into());
+                Ok(new)
+            })
+            .await;
+        if let Err(error) = released.as_ref()
+            && error.code != 404
+        {
+            tracing::warn!(definition = storage, %error, "letting go of a definition");
+        }
+    }
+}
+
+/// Whether any definition is dying, so that [`Registry::clean_up_definitions`] has work.
+#[must_use]
+pub(crate) fn has_dying_definitions(store: &ClusterStore) -> bool {
+    store
+        .list(DEFINITIONS, None)
+        .objects
+        .iter()
+        .any(|o| o.header.is_deleting)
+}

@@ -1,0 +1,316 @@
+//! DELETE: grace periods, finalizers, and what happens to dependents.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{Call, ListOptions, MAX_WRITE_TRIES, Registry, Target, metadata, write_failed};
+use crate::admission::Operation;
+use crate::status::{Cause, Status};
+use crate::store::{Change, Expected, WriteError};
+
+/// Holds an owner until the garbage collector has deleted its blocking dependents.
+const FOREGROUND: &str = "foregroundDeletion";
+/// Holds an owner until the garbage collector has freed its dependents.
+const ORPHAN: &str = "orphan";
+/// A pod's grace period when its spec names none.
+const DEFAULT_GRACE_SECONDS: i64 = 30;
+
+/// The body (or query) of a DELETE.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeleteOptions {
+    pub grace_period_seconds: Option<i64>,
+    /// `Background`, `Foreground` or `Orphan`.
+    pub propagation: Option<String>,
+    /// The old way to say it.
+    pub orphan_dependents: Option<bool>,
+    pub uid: Option<String>,
+    pub resource_version: Option<String>,
+    pub dry_run: bool,
+}
+
+/// What a DELETE did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deleted {
+    /// The object is still there, with its deletion begun.
+    Begun(Value),
+    /// The object is gone; this was its last state.
+    Gone(Value),
+}
+
+impl DeleteOptions {
+    /// Reads a decoded `DeleteOptions` object.
+    ///
+    /// # Errors
+    /// 422 for an unknown policy, or one said in both ways.
+    pub fn parse(value: &Value) -> Result<Self, Status> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let options = Self {
+            grace_period_seconds: value["gracePeriodSeconds"].as_i64(),
+            propagation: text(&value["propagationPolicy"]),
+            orphan_dependents: value["orphanDependents"].as_bool(),
+            uid: text(&value["preconditions"]["uid"]),
+            resource_version: text(&value["preconditions"]["resourceVersion"]),
+            dry_run: value["dryRun"].as_array().is_some_and(|d| !d.is_empty()),
+        };
+        options.check()?;
+        Ok(options)
+    }
+
+    /// # Errors
+    /// 422 for an unknown policy, or one said in both ways.
+    pub fn check(&self) -> Result<(), Status> {
+        let mut causes = vec![];
+        if self.propagation.is_some() && self.orphan_dependents.is_some() {
+            causes.push(Cause::invalid(
+                "propagationPolicy",
+                &json!(self.propagation),
+                "orphanDependents and deletionPropagation cannot be both set",
+            ));
+        }
+        if let Some(policy) = &self.propagation
+            && !matches!(policy.as_str(), "Background" | "Foreground" | "Orphan")
+        {
+            causes.push(Cause::not_supported(
+                "propagationPolicy",
+                &json!(policy),
+                &["Foreground", "Background", "Orphan"],
+            ));
+        }
+        if causes.is_empty() {
+            return Ok(());
+        }
+        Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", causes))
+    }
+}
+
+impl Registry {
+    /// Deletes an object, or begins to.
+    ///
+    /// # Errors
+    /// 404 if there is none, 409 if a precondition does not hold, and whatever admission says.
+    pub async fn delete(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, Status> {
+        for _ in 0..MAX_WRITE_TRIES {
+            let Some(object) = self.store.newest(&target.key()) else {
+                return Err(target.not_found());
+            };
+            let old = self.present(&target.resource, &object);
+            check_preconditions(target, &old, options)?;
+            let mut nothing = Value::Null;
+            self.admit(call, target, Operation::Delete, Some(&old), &mut nothing)
+                .await?;
+            self.judge(call, target, Operation::Delete, Some(&old), &nothing)
+                .await?;
+            let mut next = old.clone();
+            let is_gone = begin(target, &mut next, options, self.now());
+            if call.dry_run || options.dry_run {
+                return Ok(if is_gone {
+                    Deleted::Gone(next)
+                } else {
+                    Deleted::Begun(next)
+                });
+            }
+            if !is_gone && next == old {
+                self.store
+                    .durable(object.header.revision)
+                    .await
+                    .map_err(|error| write_failed(target, &error))?;
+                return Ok(Deleted::Begun(old));
+            }
+            let stored = super::to_storage(next, &target.resource);
+            let change = if is_gone {
+                Change::Delete(stored)
+            } else {
+                Change::Put(stored)
+            };
+            match self
+                .store
+                .write(
+                    &target.key(),
+                    Expected::Revision(object.header.revision),
+                    change,
+                )
+                .await
+            {
+                Ok(written) => {
+                    self.after_delete(target, true);
+                    let shown = self.present(&target.resource, &written);
+                    return Ok(if is_gone {
+                        Deleted::Gone(shown)
+                    } else {
+                        Deleted::Begun(shown)
+                    });
+                }
+                Err(WriteError::Conflict { .. }) => {}
+                Err(error) => return Err(write_failed(target, &error)),
+            }
+        }
+        Err(target.modified())
+    }
+
+    /// Deletes all objects that the options select, one after the other; answers with what was deleted.
+    ///
+    /// # Errors
+    /// The first refusal that is not about an object that went away in between.
+    pub async fn delete_collection(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        list: &ListOptions,
+        options: &DeleteOptions,
+    ) -> Result<Vec<Value>, Status> {
+        let mut deleted = vec![];
+        for object in self.list(target, list)?.objects {
+            let one = Target {
+                namespace: object.header.namespace.to_string(),
+                name: object.header.name.to_string(),
+                ..target.clone()
+            };
+            match self.delete(call, &one, options).await {
+                Ok(Deleted::Begun(value) | Deleted::Gone(value)) => deleted.push(value),
+                Err(status) if status.code == 404 => {}
+                Err(status) => return Err(status),
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// What must follow a deletion at once.
+    pub(super) fn after_delete(&self, target: &Target, has_happened: bool) {
+        if has_happened && super::custom::is_definition(target) {
+            self.types.reload(&self.store);
+        }
+    }
+}
+
+/// Turns the state into the one that the deletion leaves; tells whether the object goes at once.
+fn begin(target: &Target, value: &mut Value, options: &DeleteOptions, now: Timestamp) -> bool {
+    set_dependents_finalizers(target, value, options);
+    let grace = if target.resource.strategy.graceful_delete {
+        grace_seconds(value, options)
+    } else {
+        0
+    };
+    let was_deleting = metadata::is_deleting(value);
+    let held = !metadata::finalizers(value).is_empty()
+        || (&*target.resource.storage == "namespaces"
+            && value["spec"]["finalizers"]
+                .as_array()
+                .is_some_and(|f| !f.is_empty()));
+    if was_deleting {
+        let left = value["metadata"]["deletionGracePeriodSeconds"]
+            .as_i64()
+            .unwrap_or(0);
+        if grace >= left {
+            return left == 0 && !held;
+        }
+    } else if grace == 0 && !held {
+        return true;
+    }
+    let deadline = now
+        .checked_add(SignedDuration::from_secs(grace))
+        .unwrap_or(now);
+    let meta = metadata::of(value);
+    meta.insert(
+        "deletionTimestamp".into(),
+        metadata::timestamp(deadline).into(),
+    );
+    meta.insert("deletionGracePeriodSeconds".into(), json!(grace));
+    if let Some(generation) = meta.get("generation").and_then(Value::as_i64)
+        && !was_deleting
+    {
+        meta.insert("generation".into(), json!(generation + 1));
+    }
+    if &*target.resource.storage == "namespaces" {
+        value["status"]["phase"] = "Terminating".into();
+    }
+    grace == 0 && !held
+}
+
+/// How long the kubelet has; 0 if nobody would have to do anything.
+fn grace_seconds(pod: &Value, options: &DeleteOptions) -> i64 {
+    let is_unbound = pod["spec"]["nodeName"]
+        .as_str()
+        .unwrap_or_default()
+        .is_empty();
+    if is_unbound
+        || matches!(
+            pod["status"]["phase"].as_str(),
+            Some("Succeeded" | "Failed")
+        )
+    {
+        return 0;
+    }
+    let asked = options
+        .grace_period_seconds
+        .or_else(|| pod["spec"]["terminationGracePeriodSeconds"].as_i64());
+    match asked.unwrap_or(DEFAULT_GRACE_SECONDS) {
+        seconds if seconds < 0 => 1,
+        seconds => seconds,
+    }
+}
+
+/// The garbage collector works through finalizers; the policy chooses which.
+fn set_dependents_finalizers(target: &Target, value: &mut Value, options: &DeleteOptions) {
+    let had: Vec<String> = metadata::finalizers(value)
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let policy = match (&options.propagation, options.orphan_dependents) {
+        (Some(policy), _) => policy.as_str(),
+        (None, Some(true)) => "Orphan",
+        (None, Some(false)) => "Background",
+        (None, None) if had.iter().any(|f| f == ORPHAN) => "Orphan",
+        (None, None) if had.iter().any(|f| f == FOREGROUND) => "Foreground",
+        (None, None) if target.resource.strategy.orphan_by_default => "Orphan",
+        (None, None) => "Background",
+    };
+    let mut finalizers: Vec<String> = had
+        .iter()
+        .filter(|f| *f != ORPHAN && *f != FOREGROUND)
+        .cloned()
+        .collect();
+    match policy {
+        "Orphan" => finalizers.push(ORPHAN.into()),
+        "Foreground" => finalizers.push(FOREGROUND.into()),
+        _ => {}
+    }
+    if finalizers == had {
+        return;
+    }
+    let meta = metadata::of(value);
+    if finalizers.is_empty() {
+        meta.remove("finalizers");
+    } else {
+        meta.insert("finalizers".into(), json!(finalizers));
+    }
+}
+
+fn check_preconditions(
+    target: &Target,
+    old: &Value,
+    options: &DeleteOptions,
+) -> Result<(), Status> {
+    let is = metadata::text(old, "uid");
+    if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != is) {
+        let why =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {is}");
+        return Err(target.conflict(&why));
+    }
+    let is = metadata::text(old, "resourceVersion");
+    if let Some(revision) = options
+        .resource_version
+        .as_deref()
+        .filter(|revision| *revision != is)
+    {
+        let why = format!(
+            "Precondition failed: ResourceVersion in precondition: {revision}, ResourceVersion in object meta: {is}"
+        );
+        return Err(target.conflict(&why));
+    }
+    Ok(())
+}

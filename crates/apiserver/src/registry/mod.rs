@@ -1,0 +1,310 @@
+//! What the API does with objects: every verb as steps over the store, the same for all kinds.
+//!
+//! A write reads the newest state, builds the next one (`update`, `patch`), lets admission change and judge it,
+//! validates it, and commits it against the revision that it was built from; if somebody was quicker it starts again,
+//! unless the client named a revision. HTTP is not known here, nor is any kind except through its `Resource`.
+
+mod create;
+mod custom;
+mod delete;
+mod list;
+mod metadata;
+mod prepare;
+mod service;
+mod subresource;
+mod types;
+mod update;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub(crate) use custom::has_dying_definitions;
+pub use delete::{DeleteOptions, Deleted};
+pub use list::{ListOptions, Page};
+pub use service::Cidr;
+pub use types::{Served, Types, find_builtin};
+pub use update::PatchBody;
+
+use crate::admission::{Admission, Chain, Operation, Request};
+use crate::auth::User;
+use crate::object::{Key, Object};
+use crate::resource::{self, Resource};
+use crate::schema::{self, FieldValidation};
+use crate::status::Status;
+use crate::store::{ClusterStore, WriteError};
+
+/// How often a write starts again because somebody else was quicker, before the client gets the conflict.
+const MAX_WRITE_TRIES: usize = 32;
+
+/// The time of day; simulated worlds bring their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// All verbs on one logical cluster.
+pub struct Registry {
+    pub(crate) store: ClusterStore,
+    pub(crate) types: Types,
+    pub(crate) admission: Chain,
+    pub(crate) clock: Clock,
+    /// Cluster IPs are handed out under this lock.
+    pub(crate) services: service::Allocator,
+    /// CustomResourceDefinitions are written one at a time, because their names may collide.
+    pub(crate) definitions: tokio::sync::Mutex<()>,
+}
+
+/// What a request says beside its object.
+pub struct Call<'a> {
+    pub user: &'a User,
+    pub dry_run: bool,
+    pub field_validation: FieldValidation,
+    /// `?fieldManager`, or the first word of the user agent.
+    pub manager: String,
+    /// Texts for `Warning` headers.
+    pub warnings: Vec<String>,
+}
+
+/// Where a request points: a resource and, within it, one object or one of its subresources.
+#[derive(Clone)]
+pub struct Target {
+    pub resource: Arc<Resource>,
+    /// `v1`, `apps/v1`: what the client calls the version.
+    pub api_version: String,
+    /// Empty for cluster-scoped resources.
+    pub namespace: String,
+    /// Empty for collections.
+    pub name: String,
+    /// Empty for the object itself.
+    pub subresource: String,
+}
+
+impl Target {
+    /// A target within `resource`; empty texts for what does not apply.
+    #[must_use]
+    pub fn new(resource: Arc<Resource>, namespace: &str, name: &str, subresource: &str) -> Self {
+        let api_version = resource.api_version();
+        let (namespace, name, subresource) = (
+            namespace.to_owned(),
+            name.to_owned(),
+            subresource.to_owned(),
+        );
+        Self {
+            resource,
+            api_version,
+            namespace,
+            name,
+            subresource,
+        }
+    }
+
+    /// Key of the object in the store.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        Key::new(&self.resource.storage, &self.namespace, &self.name)
+    }
+
+    fn named(&self, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn not_found(&self) -> Status {
+        Status::not_found(&self.resource.group, &self.resource.plural, &self.name)
+    }
+
+    pub(crate) fn modified(&self) -> Status {
+        Status::modified(&self.resource.group, &self.resource.plural, &self.name)
+    }
+
+    fn conflict(&self, why: &str) -> Status {
+        Status::conflict(&self.resource.group, &self.resource.plural, &self.name, why)
+    }
+
+    fn invalid(&self, causes: Vec<crate::status::Cause>) -> Status {
+        Status::invalid(
+            &self.resource.group,
+            &self.resource.kind,
+            &self.name,
+            causes,
+        )
+    }
+}
+
+impl Registry {
+    pub(crate) fn new(
+        store: ClusterStore,
+        admission: Chain,
+        clock: Clock,
+        service_cidr: Cidr,
+    ) -> Self {
+        let types = Types::load(&store);
+        let services = service::Allocator::new(service_cidr);
+        Self {
+            store,
+            types,
+            admission,
+            clock,
+            services,
+            definitions: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// The resources that are served now.
+    #[must_use]
+    pub fn types(&self) -> &Types {
+        &self.types
+    }
+
+    /// The store underneath.
+    #[must_use]
+    pub fn store(&self) -> &ClusterStore {
+        &self.store
+    }
+
+    /// Where cluster IPs come from.
+    #[must_use]
+    pub fn service_cidr(&self) -> Cidr {
+        self.services.cidr()
+    }
+
+    /// The time of day, cut to what timestamps on the wire carry.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// One object at the version that the target asks for.
+    ///
+    /// # Errors
+    /// 404 if there is none.
+    pub fn get(&self, target: &Target) -> Result<Value, Status> {
+        let object = self
+            .store
+            .get(&target.key())
+            .ok_or_else(|| target.not_found())?;
+        Ok(self.present(&target.resource, &object))
+    }
+
+    /// The decoded object as `resource` shows it: at its version, with defaults that came after it was stored.
+    #[must_use]
+    pub fn present(&self, resource: &Resource, object: &Object) -> Value {
+        let value = object.value();
+        if self.shows_stored_bytes(resource, object) {
+            value
+        } else {
+            self.convert(resource, value)
+        }
+    }
+
+    /// Whether the stored bytes are what `resource` shows, so that they need not be decoded.
+    #[must_use]
+    pub fn shows_stored_bytes(&self, resource: &Resource, object: &Object) -> bool {
+        let api_version = resource.api_version();
+        let prefix = ["{\"apiVersion\":\"", &api_version, "\","];
+        let mut rest = &object.json[..];
+        for part in prefix {
+            let Some(tail) = rest.strip_prefix(part.as_bytes()) else {
+                return false;
+            };
+            rest = tail;
+        }
+        resource.custom.is_none()
+            || object.header.revision >= self.types.schema_revision(&resource.storage)
+    }
+
+    fn convert(&self, resource: &Resource, value: Value) -> Value {
+        if resource.custom.is_some() {
+            let mut value = value;
+            value["apiVersion"] = resource.api_version().into();
+            schema::prune(resource, &mut value);
+            schema::default(resource, &mut value);
+            return value;
+        }
+        match stored_as(resource) {
+            Some(stored) => resource::convert(value, &stored, resource),
+            None => value,
+        }
+    }
+
+    async fn admit(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        operation: Operation,
+        old: Option<&Value>,
+        object: &mut Value,
+    ) -> Result<(), Status> {
+        let mut request = self.request(call, target, operation, old);
+        self.admission.admit(&mut request, object).await
+    }
+
+    async fn judge(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        operation: Operation,
+        old: Option<&Value>,
+        object: &Value,
+    ) -> Result<(), Status> {
+        let mut request = self.request(call, target, operation, old);
+        self.admission.validate(&mut request, object).await
+    }
+
+    fn request<'a>(
+        &'a self,
+        call: &'a mut Call<'_>,
+        target: &'a Target,
+        operation: Operation,
+        old: Option<&'a Value>,
+    ) -> Request<'a> {
+        Request {
+            operation,
+            user: call.user,
+            resource: &target.resource,
+            subresource: &target.subresource,
+            namespace: &target.namespace,
+            name: &target.name,
+            old,
+            dry_run: call.dry_run,
+            objects: &self.store,
+            warnings: &mut call.warnings,
+        }
+    }
+}
+
+/// The object as it is stored: at the storage version of its kind.
+fn to_storage(mut value: Value, resource: &Resource) -> Value {
+    if let Some(custom) = &resource.custom {
+        if custom.storage_version != resource.version {
+            value["apiVersion"] = format!("{}/{}", resource.group, custom.storage_version).into();
+        }
+        return value;
+    }
+    match stored_as(resource) {
+        Some(stored) => resource::convert(value, resource, &stored),
+        None => value,
+    }
+}
+
+/// The resource in whose form a built-in resource is stored, if it is another one: events of both groups are stored as
+/// those of the core group.
+fn stored_as(resource: &Resource) -> Option<Arc<Resource>> {
+    if &*resource.storage != "events" || resource.group.is_empty() {
+        return None;
+    }
+    find_builtin("", "v1", "events")
+}
+
+/// The Status of a failed write other than a conflict, which callers handle first.
+fn write_failed(target: &Target, error: &WriteError) -> Status {
+    match error {
+        WriteError::Conflict { .. } => target.modified(),
+        WriteError::TooLarge { .. } => Status::too_large(error.to_string()),
+        WriteError::Closed => {
+            Status::new(503, "ServiceUnavailable", "the cluster is being removed")
+        }
+        WriteError::Storage(_) => Status::internal(format!("the store could not write: {error}")),
+    }
+}

@@ -1,0 +1,131 @@
+//! Doors and generations: which part of an object each endpoint may write, and when that counts as a new generation.
+
+use serde_json::{Value, json};
+
+use super::{Target, metadata};
+use crate::resource::Generation;
+use crate::schema;
+
+/// Gives a new object its first generation, if its kind has one.
+pub(super) fn generation_of_new(target: &Target, value: &mut Value) {
+    if target.resource.strategy.generation != Generation::Never {
+        metadata::of(value).insert("generation".into(), json!(1));
+    }
+}
+
+/// Gives each half of an object to its own door: `/status` changes only the status, the main door everything else.
+pub(super) fn for_update(target: &Target, old: &Value, new: &mut Value) {
+    let strategy = &target.resource.strategy;
+    match target.subresource.as_str() {
+        "status"
+            if &*target.resource.storage == "certificatesigningrequests.certificates.k8s.io" =>
+        {
+            // Certificate from the signer; approval has a door of its own.
+            let status = new["status"].take();
+            keep_all_but_status(old, new);
+            new["status"] = status;
+            restore_approval(old, new);
+        }
+        "status" => {
+            let status = new.get("status").cloned();
+            keep_all_but_status(old, new);
+            put(new, "status", status);
+        }
+        "approval" => {
+            let conditions = new["status"].get("conditions").cloned();
+            keep_all_but_status(old, new);
+            put(new, "status", old.get("status").cloned());
+            if let Some(conditions) = conditions {
+                new["status"]["conditions"] = conditions;
+            }
+        }
+        "finalize" => {
+            let finalizers = new["spec"].get("finalizers").cloned();
+            let managed = new["metadata"]["managedFields"].take();
+            *new = old.clone();
+            new["metadata"]["managedFields"] = managed;
+            put(&mut new["spec"], "finalizers", finalizers);
+        }
+        _ if strategy.has_status => put(new, "status", old.get("status").cloned()),
+        _ => {}
+    }
+    if target.subresource.is_empty() {
+        if &*target.resource.storage == "namespaces" {
+            put(
+                &mut new["spec"],
+                "finalizers",
+                old["spec"].get("finalizers").cloned(),
+            );
+        }
+        schema::prepare(&target.resource, new, Some(old));
+    }
+}
+
+/// Raises the generation if what it counts has changed.
+pub(super) fn generation_of_changed(target: &Target, old: &Value, new: &mut Value) {
+    let counts_annotations = match target.resource.strategy.generation {
+        Generation::Never => return,
+        Generation::Spec => false,
+        Generation::SpecAndAnnotations => true,
+    };
+    let has_changed = without(old, target) != without(new, target)
+        || (counts_annotations && old["metadata"]["annotations"] != new["metadata"]["annotations"]);
+    if has_changed {
+        let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+        metadata::of(new).insert("generation".into(), json!(generation));
+    }
+}
+
+/// The members of an object that its generation counts.
+fn without<'a>(value: &'a Value, target: &Target) -> Vec<(&'a String, &'a Value)> {
+    let ignored = |key: &str| {
+        matches!(key, "metadata" | "apiVersion" | "kind")
+            || (key == "status" && target.resource.strategy.has_status)
+    };
+    value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !ignored(key))
+        .collect()
+}
+
+fn keep_all_but_status(old: &Value, new: &mut Value) {
+    let managed = new["metadata"].get("managedFields").cloned();
+    *new = old.clone();
+    put(&mut new["metadata"], "managedFields", managed);
+}
+
+fn restore_approval(old: &Value, new: &mut Value) {
+    let kept =
+        |condition: &&Value| matches!(condition["type"].as_str(), Some("Approved" | "Denied"));
+    let of_old: Vec<Value> = old["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(kept)
+        .cloned()
+        .collect();
+    let mut conditions: Vec<Value> = new["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|c| !kept(c))
+        .cloned()
+        .collect();
+    conditions.splice(0..0, of_old);
+    if !conditions.is_empty() {
+        new["status"]["conditions"] = conditions.into();
+    }
+}
+
+fn put(value: &mut Value, field: &str, member: Option<Value>) {
+    match (member, value.as_object_mut()) {
+        (Some(member), Some(_)) => value[field] = member,
+        (None, Some(map)) => {
+            map.remove(field);
+        }
+        (Some(member), None) => *value = json!({ field: member }),
+        (None, None) => {}
+    }
+}

@@ -1,0 +1,394 @@
+//! Subresources that are more than a half of their object: scale, binding and eviction.
+
+use serde_json::{Value, json};
+
+use super::{Call, DeleteOptions, PatchBody, Registry, Target, metadata};
+use crate::admission::Operation;
+use crate::negotiate::PatchType;
+use crate::patch;
+use crate::select::LabelSelector;
+use crate::status::{Cause, Status};
+
+/// Where a kind keeps what `Scale` shows.
+struct ScalePaths {
+    spec_replicas: String,
+    status_replicas: String,
+    /// The selector as text in custom resources; built-in kinds have a `LabelSelector` or a map in `spec.selector`.
+    selector: Option<String>,
+}
+
+impl Registry {
+    /// The `Scale` of an object.
+    ///
+    /// # Errors
+    /// 404 if there is no such object or its kind has no scale.
+    pub fn scale(&self, target: &Target) -> Result<Value, Status> {
+        let parent = self.get(&Target {
+            subresource: String::new(),
+            ..target.clone()
+        })?;
+        Ok(scale_of(&parent, &scale_paths(target)?))
+    }
+
+    /// Sets the replicas of an object through its `Scale`.
+    ///
+    /// # Errors
+    /// 422 for negative replicas, 409 if the `Scale` is older than the object.
+    pub async fn update_scale(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        scale: &Value,
+    ) -> Result<Value, Status> {
+        let paths = scale_paths(target)?;
+        let replicas = &scale["spec"]["replicas"];
+        let replicas = if replicas.is_null() {
+            0
+        } else {
+            replicas.as_i64().unwrap_or(-1)
+        };
+        if !(0..=i64::from(i32::MAX)).contains(&replicas) {
+            let cause = Cause::invalid(
+                "spec.replicas",
+                &scale["spec"]["replicas"],
+                "must be greater than or equal to 0",
+            );
+            return Err(Status::invalid(
+                "autoscaling",
+                "Scale",
+                &target.name,
+                vec![cause],
+            ));
+        }
+        let revision = metadata::text(scale, "resourceVersion").to_owned();
+        let parent = Target {
+            subresource: String::new(),
+            ..target.clone()
+        };
+        let changed = self
+            .change(call, &parent, &|old| {
+                if !revision.is_empty() && revision != metadata::text(old, "resourceVersion") {
+                    return Err(target.modified());
+                }
+                let mut new = old.clone();
+                set_path(&mut new, &paths.spec_replicas, json!(replicas));
+                Ok(new)
+            })
+            .await?;
+        Ok(scale_of(&changed, &paths))
+    }
+
+    /// Patches the `Scale` of an object.
+    ///
+    /// # Errors
+    /// As [`Registry::update_scale`], and for patches that do not fit.
+    pub async fn patch_scale(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        body: &PatchBody<'_>,
+    ) -> Result<Value, Status> {
+        let old = self.scale(target)?;
+        let document = || {
+            serde_json::from_slice(body.bytes).map_err(|error| {
+                Status::bad_request(format!("the patch is not valid JSON: {error}"))
+            })
+        };
+        let mut new = match body.kind {
+            PatchType::Json => patch::json(&old, body.bytes)?,
+            PatchType::Merge | PatchType::Strategic => patch::merge(&old, &document()?),
+            PatchType::Apply => patch::merge(&old, &crate::schema::decode_document(body.bytes)?),
+        };
+        if new["metadata"]["resourceVersion"] == old["metadata"]["resourceVersion"] {
+            metadata::of(&mut new).remove("resourceVersion");
+        }
+        self.update_scale(call, target, &new).await
+    }
+
+    /// Binds a pod to the node that `binding` names.
+    ///
+    /// # Errors
+    /// 409 if the pod is bound already or being deleted.
+    pub async fn bind(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        binding: &Value,
+    ) -> Result<Value, Status> {
+        let node = binding["target"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        if node.is_empty() {
+            let cause = Cause::required("target.name", "the name of the node that the pod goes to");
+            return Err(Status::invalid("", "Binding", &target.name, vec![cause]));
+        }
+        let now = metadata::timestamp(self.now());
+        // Binding is its own door into the spec and the status at once.
+        let door = Target {
+            subresource: "binding".into(),
+            ..target.clone()
+        };
+        self.change(call, &door, &|old| {
+            let bound = old["spec"]["nodeName"].as_str().unwrap_or_default();
+            if !bound.is_empty() {
+                return Err(target.conflict(&format!(
+                    "pod {} is already assigned to node {bound:?}",
+                    target.name
+                )));
+            }
+            if metadata::is_deleting(old) {
+                return Err(target.conflict(&format!(
+                    "pod {} is being deleted, cannot be assigned to a host",
+                    target.name
+                )));
+            }
+            if old["spec"]["schedulingGates"]
+                .as_array()
+                .is_some_and(|gates| !gates.is_empty())
+            {
+                return Err(target.conflict(&format!(
+                    "pod {} has non-empty .spec.schedulingGates",
+                    target.name
+                )));
+            }
+            let mut new = old.clone();
+            new["spec"]["nodeName"] = node.clone().into();
+            for member in ["labels", "annotations"] {
+                for (key, value) in binding["metadata"][member]
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                {
+                    new["metadata"][member][key] = value.clone();
+                }
+            }
+            set_condition(
+                &mut new,
+                json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": now}),
+            );
+            Ok(new)
+        })
+        .await?;
+        Ok(
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
+        )
+    }
+
+    /// Evicts a pod: a delete that pod disruption budgets may refuse.
+    ///
+    /// # Errors
+    /// 429 while a budget allows no disruption, 500 if several budgets cover the pod.
+    pub async fn evict(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        eviction: &Value,
+    ) -> Result<Value, Status> {
+        let main = Target {
+            subresource: String::new(),
+            ..target.clone()
+        };
+        let pod = self.get(&main)?;
+        self.admit_subresource(call, target, eviction.clone())
+            .await?;
+        let mut options = DeleteOptions::parse(&eviction["deleteOptions"])?;
+        options.dry_run |= call.dry_run;
+        let is_done = matches!(
+            pod["status"]["phase"].as_str(),
+            Some("Succeeded" | "Failed" | "Pending")
+        );
+        if !is_done && !metadata::is_deleting(&pod) {
+            self.spend_budget(call, target, &pod, options.dry_run)
+                .await?;
+        }
+        self.delete(call, &main, &options).await?;
+        Ok(
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
+        )
+    }
+
+    /// Lets admission look at what is posted to a subresource that stores nothing itself.
+    ///
+    /// # Errors
+    /// Whatever admission says.
+    pub async fn admit_subresource(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        mut body: Value,
+    ) -> Result<Value, Status> {
+        self.admit(call, target, Operation::Create, None, &mut body)
+            .await?;
+        self.judge(call, target, Operation::Create, None, &body)
+            .await?;
+        Ok(body)
+    }
+
+    async fn spend_budget(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        pod: &Value,
+        dry_run: bool,
+    ) -> Result<(), Status> {
+        let budgets: Vec<Value> = self
+            .store
+            .list("poddisruptionbudgets.policy", Some(&target.namespace))
+            .objects
+            .iter()
+            .map(|o| o.value())
+            .filter(|budget| {
+                selects_labels(&budget["spec"]["selector"], &pod["metadata"]["labels"])
+            })
+            .collect();
+        let [budget] = budgets.as_slice() else {
+            if budgets.is_empty() {
+                return Ok(());
+            }
+            return Err(Status::internal(
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+            ));
+        };
+        let is_stale = budget["status"]["observedGeneration"].as_i64()
+            != budget["metadata"]["generation"].as_i64();
+        let allowed = budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
+        if is_stale || allowed <= 0 {
+            return Err(blocked_by(metadata::text(budget, "name"), is_stale, budget));
+        }
+        if dry_run {
+            return Ok(());
+        }
+        let Some(resource) = super::find_builtin("policy", "v1", "poddisruptionbudgets") else {
+            return Ok(());
+        };
+        let door = Target::new(
+            resource.clone(),
+            &target.namespace,
+            metadata::text(budget, "name"),
+            "status",
+        );
+        let now = metadata::timestamp(self.now());
+        self.change(call, &door, &|old| {
+            let allowed = old["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
+            if allowed <= 0 {
+                return Err(blocked_by(metadata::text(old, "name"), false, old));
+            }
+            let mut new = old.clone();
+            new["status"]["disruptionsAllowed"] = json!(allowed - 1);
+            new["status"]["disruptedPods"][&target.name] = now.clone().into();
+            Ok(new)
+        })
+        .await
+        .map(drop)
+    }
+}
+
+fn blocked_by(name: &str, is_stale: bool, budget: &Value) -> Status {
+    let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+    let why = if is_stale {
+        format!("The disruption budget {name} is still being processed by the server.")
+    } else {
+        let status = &budget["status"];
+        format!(
+            "The disruption budget {name} needs {} healthy pods and has {} currently",
+            status["desiredHealthy"], status["currentHealthy"]
+        )
+    };
+    let mut status = Status::too_many_requests(message, 10);
+    if let Some(details) = status.details.as_mut() {
+        details["causes"] = json!([{"reason": "DisruptionBudget", "message": why}]);
+    }
+    status
+}
+
+/// Whether a `LabelSelector` object selects the labels; an absent one selects nothing.
+fn selects_labels(selector: &Value, labels: &Value) -> bool {
+    !selector.is_null()
+        && LabelSelector::of(selector)
+            .is_ok_and(|s| s.matches_labels(|label| labels[label].as_str()))
+}
+
+fn scale_paths(target: &Target) -> Result<ScalePaths, Status> {
+    if target.resource.subresource("scale").is_none() {
+        return Err(Status::no_such_resource());
+    }
+    let custom = target
+        .resource
+        .custom
+        .as_ref()
+        .and_then(|custom| custom.scale.as_ref());
+    Ok(match custom {
+        Some((spec, status, selector)) => ScalePaths {
+            spec_replicas: spec.trim_start_matches('.').to_owned(),
+            status_replicas: status.trim_start_matches('.').to_owned(),
+            selector: selector
+                .as_ref()
+                .map(|s| s.trim_start_matches('.').to_owned()),
+        },
+        None => ScalePaths {
+            spec_replicas: "spec.replicas".into(),
+            status_replicas: "status.replicas".into(),
+            selector: None,
+        },
+    })
+}
+
+fn scale_of(parent: &Value, paths: &ScalePaths) -> Value {
+    let selector = match &paths.selector {
+        Some(path) => get_path(parent, path)
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+        None if parent["kind"] == "ReplicationController" => {
+            LabelSelector::of_map(&parent["spec"]["selector"]).to_string()
+        }
+        None => LabelSelector::of(&parent["spec"]["selector"])
+            .map(|selector| selector.to_string())
+            .unwrap_or_default(),
+    };
+    let meta = &parent["metadata"];
+    let mut scale = json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1",
+        "metadata": {
+            "name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"],
+            "resourceVersion": meta["resourceVersion"], "creationTimestamp": meta["creationTimestamp"],
+        },
+        "spec": {},
+        "status": {"replicas": get_path(parent, &paths.status_replicas).as_i64().unwrap_or(0)},
+    });
+    if let Some(replicas) = get_path(parent, &paths.spec_replicas)
+        .as_i64()
+        .filter(|r| *r != 0)
+    {
+        scale["spec"]["replicas"] = json!(replicas);
+    }
+    if !selector.is_empty() {
+        scale["status"]["selector"] = selector.into();
+    }
+    scale
+}
+
+fn get_path<'a>(value: &'a Value, path: &str) -> &'a Value {
+    path.split('.').fold(value, |value, member| &value[member])
+}
+
+fn set_path(value: &mut Value, path: &str, new: Value) {
+    let place = path.split('.').fold(value, |value, member| {
+        if !value.is_object() {
+            *value = json!({});
+        }
+        &mut value[member]
+    });
+    *place = new;
+}
+
+fn set_condition(value: &mut Value, condition: Value) {
+    if !value["status"]["conditions"].is_array() {
+        value["status"]["conditions"] = json!([]);
+    }
+    if let Some(conditions) = value["status"]["conditions"].as_array_mut() {
+        conditions.retain(|c| c["type"] != condition["type"]);
+        conditions.push(condition);
+    }
+}
