@@ -1,0 +1,179 @@
+//! Paths that name no resource: version, health, discovery, OpenAPI, service-account issuer discovery, metrics.
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use serde_json::Value;
+
+use super::Admitted;
+use super::respond::{self, Body, Wish};
+use crate::discovery;
+use crate::negotiate::{self, Offer, Transform};
+use crate::openapi::{Answer, Ask};
+use crate::server::Cluster;
+use crate::status::Status;
+
+/// Answers a request to a document.
+pub(super) fn answer(cluster: &Cluster, request: &Admitted) -> Result<Response<Body>, Status> {
+    if request.verb != "get" && request.verb != "head" {
+        return Err(Status::new(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        ));
+    }
+    let segments: Vec<&str> = request.path.segments.iter().map(String::as_str).collect();
+    let served = cluster.registry().types().served();
+    let document = |value: Option<Value>| {
+        let accepted = negotiate::accept(request.header(&header::ACCEPT), Offer::Document)?;
+        let wish = Wish::new(&accepted, &request.headers, request.query.get("pretty"));
+        value
+            .map(|v| respond::object(StatusCode::OK, &v, &wish))
+            .ok_or_else(Status::no_such_resource)
+    };
+    match segments.as_slice() {
+        [] => document(Some(discovery::index(&served.resources))),
+        ["version"] => document(Some(discovery::server_version(
+            cluster.version(),
+            "linux/amd64",
+        ))),
+        [check @ ("healthz" | "livez" | "readyz"), rest @ ..] => {
+            Ok(health(cluster, check, rest, request))
+        }
+        ["api"] => discovered(cluster, request, true),
+        ["apis"] => discovered(cluster, request, false),
+        ["api", version] => document(discovery::resource_list(&served.resources, "", version)),
+        ["apis", group] => document(discovery::group(&served.resources, group)),
+        ["apis", group, version] => {
+            document(discovery::resource_list(&served.resources, group, version))
+        }
+        ["openapi", "v2"] => Ok(open_api(
+            cluster.open_api().v2(&served.resources, &ask(request)),
+        )),
+        ["openapi", "v3"] => Ok(open_api(
+            cluster
+                .open_api()
+                .v3_index(&served.resources, &ask(request)),
+        )),
+        ["openapi", "v3", group_version @ ..] => {
+            let answer =
+                cluster
+                    .open_api()
+                    .v3(&served.resources, &group_version.join("/"), &ask(request));
+            Ok(open_api(answer))
+        }
+        [".well-known", "openid-configuration"] => document(Some(cluster.issuer_document())),
+        ["openid", "v1", "jwks"] => document(Some(cluster.issuer_keys())),
+        ["metrics"] => Ok(respond::raw(
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            cluster.metrics(),
+        )),
+        _ => Err(Status::no_such_resource()),
+    }
+}
+
+fn ask(request: &Admitted) -> Ask<'_> {
+    Ask {
+        accept: request.header(&header::ACCEPT),
+        accept_encoding: request.header(&header::ACCEPT_ENCODING),
+        if_none_match: request.header(&header::IF_NONE_MATCH),
+        hash: request.query.get("hash"),
+    }
+}
+
+fn open_api(answer: Answer) -> Response<Body> {
+    let code = StatusCode::from_u16(answer.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = respond::raw(code, "application/json", answer.body);
+    for (name, value) in answer.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn discovered(
+    cluster: &Cluster,
+    request: &Admitted,
+    legacy: bool,
+) -> Result<Response<Body>, Status> {
+    let served = cluster.registry().types().served();
+    let accepted = negotiate::accept(request.header(&header::ACCEPT), Offer::Discovery)?;
+    let wish = Wish::new(&accepted, &request.headers, request.query.get("pretty"));
+    if accepted.transform != Some(Transform::Discovery) {
+        let value = if legacy {
+            discovery::api_versions(&cluster.address())
+        } else {
+            discovery::group_list(&served.resources)
+        };
+        let mut response = respond::object(StatusCode::OK, &value, &wish);
+        response
+            .headers_mut()
+            .insert(header::VARY, HeaderValue::from_static("Accept"));
+        return Ok(response);
+    }
+    let document = &cluster.discovery(&served, legacy).1;
+    let is_known = document.is_known(request.header(&header::IF_NONE_MATCH));
+    let (code, body) = if is_known {
+        (StatusCode::NOT_MODIFIED, Bytes::new())
+    } else {
+        (StatusCode::OK, document.body.clone())
+    };
+    let mut response = respond::encoded(code, body, &wish);
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(discovery::AGGREGATED_CONTENT_TYPE),
+    );
+    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+    if let Ok(etag) = HeaderValue::from_str(&document.etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    Ok(response)
+}
+
+/// What `/healthz`, `/livez` and `/readyz` look at.
+fn health(cluster: &Cluster, check: &str, rest: &[&str], request: &Admitted) -> Response<Body> {
+    let excluded = |name: &str| request.query.get("exclude") == Some(name);
+    let mut checks: Vec<(&str, Result<(), String>)> =
+        vec![("ping", Ok(())), ("etcd", cluster.storage_health())];
+    if check == "readyz" {
+        checks.push(("informer-sync", Ok(())));
+    }
+    if let [name] = rest {
+        checks.retain(|(n, _)| n == name);
+        if checks.is_empty() {
+            return respond::raw(
+                StatusCode::NOT_FOUND,
+                "text/plain; charset=utf-8",
+                "404 page not found\n",
+            );
+        }
+    }
+    let mut text = String::new();
+    let mut is_well = true;
+    for (name, result) in &checks {
+        match result {
+            _ if excluded(name) => text.push_str(&format!("[+]{name} excluded: ok\n")),
+            Ok(()) => text.push_str(&format!("[+]{name} ok\n")),
+            Err(why) => {
+                is_well = false;
+                text.push_str(&format!("[-]{name} failed: {why}\n"));
+            }
+        }
+    }
+    let verdict = if is_well { "passed" } else { "failed" };
+    text.push_str(&format!("{check} check {verdict}\n"));
+    let plain = "text/plain; charset=utf-8";
+    if !is_well {
+        return respond::raw(StatusCode::INTERNAL_SERVER_ERROR, plain, text);
+    }
+    let body = if request.query.get("verbose").is_some() {
+        text
+    } else {
+        "ok".to_owned()
+    };
+    respond::raw(StatusCode::OK, plain, body)
+}

@@ -1,0 +1,218 @@
+//! HTTP: from a request to the registry and back. Every refusal is a `Status`; nothing else is ever answered to an
+//! API path.
+//!
+//! Order: who asks (401) → for whom (impersonation) → may they (403) → what shape is wanted (406) → the body (400, 413,
+//! 415) → the registry.
+
+mod documents;
+mod path;
+mod query;
+mod resources;
+mod respond;
+mod watch;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+pub use respond::{Body, BodyError};
+
+use crate::auth::{self, Attributes, Authorizer, User};
+use crate::server::Cluster;
+use crate::status::Status;
+use path::Path;
+use query::Query;
+use respond::Wish;
+
+/// The largest body that is read, as in Kubernetes.
+pub(crate) const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// Who is at the other end of the connection.
+#[derive(Clone, Debug)]
+pub enum Peer {
+    /// Somebody on the network, with the client certificate (DER) that the TLS handshake proved, if any.
+    Network(Option<Arc<[u8]>>),
+    /// A part of this process that acts as this user.
+    Trusted(Arc<User>),
+}
+
+/// A request whose user is known and allowed.
+pub(crate) struct Admitted {
+    pub method: Method,
+    pub path: Path,
+    pub query: Query,
+    pub headers: HeaderMap,
+    pub user: User,
+    pub verb: &'static str,
+}
+
+impl Admitted {
+    pub(crate) fn header(&self, name: &header::HeaderName) -> Option<&str> {
+        respond::text(&self.headers, name)
+    }
+}
+
+/// Answers one request to one logical cluster.
+pub(crate) async fn handle<B>(
+    cluster: Arc<Cluster>,
+    peer: Peer,
+    request: Request<B>,
+) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: Into<BodyError>,
+{
+    let audit_id = uuid::Uuid::new_v4().to_string();
+    let (parts, body) = request.into_parts();
+    let is_head = parts.method == Method::HEAD;
+    let mut response = match answer(&cluster, peer, parts, body).await {
+        Ok(response) => response,
+        Err(status) => respond::refusal(&status, &Wish::plain()),
+    };
+    if let Ok(value) = HeaderValue::from_str(&audit_id) {
+        response.headers_mut().insert("audit-id", value);
+    }
+    if is_head {
+        *response.body_mut() = respond::full(Bytes::new());
+    }
+    response
+}
+
+async fn answer<B>(
+    cluster: &Arc<Cluster>,
+    peer: Peer,
+    parts: http::request::Parts,
+    body: B,
+) -> Result<Response<Body>, Status>
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: Into<BodyError>,
+{
+    if cluster.is_closed() {
+        return Err(Status::new(
+            503,
+            "ServiceUnavailable",
+            "the cluster is gone",
+        ));
+    }
+    let path = path::parse(parts.uri.path())
+        .ok_or_else(|| Status::bad_request("the path is not valid UTF-8"))?;
+    let query = Query::parse(parts.uri.query());
+    let verb = path::verb(&parts.method, &path, query.is_set("watch"));
+    let user = authenticate(cluster, peer, &parts.headers)?;
+    let attributes = attributes(cluster, &path, &query, verb, parts.uri.path());
+    let decision = cluster.authorize(&user, &attributes);
+    if !decision.allowed {
+        return Err(Authorizer::forbidden(&user, &attributes, &decision.reason));
+    }
+    let is_long_running = verb == "watch"
+        || matches!(
+            path.subresource.as_str(),
+            "log" | "exec" | "attach" | "portforward"
+        );
+    let _permit = if is_long_running {
+        None
+    } else {
+        Some(cluster.permit()?)
+    };
+    let request = Admitted {
+        method: parts.method,
+        path,
+        query,
+        headers: parts.headers,
+        user,
+        verb,
+    };
+    if !request.path.is_resource {
+        return documents::answer(cluster, &request);
+    }
+    let bytes = match request.method {
+        Method::POST | Method::PUT | Method::PATCH | Method::DELETE => read(body).await?,
+        _ => Bytes::new(),
+    };
+    resources::answer(cluster, &request, &bytes).await
+}
+
+fn authenticate(cluster: &Cluster, peer: Peer, headers: &HeaderMap) -> Result<User, Status> {
+    let user = match peer {
+        Peer::Trusted(user) => (*user).clone(),
+        Peer::Network(certificate) => {
+            let authorization = respond::text(headers, &header::AUTHORIZATION);
+            cluster.authenticate(certificate.as_deref(), authorization)?
+        }
+    };
+    auth::impersonate(user.clone(), headers, |attributes| {
+        cluster.authorize(&user, attributes).allowed
+    })
+}
+
+/// What authorizers see of the request.
+fn attributes(
+    cluster: &Cluster,
+    path: &Path,
+    query: &Query,
+    verb: &str,
+    raw_path: &str,
+) -> Attributes {
+    if !path.is_resource {
+        return Attributes {
+            verb: verb.into(),
+            path: raw_path.into(),
+            ..Attributes::default()
+        };
+    }
+    // A collection narrowed to one name is judged like that one object.
+    let named_by_selector = || {
+        let resource =
+            cluster
+                .registry()
+                .types()
+                .find(&path.group, &path.version, &path.resource)?;
+        let selector =
+            crate::select::FieldSelector::parse(query.get("fieldSelector")?, &resource).ok()?;
+        selector.exact_name().map(str::to_owned)
+    };
+    let name = if path.name.is_empty() {
+        named_by_selector().unwrap_or_default()
+    } else {
+        path.name.clone()
+    };
+    Attributes {
+        verb: verb.into(),
+        group: path.group.clone(),
+        version: path.version.clone(),
+        resource: path.resource.clone(),
+        subresource: path.subresource.clone(),
+        namespace: path.namespace.clone(),
+        name,
+        path: String::new(),
+    }
+}
+
+async fn read<B>(body: B) -> Result<Bytes, Status>
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: Into<BodyError>,
+{
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Status::too_large(format!(
+            "Request entity too large: limit is {MAX_BODY}"
+        ))),
+        Err(error) => Err(Status::bad_request(format!(
+            "the body could not be read: {error}"
+        ))),
+    }
+}
+
+/// 200 or 201.
+fn written(created: bool) -> StatusCode {
+    if created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    }
+}

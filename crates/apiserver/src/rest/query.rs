@@ -1,0 +1,160 @@
+//! Query parameters, read into what the registry understands.
+
+use serde_json::json;
+use url::form_urlencoded;
+
+use crate::registry::{DeleteOptions, ListOptions};
+use crate::resource::Resource;
+use crate::schema::FieldValidation;
+use crate::select::{FieldSelector, LabelSelector};
+use crate::status::{Cause, Status};
+
+/// Longest `fieldManager`, in characters.
+const MAX_MANAGER: usize = 128;
+
+/// The parameters of a request, decoded, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(crate) fn parse(query: Option<&str>) -> Self {
+        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        Self(
+            pairs
+                .map(|(k, v)| (k.into_owned(), v.into_owned()))
+                .collect(),
+        )
+    }
+
+    /// The first value of `name`.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.get(name).unwrap_or_default().to_owned()
+    }
+
+    /// True for `true`, `1` and a parameter without a value.
+    pub(crate) fn is_set(&self, name: &str) -> bool {
+        self.get(name)
+            .is_some_and(|v| !matches!(v, "false" | "0" | "False" | "FALSE" | "f" | "F"))
+    }
+
+    fn number(&self, name: &str) -> Result<Option<u64>, Status> {
+        let Some(text) = self.get(name).filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        text.parse().map(Some).map_err(|_| {
+            Status::bad_request(format!(
+                "invalid value {text:?} of query parameter {name}: it must be a whole number"
+            ))
+        })
+    }
+
+    /// Seconds after which a watch ends.
+    pub(crate) fn timeout_seconds(&self) -> Result<Option<u64>, Status> {
+        self.number("timeoutSeconds")
+    }
+
+    /// Whether nothing may be stored.
+    pub(crate) fn dry_run(&self, kind: &'static str) -> Result<bool, Status> {
+        match self.get("dryRun") {
+            None | Some("") => Ok(false),
+            Some("All") => Ok(true),
+            Some(other) => Err(options_invalid(
+                kind,
+                Cause::not_supported("dryRun", &json!(other), &["All"]),
+            )),
+        }
+    }
+
+    pub(crate) fn field_validation(&self, kind: &'static str) -> Result<FieldValidation, Status> {
+        match self.get("fieldValidation") {
+            None | Some("" | "Warn") => Ok(FieldValidation::Warn),
+            Some("Ignore") => Ok(FieldValidation::Ignore),
+            Some("Strict") => Ok(FieldValidation::Strict),
+            Some(other) => {
+                let allowed = ["Ignore", "Strict", "Warn"];
+                Err(options_invalid(
+                    kind,
+                    Cause::not_supported("fieldValidation", &json!(other), &allowed),
+                ))
+            }
+        }
+    }
+
+    /// The manager of the written fields: `?fieldManager`, or what the user agent begins with.
+    pub(crate) fn manager(&self, kind: &'static str, user_agent: &str) -> Result<String, Status> {
+        let named = self.text("fieldManager");
+        if named.chars().count() > MAX_MANAGER {
+            return Err(options_invalid(
+                kind,
+                Cause::too_long("fieldManager", MAX_MANAGER),
+            ));
+        }
+        if named.chars().any(char::is_control) {
+            let detail = "should only contain printable characters";
+            return Err(options_invalid(
+                kind,
+                Cause::invalid("fieldManager", &json!(named), detail),
+            ));
+        }
+        if !named.is_empty() {
+            return Ok(named);
+        }
+        let agent = user_agent.split('/').next().unwrap_or_default();
+        Ok(agent
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(MAX_MANAGER)
+            .collect())
+    }
+
+    pub(crate) fn list_options(&self, resource: &Resource) -> Result<ListOptions, Status> {
+        let limit = self.number("limit")?.unwrap_or(0);
+        Ok(ListOptions {
+            labels: LabelSelector::parse(self.get("labelSelector").unwrap_or_default())?,
+            fields: FieldSelector::parse(self.get("fieldSelector").unwrap_or_default(), resource)?,
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            continue_token: self.text("continue"),
+            resource_version: self.text("resourceVersion"),
+            resource_version_match: self.text("resourceVersionMatch"),
+            send_initial_events: self
+                .get("sendInitialEvents")
+                .map(|_| self.is_set("sendInitialEvents")),
+        })
+    }
+
+    /// Delete options of a request without a body.
+    pub(crate) fn delete_options(&self) -> Result<DeleteOptions, Status> {
+        let grace = self
+            .get("gracePeriodSeconds")
+            .filter(|text| !text.is_empty());
+        let grace_period_seconds = grace
+            .map(|text| {
+                text.parse::<i64>().map_err(|_| {
+                    Status::bad_request(format!("invalid value {text:?} of query parameter gracePeriodSeconds: it must be a whole number"))
+                })
+            })
+            .transpose()?;
+        let options = DeleteOptions {
+            grace_period_seconds,
+            propagation: self.get("propagationPolicy").map(str::to_owned),
+            orphan_dependents: self
+                .get("orphanDependents")
+                .map(|_| self.is_set("orphanDependents")),
+            dry_run: self.dry_run("DeleteOptions")?,
+            ..DeleteOptions::default()
+        };
+        options.check()?;
+        Ok(options)
+    }
+}
+
+fn options_invalid(kind: &'static str, cause: Cause) -> Status {
+    Status::invalid("meta.k8s.io", kind, "", vec![cause])
+}

@@ -1,0 +1,526 @@
+//! Requests to resources: verbs and subresources to the registry's functions, results to the shape the client wants.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::header;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, StreamBody};
+use serde_json::{Value, json};
+
+use super::respond::{self, Body, Wish};
+use super::watch::{self, Watch};
+use super::{Admitted, written};
+use crate::negotiate::{self, Accepted, Encoding, MetaVersion, Offer, PatchType, Transform};
+use crate::registry::{Call, DeleteOptions, Deleted, Page, PatchBody, Target};
+use crate::schema::{self, Expected, FieldValidation};
+use crate::server::Cluster;
+use crate::status::Status;
+use crate::table::{self, IncludeObject};
+
+/// One request on its way through this room.
+struct Exchange<'a> {
+    cluster: &'a Arc<Cluster>,
+    request: &'a Admitted,
+    target: Target,
+    accepted: Accepted,
+    wish: Wish,
+    include: IncludeObject,
+}
+
+/// Answers a request to a resource.
+pub(super) async fn answer(
+    cluster: &Arc<Cluster>,
+    request: &Admitted,
+    body: &[u8],
+) -> Result<Response<Body>, Status> {
+    let path = &request.path;
+    let resource = cluster
+        .registry()
+        .types()
+        .find(&path.group, &path.version, &path.resource)
+        .ok_or_else(Status::no_such_resource)?;
+    let namespace = if resource.namespaced {
+        path.namespace.as_str()
+    } else {
+        ""
+    };
+    let is_fit =
+        resource.namespaced || path.namespace.is_empty() || &*resource.storage == "namespaces";
+    if !is_fit
+        || (!path.subresource.is_empty() && resource.subresource(&path.subresource).is_none())
+    {
+        return Err(Status::no_such_resource());
+    }
+    if resource.namespaced && namespace.is_empty() && !path.name.is_empty() {
+        return Err(Status::no_such_resource());
+    }
+    let target = Target::new(resource, namespace, &path.name, &path.subresource);
+    check_verb(&target, request.verb)?;
+    let offer = if request.verb == "watch" {
+        Offer::Watch
+    } else if target.resource.verbs == ["create"] {
+        Offer::WithoutTable
+    } else {
+        Offer::Objects
+    };
+    let accepted = negotiate::accept(request.header(&header::ACCEPT), offer)?;
+    let wish = Wish::new(&accepted, &request.headers, request.query.get("pretty"));
+    let include = IncludeObject::parse(request.query.get("includeObject"))?;
+    let exchange = Exchange {
+        cluster,
+        request,
+        target,
+        accepted,
+        wish,
+        include,
+    };
+    match request.verb {
+        "get" => exchange.get(),
+        "list" => exchange.list(),
+        "watch" => exchange.watch(),
+        _ => exchange.write(body).await,
+    }
+}
+
+fn check_verb(target: &Target, verb: &str) -> Result<(), Status> {
+    let verbs: &[&str] = match target.subresource.as_str() {
+        "" => &target.resource.verbs,
+        name => target
+            .resource
+            .subresource(name)
+            .map(|s| s.verbs.as_slice())
+            .unwrap_or_default(),
+    };
+    if verbs.contains(&verb) {
+        return Ok(());
+    }
+    Err(Status::method_not_allowed(
+        &target.resource.group,
+        &target.resource.plural,
+        verb,
+    ))
+}
+
+impl Exchange<'_> {
+    fn get(&self) -> Result<Response<Body>, Status> {
+        let registry = self.cluster.registry();
+        let value = match self.target.subresource.as_str() {
+            "scale" => registry.scale(&self.target)?,
+            "log" | "exec" | "attach" | "portforward" | "proxy" => return Err(self.no_kubelet()),
+            _ => registry.get(&self.target)?,
+        };
+        self.one(StatusCode::OK, value)
+    }
+
+    /// No part of this server runs containers that could answer.
+    fn no_kubelet(&self) -> Status {
+        if let Err(status) = self.cluster.registry().get(&Target {
+            subresource: String::new(),
+            ..self.target.clone()
+        }) {
+            return status;
+        }
+        Status::new(
+            501,
+            "NotImplemented",
+            format!(
+                "{} of {:?} is not available: its pods are simulated",
+                self.target.subresource, self.target.name
+            ),
+        )
+    }
+
+    fn list(&self) -> Result<Response<Body>, Status> {
+        let options = self.request.query.list_options(&self.target.resource)?;
+        let resource = &self.target.resource;
+        self.accepted.check_shape(true, &resource.list_kind)?;
+        let page = self.cluster.registry().list(&self.target, &options)?;
+        let registry = self.cluster.registry();
+        let is_bytes = self.accepted.transform.is_none()
+            && self.wish.encoding == Encoding::Json
+            && !self.wish.pretty
+            && page
+                .objects
+                .iter()
+                .all(|o| registry.shows_stored_bytes(resource, o));
+        if is_bytes {
+            return Ok(respond::encoded(
+                StatusCode::OK,
+                self.concatenated(&page),
+                &self.wish,
+            ));
+        }
+        let items: Vec<Value> = page
+            .objects
+            .iter()
+            .map(|o| registry.present(resource, o))
+            .collect();
+        let meta = list_meta(&page);
+        let value = match self.accepted.transform {
+            Some(Transform::Table(version)) => {
+                let items: Vec<&Value> = items.iter().collect();
+                self.table(&items, meta, version)
+            }
+            Some(Transform::MetadataList(version) | Transform::Metadata(version)) => {
+                let items: Vec<&Value> = items.iter().collect();
+                table::partial_list(&items, meta, version.api_version())
+            }
+            _ => json!({
+                "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta, "items": items,
+            }),
+        };
+        Ok(respond::object(StatusCode::OK, &value, &self.wish))
+    }
+
+    fn table(&self, objects: &[&Value], meta: Value, version: MetaVersion) -> Value {
+        let now = self.cluster.registry().now();
+        table::render(
+            &self.target.resource,
+            objects,
+            meta,
+            self.include,
+            true,
+            now,
+            version.api_version(),
+        )
+    }
+
+    /// A list as its stored objects, one after the other, undecoded.
+    fn concatenated(&self, page: &Page) -> Bytes {
+        let resource = &self.target.resource;
+        let head = json!({"kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": list_meta(page)});
+        let head = head.to_string();
+        let length: usize = page.objects.iter().map(|o| o.json.len() + 1).sum();
+        let mut bytes = BytesMut::with_capacity(head.len() + length + 16);
+        bytes.put_slice(head.as_bytes().strip_suffix(b"}").unwrap_or_default());
+        bytes.put_slice(b",\"items\":[");
+        for (at, object) in page.objects.iter().enumerate() {
+            if at > 0 {
+                bytes.put_u8(b',');
+            }
+            bytes.put_slice(&object.json);
+        }
+        bytes.put_slice(b"]}");
+        bytes.freeze()
+    }
+
+    fn watch(&self) -> Result<Response<Body>, Status> {
+        let options = self.request.query.list_options(&self.target.resource)?;
+        let mut options = options;
+        if !self.target.name.is_empty() {
+            // The old `/watch/<resource>/<name>` form.
+            options.fields = crate::select::FieldSelector::parse(
+                &format!("metadata.name={}", self.target.name),
+                &self.target.resource,
+            )?;
+        }
+        let stream = watch::start(Watch {
+            cluster: self.cluster.clone(),
+            target: self.target.clone(),
+            options,
+            transform: self.accepted.transform,
+            include: self.include,
+            bookmarks: self.request.query.is_set("allowWatchBookmarks"),
+            timeout_seconds: self.request.query.timeout_seconds()?,
+        })?;
+        let mut response = respond::raw(StatusCode::OK, "application/json", Bytes::new());
+        *response.body_mut() = StreamBody::new(stream).boxed_unsync();
+        Ok(response)
+    }
+
+    /// Everything that changes something, or that is asked with POST.
+    async fn write(&self, body: &[u8]) -> Result<Response<Body>, Status> {
+        let kind = match self.request.verb {
+            "create" => "CreateOptions",
+            "update" => "UpdateOptions",
+            "patch" => "PatchOptions",
+            _ => "DeleteOptions",
+        };
+        let query = &self.request.query;
+        let mut call = Call {
+            user: &self.request.user,
+            dry_run: query.dry_run(kind)?,
+            field_validation: query.field_validation(kind)?,
+            manager: query.manager(
+                kind,
+                self.request.header(&header::USER_AGENT).unwrap_or_default(),
+            )?,
+            warnings: vec![],
+        };
+        let mut response = match self.request.verb {
+            "create" => self.create(&mut call, body).await,
+            "update" => self.update(&mut call, body).await,
+            "patch" => self.patch(&mut call, body).await,
+            "delete" => self.delete(&mut call, body).await,
+            _ => self.delete_collection(&mut call, body).await,
+        }?;
+        if let Some(custom) = &self.target.resource.custom
+            && let Some(warning) = &custom.deprecation_warning
+        {
+            call.warnings.push(warning.to_string());
+        }
+        respond::warn(&mut response, &call.warnings);
+        Ok(response)
+    }
+
+    async fn create(&self, call: &mut Call<'_>, body: &[u8]) -> Result<Response<Body>, Status> {
+        let registry = self.cluster.registry();
+        let target = &self.target;
+        let value = match target.subresource.as_str() {
+            "" if target.resource.verbs == ["create"] => {
+                let value = self.decode(call, body)?;
+                if &*target.resource.plural == "bindings" {
+                    let pods = self.pods(value["metadata"]["name"].as_str().unwrap_or_default())?;
+                    return self.status(registry.bind(call, &pods, &value).await?);
+                }
+                let reviewed = self.cluster.review(
+                    &target.resource.plural,
+                    call.user,
+                    (&target.namespace, ""),
+                    &value,
+                )?;
+                return self.one(StatusCode::CREATED, reviewed);
+            }
+            "" => self.decode(call, body)?,
+            "binding" => {
+                let binding = self.decode_kind(call, "Binding", body)?;
+                return self.status(registry.bind(call, target, &binding).await?);
+            }
+            "eviction" => {
+                let eviction = self.decode_kind(call, "Eviction", body)?;
+                return self.status(registry.evict(call, target, &eviction).await?);
+            }
+            "token" => {
+                let ask = self.decode_kind(call, "TokenRequest", body)?;
+                let ask = registry.admit_subresource(call, target, ask).await?;
+                let place = (target.namespace.as_str(), target.name.as_str());
+                let token = self
+                    .cluster
+                    .review("serviceaccounts/token", call.user, place, &ask)?;
+                return self.one(StatusCode::CREATED, token);
+            }
+            _ => return Err(self.no_kubelet()),
+        };
+        if target.resource.namespaced && target.namespace.is_empty() {
+            return Err(Status::bad_request(
+                "an empty namespace may not be set during creation",
+            ));
+        }
+        let created = registry.create(call, target, value).await?;
+        self.one(StatusCode::CREATED, created)
+    }
+
+    fn pods(&self, name: &str) -> Result<Target, Status> {
+        let pods =
+            crate::registry::find_builtin("", "v1", "pods").ok_or_else(Status::no_such_resource)?;
+        Ok(Target::new(pods, &self.target.namespace, name, "binding"))
+    }
+
+    async fn update(&self, call: &mut Call<'_>, body: &[u8]) -> Result<Response<Body>, Status> {
+        let registry = self.cluster.registry();
+        if self.target.subresource == "scale" {
+            let scale = self.decode_kind(call, "Scale", body)?;
+            return self.one(
+                StatusCode::OK,
+                registry.update_scale(call, &self.target, &scale).await?,
+            );
+        }
+        let value = self.decode(call, body)?;
+        let (value, created) = registry.update(call, &self.target, value).await?;
+        self.one(written(created), value)
+    }
+
+    async fn patch(&self, call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Status> {
+        let registry = self.cluster.registry();
+        let kind = negotiate::patch_type(
+            self.request.header(&header::CONTENT_TYPE),
+            self.target.resource.custom.is_some(),
+        )?;
+        let force = self.request.query.is_set("force");
+        let invalid = |cause| {
+            Err(Status::invalid(
+                "meta.k8s.io",
+                "PatchOptions",
+                "",
+                vec![cause],
+            ))
+        };
+        if kind == PatchType::Apply
+            && self
+                .request
+                .query
+                .get("fieldManager")
+                .unwrap_or_default()
+                .is_empty()
+        {
+            return invalid(crate::status::Cause::required(
+                "fieldManager",
+                "is required for apply patch",
+            ));
+        }
+        if kind != PatchType::Apply && force {
+            return invalid(crate::status::Cause::forbidden(
+                "force",
+                "may not be specified for non-apply patch",
+            ));
+        }
+        let body = PatchBody { kind, bytes, force };
+        if self.target.subresource == "scale" {
+            return self.one(
+                StatusCode::OK,
+                registry.patch_scale(call, &self.target, &body).await?,
+            );
+        }
+        let (value, created) = registry.patch(call, &self.target, &body).await?;
+        self.one(written(created), value)
+    }
+
+    async fn delete(&self, call: &mut Call<'_>, body: &[u8]) -> Result<Response<Body>, Status> {
+        let options = self.delete_options(body)?;
+        let deleted = self
+            .cluster
+            .registry()
+            .delete(call, &self.target, &options)
+            .await?;
+        self.cluster.after_delete(&self.target);
+        let value = match deleted {
+            Deleted::Begun(value) => value,
+            Deleted::Gone(value) if self.target.resource.strategy.delete_returns_object => value,
+            Deleted::Gone(value) => {
+                let mut details = json!({
+                    "name": self.target.name, "kind": self.target.resource.plural, "uid": value["metadata"]["uid"],
+                });
+                if !self.target.resource.group.is_empty() {
+                    details["group"] = (*self.target.resource.group).into();
+                }
+                return self.status(json!({
+                    "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
+                }));
+            }
+        };
+        self.one(StatusCode::OK, value)
+    }
+
+    async fn delete_collection(
+        &self,
+        call: &mut Call<'_>,
+        body: &[u8],
+    ) -> Result<Response<Body>, Status> {
+        let list = self.request.query.list_options(&self.target.resource)?;
+        let options = self.delete_options(body)?;
+        let items = self
+            .cluster
+            .registry()
+            .delete_collection(call, &self.target, &list, &options)
+            .await?;
+        self.cluster.after_delete(&self.target);
+        let resource = &self.target.resource;
+        let meta =
+            json!({"resourceVersion": self.cluster.registry().store().revision().to_string()});
+        let value = match self.accepted.transform {
+            Some(Transform::Table(version)) => {
+                let items: Vec<&Value> = items.iter().collect();
+                self.table(&items, meta, version)
+            }
+            _ => {
+                json!({"kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta, "items": items})
+            }
+        };
+        Ok(respond::object(StatusCode::OK, &value, &self.wish))
+    }
+
+    fn delete_options(&self, body: &[u8]) -> Result<DeleteOptions, Status> {
+        if body.is_empty() {
+            return self.request.query.delete_options();
+        }
+        let content = negotiate::content_type(self.request.header(&header::CONTENT_TYPE))?;
+        let mut options = DeleteOptions::parse(
+            &schema::decode_as(
+                &body_kind("DeleteOptions"),
+                content,
+                body,
+                FieldValidation::Ignore,
+            )?
+            .value,
+        )?;
+        options.dry_run |= self.request.query.dry_run("DeleteOptions")?;
+        Ok(options)
+    }
+
+    fn decode(&self, call: &mut Call<'_>, body: &[u8]) -> Result<Value, Status> {
+        let content = negotiate::content_type(self.request.header(&header::CONTENT_TYPE))?;
+        let decoded = schema::decode(&self.target.resource, content, body, call.field_validation)?;
+        call.warnings.extend(decoded.warnings);
+        Ok(decoded.value)
+    }
+
+    /// A body of another kind than the resource's: what subresources take.
+    fn decode_kind(
+        &self,
+        call: &mut Call<'_>,
+        kind: &'static str,
+        body: &[u8],
+    ) -> Result<Value, Status> {
+        let content = negotiate::content_type(self.request.header(&header::CONTENT_TYPE))?;
+        let decoded = schema::decode_as(&body_kind(kind), content, body, call.field_validation)?;
+        call.warnings.extend(decoded.warnings);
+        Ok(decoded.value)
+    }
+
+    /// One object in the wanted shape.
+    fn one(&self, code: StatusCode, value: Value) -> Result<Response<Body>, Status> {
+        self.accepted
+            .check_shape(false, &self.target.resource.kind)?;
+        let shaped = match self.accepted.transform {
+            Some(Transform::Table(version)) => {
+                let meta = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
+                self.table(&[&value], meta, version)
+            }
+            Some(Transform::Metadata(version) | Transform::MetadataList(version)) => {
+                table::partial(&value, version.api_version())
+            }
+            _ => value,
+        };
+        Ok(respond::object(code, &shaped, &self.wish))
+    }
+
+    /// A Status, which is never shaped.
+    fn status(&self, value: Value) -> Result<Response<Body>, Status> {
+        let code = value["code"]
+            .as_u64()
+            .and_then(|c| u16::try_from(c).ok())
+            .unwrap_or(200);
+        Ok(respond::object(
+            StatusCode::from_u16(code).unwrap_or(StatusCode::OK),
+            &value,
+            &self.wish,
+        ))
+    }
+}
+
+/// Kinds of bodies that no resource has.
+fn body_kind(kind: &'static str) -> Expected {
+    let (message, api_version) = match kind {
+        "Binding" => ("io.k8s.api.core.v1.Binding", "v1"),
+        "Eviction" => ("io.k8s.api.policy.v1.Eviction", "policy/v1"),
+        "Scale" => ("io.k8s.api.autoscaling.v1.Scale", "autoscaling/v1"),
+        "TokenRequest" => (
+            "io.k8s.api.authentication.v1.TokenRequest",
+            "authentication.k8s.io/v1",
+        ),
+        _ => ("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", "v1"),
+    };
+    Expected::message(message, api_version)
+}
+
+fn list_meta(page: &Page) -> Value {
+    let mut meta = json!({"resourceVersion": page.revision.to_string()});
+    if let Some(token) = &page.continue_token {
+        meta["continue"] = token.clone().into();
+    }
+    if let Some(remaining) = page.remaining {
+        meta["remainingItemCount"] = json!(remaining);
+    }
+    meta
+}

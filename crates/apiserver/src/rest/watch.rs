@@ -1,0 +1,271 @@
+//! WATCH: a stream of events, one JSON document a line, that never skips, repeats or reorders.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::Stream;
+use http_body::Frame;
+use rand::Rng;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::negotiate::Transform;
+use crate::object::Object;
+use crate::registry::{ListOptions, Target};
+use crate::server::Cluster;
+use crate::status::Status;
+use crate::store::{Cursor, Event, EventKind};
+use crate::table::{self, IncludeObject};
+
+use super::respond::BodyError;
+
+/// How often an idle watch tells its client how far it is.
+const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);
+/// The last bookmark comes this long before the end.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+/// Watches without `timeoutSeconds` end after this long, and up to twice as long.
+const MIN_TIMEOUT_SECONDS: u64 = 1800;
+
+/// What a watch sends and how.
+pub(super) struct Watch {
+    pub cluster: Arc<Cluster>,
+    pub target: Target,
+    pub options: ListOptions,
+    pub transform: Option<Transform>,
+    pub include: IncludeObject,
+    /// The client asked for bookmarks.
+    pub bookmarks: bool,
+    pub timeout_seconds: Option<u64>,
+}
+
+/// A running watch.
+struct Running {
+    watch: Watch,
+    cursor: Cursor,
+    /// Synthetic events that come first.
+    initial: VecDeque<Arc<Object>>,
+    /// Revision of the bookmark that says that the initial events are over.
+    initial_end: Option<u64>,
+    next_bookmark: Instant,
+    deadline: Instant,
+    has_sent_last_bookmark: bool,
+    /// Table columns are sent once.
+    has_sent_columns: bool,
+    is_over: bool,
+}
+
+/// Starts the watch; refusals that are known at once come as a Status, later ones as an ERROR event.
+pub(super) fn start(
+    watch: Watch,
+) -> Result<impl Stream<Item = Result<Frame<Bytes>, BodyError>> + Send, Status> {
+    watch.options.check(true)?;
+    let asked = watch.options.revision()?;
+    let store = watch.cluster.registry().store().clone();
+    let storage = watch.target.resource.storage.clone();
+    let namespace = (!watch.target.namespace.is_empty()).then_some(watch.target.namespace.as_str());
+    let wants_state = watch.options.send_initial_events.unwrap_or(asked == 0);
+    let mut initial = VecDeque::new();
+    let (cursor, initial_end) = if wants_state {
+        let now = store.revision();
+        if asked > now {
+            return Err(Status::too_large_revision(asked, now));
+        }
+        let listing = store.list(&storage, namespace);
+        let selected = listing.objects.into_iter();
+        initial.extend(selected.filter(|o| {
+            watch
+                .cluster
+                .registry()
+                .selects(&watch.target, &watch.options, o)
+        }));
+        let is_marked = watch.options.send_initial_events == Some(true) && watch.bookmarks;
+        (
+            store.watch(&storage, namespace, listing.revision),
+            is_marked.then_some(listing.revision),
+        )
+    } else {
+        let after = if asked == 0 { store.revision() } else { asked };
+        (store.watch(&storage, namespace, after), None)
+    };
+    let timeout = watch
+        .timeout_seconds
+        .unwrap_or_else(|| rand::rng().random_range(MIN_TIMEOUT_SECONDS..2 * MIN_TIMEOUT_SECONDS));
+    let now = Instant::now();
+    let state = match cursor {
+        Ok(cursor) => State::Running(Box::new(Running {
+            watch,
+            cursor,
+            initial,
+            initial_end,
+            next_bookmark: now + BOOKMARK_PERIOD,
+            deadline: now + Duration::from_secs(timeout),
+            has_sent_last_bookmark: false,
+            has_sent_columns: false,
+            is_over: false,
+        })),
+        Err(_) => State::Refused(Status::expired(format!(
+            "too old resource version: {asked} ({})",
+            store.revision()
+        ))),
+    };
+    Ok(futures::stream::unfold(state, |state| async move {
+        match state {
+            State::Refused(status) => Some((frame("ERROR", &status.body()), State::Over)),
+            State::Running(mut running) => {
+                let frame = running.next().await?;
+                Some((Ok(Frame::data(frame)), State::Running(running)))
+            }
+            State::Over => None,
+        }
+    }))
+}
+
+enum State {
+    Refused(Status),
+    Running(Box<Running>),
+    Over,
+}
+
+impl Running {
+    /// The next line of the stream; `None` ends it.
+    async fn next(&mut self) -> Option<Bytes> {
+        while !self.is_over {
+            if let Some(object) = self.initial.pop_front() {
+                return Some(self.line("ADDED", &object));
+            }
+            if let Some(revision) = self.initial_end.take() {
+                return Some(self.bookmark(revision, true));
+            }
+            let deadline = self.deadline;
+            let wake = if self.watch.bookmarks {
+                self.next_bookmark.min(deadline)
+            } else {
+                deadline
+            };
+            tokio::select! {
+                biased;
+                event = self.cursor.next() => match event {
+                    Ok(event) => if let Some(line) = self.event(&event) { return Some(line) },
+                    // Too slow, or the cluster is gone: the client comes back with its last revision.
+                    Err(_) => self.is_over = true,
+                },
+                () = tokio::time::sleep_until(wake) => if let Some(line) = self.at_timer() { return Some(line) },
+                () = self.watch.cluster.closed() => self.is_over = true,
+            }
+        }
+        None
+    }
+
+    fn at_timer(&mut self) -> Option<Bytes> {
+        let now = Instant::now();
+        if now >= self.deadline {
+            self.is_over = true;
+            return None;
+        }
+        self.next_bookmark = now + BOOKMARK_PERIOD;
+        let last = self
+            .deadline
+            .checked_sub(LAST_BOOKMARK)
+            .unwrap_or(self.deadline);
+        if self.next_bookmark > last && !self.has_sent_last_bookmark {
+            self.next_bookmark = last.max(now + Duration::from_millis(1));
+            self.has_sent_last_bookmark = now >= last;
+        }
+        let revision = self.cursor.revision();
+        (self.watch.bookmarks).then(|| self.bookmark(revision, false))
+    }
+
+    /// What the client sees of an event: selectors make objects appear and disappear.
+    fn event(&mut self, event: &Event) -> Option<Bytes> {
+        let selects = |watch: &Watch, object: &Object| {
+            watch
+                .cluster
+                .registry()
+                .selects(&watch.target, &watch.options, object)
+        };
+        let is_in = event.kind != EventKind::Deleted && selects(&self.watch, &event.object);
+        let was_in = event
+            .previous
+            .as_ref()
+            .is_some_and(|previous| selects(&self.watch, previous));
+        match (was_in, is_in) {
+            (false, true) => Some(self.line("ADDED", &event.object)),
+            (true, true) => Some(self.line("MODIFIED", &event.object)),
+            (true, false) if event.kind == EventKind::Deleted => {
+                Some(self.line("DELETED", &event.object))
+            }
+            (true, false) => {
+                let previous = event.previous.as_ref()?;
+                let last = Object::encode(previous.value(), event.revision);
+                Some(self.line("DELETED", &last))
+            }
+            (false, false) => None,
+        }
+    }
+
+    fn line(&mut self, ty: &str, object: &Object) -> Bytes {
+        let registry = self.watch.cluster.registry();
+        let resource = &self.watch.target.resource;
+        if self.watch.transform.is_none() && registry.shows_stored_bytes(resource, object) {
+            return join(ty, &object.json);
+        }
+        let value = registry.present(resource, object);
+        join(ty, self.shape(value).to_string().as_bytes())
+    }
+
+    fn shape(&mut self, value: Value) -> Value {
+        match self.watch.transform {
+            Some(Transform::Table(version)) => {
+                let with_columns = !std::mem::replace(&mut self.has_sent_columns, true);
+                let meta = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
+                table::render(
+                    &self.watch.target.resource,
+                    &[&value],
+                    meta,
+                    self.watch.include,
+                    with_columns,
+                    self.watch.cluster.registry().now(),
+                    version.api_version(),
+                )
+            }
+            Some(Transform::Metadata(version) | Transform::MetadataList(version)) => {
+                table::partial(&value, version.api_version())
+            }
+            _ => value,
+        }
+    }
+
+    fn bookmark(&mut self, revision: u64, ends_initial: bool) -> Bytes {
+        let resource = &self.watch.target.resource;
+        let mut object = json!({
+            "kind": resource.kind, "apiVersion": resource.api_version(),
+            "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null},
+        });
+        if ends_initial {
+            object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let object = self.shape(object);
+        join("BOOKMARK", object.to_string().as_bytes())
+    }
+}
+
+fn frame(ty: &str, object: &Value) -> Result<Frame<Bytes>, BodyError> {
+    Ok(Frame::data(join(ty, object.to_string().as_bytes())))
+}
+
+/// `{"type":…,"object":…}` and a newline.
+fn join(ty: &str, object: &[u8]) -> Bytes {
+    let mut line = BytesMut::with_capacity(object.len() + 40);
+    for part in [
+        b"{\"type\":\"".as_slice(),
+        ty.as_bytes(),
+        b"\",\"object\":",
+        object,
+        b"}\n",
+    ] {
+        line.put_slice(part);
+    }
+    line.freeze()
+}
