@@ -14,12 +14,18 @@ pub mod negotiate;
 pub mod object;
 pub mod openapi;
 pub mod patch;
+pub mod registry;
 pub mod resource;
+pub mod rest;
 pub mod schema;
 pub mod select;
+mod serve;
+mod server;
 pub mod status;
 pub mod store;
 pub mod table;
+
+pub use server::{Cluster, ClusterSpec, Config, InProcess, MoreAdmission, Server, ServerError};
 
 #[cfg(test)]
 mod testing;

@@ -287,9 +287,14 @@ fn workloads() {
 #[test]
 fn a_scale_has_columns_of_its_own() {
     let scale = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "spec": {"replicas": 3}, "status": {"replicas": 2}});
-    check("apps", "deployments", vec![scale], &expect![[r#"
+    check(
+        "apps",
+        "deployments",
+        vec![scale],
+        &expect![[r#"
         Name | Desired | Available | Age
-        x | 3 | 2 | 2d3h"#]]);
+        x | 3 | 2 | 2d3h"#]],
+    );
 }
 
 #[test]

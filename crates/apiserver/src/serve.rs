@@ -1,0 +1,232 @@
+//! Connections: TLS for all clusters on one port, told apart by SNI, then HTTP/1.1 or HTTP/2.
+//!
+//! A connection belongs to the cluster that its handshake named, for all its requests: it is authenticated against that
+//! cluster's authority, and TLS sessions are resumed per cluster, so nobody's identity reaches another cluster.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use jiff::{SignedDuration, Timestamp};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::server::Acceptor;
+
+use crate::server::{ClusterSpec, Server, ServerError};
+
+/// Connections at a time; further ones wait to be accepted.
+const MAX_CONNECTIONS: usize = 10_000;
+/// A handshake that takes longer is dropped.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams at a time on one HTTP/2 connection: clients put all their watches on one.
+const MAX_STREAMS: u32 = 1_000;
+/// Silent HTTP/2 connections are asked for a sign of life this often.
+const PING_PERIOD: Duration = Duration::from_secs(30);
+/// Serving certificates live in memory and are made anew with each process.
+const CERTIFICATE_LIFETIME: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
+/// Bytes of request headers.
+const MAX_HEADERS: u32 = 64 * 1024;
+
+/// Accepts connections until `shutdown`.
+pub(crate) async fn run(
+    server: &Server,
+    listener: TcpListener,
+    mut shutdown: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return Ok(());
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = shutdown.wait_for(|over| *over) => return Ok(()),
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            // A client that went away, or too many open files: not the listener's end.
+            Err(error) => {
+                tracing::debug!(%error, "accepting a connection");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+        };
+        let server = server.clone();
+        let mut shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                result = connection(&server, stream) => if let Err(error) = result {
+                    tracing::debug!(%error, "a connection ended");
+                },
+                _ = shutdown.wait_for(|over| *over) => {}
+            }
+            drop(slot);
+        });
+    }
+}
+
+type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
+
+async fn connection(server: &Server, stream: TcpStream) -> Result<(), ConnectionError> {
+    stream.set_nodelay(true)?;
+    let handshake = async {
+        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let name = start.client_hello().server_name().map(str::to_owned);
+        let cluster = server
+            .cluster_by_name(name.as_deref())
+            .ok_or_else(|| format!("no cluster is called {:?}", name.unwrap_or_default()))?;
+        let tls = start.into_stream(cluster.tls()?).await?;
+        Ok::<_, ConnectionError>((cluster, tls))
+    };
+    let (cluster, tls) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
+        .await
+        .map_err(|_| "the handshake took too long")??;
+    let certificate = tls
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(|chain| chain.first())
+        .map(|leaf| leaf.to_vec());
+    let service = TowerToHyperService::new(cluster.network_service(certificate));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE_TIMEOUT)
+        .max_buf_size(MAX_HEADERS as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS)
+        .keep_alive_interval(PING_PERIOD)
+        .keep_alive_timeout(PING_PERIOD);
+    tokio::select! {
+        served = builder.serve_connection_with_upgrades(TokioIo::new(tls), service) => served,
+        () = cluster.closed() => Ok(()),
+    }
+}
+
+/// TLS of one cluster: its serving certificate, and client certificates taken as they come. Whether a client
+/// certificate is one of the cluster's is decided per request, because the answer to a wrong one is 401.
+pub(crate) fn tls_config(
+    spec: &ClusterSpec,
+    address: IpAddr,
+    now: Timestamp,
+) -> Result<rustls::ServerConfig, ServerError> {
+    let keys_error = |source| ServerError::Keys {
+        id: spec.id.clone(),
+        source,
+    };
+    let tls_error = |source| ServerError::Tls {
+        id: spec.id.clone(),
+        source,
+    };
+    let mut names: Vec<&str> = spec
+        .server_names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| *name != "*")
+        .collect();
+    names.extend([
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ]);
+    let mut addresses = vec![address];
+    if !addresses.contains(&IpAddr::from([127, 0, 0, 1])) {
+        addresses.push(IpAddr::from([127, 0, 0, 1]));
+    }
+    let issued = spec
+        .keys
+        .authority()
+        .and_then(|a| a.issue_server(&names, &addresses, now, CERTIFICATE_LIFETIME))
+        .map_err(keys_error)?;
+    let unreadable = |_| {
+        tls_error(rustls::Error::General(
+            "the issued certificate is unreadable".into(),
+        ))
+    };
+    let chain: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_slice_iter(issued.cert_pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(unreadable)?;
+    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).map_err(unreadable)?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = Arc::new(AnyClient(provider.clone()));
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(tls_error)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(tls_error)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Asks for a client certificate and makes sure that the client has its key; who it is, the authenticator says.
+#[derive(Debug)]
+struct AnyClient(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyClient {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            cert,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            cert,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

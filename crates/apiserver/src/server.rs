@@ -1,0 +1,734 @@
+//! The server: one store, many logical clusters, each with its own certificate authority, users, kinds and revisions.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, RwLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::{Request, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+
+use crate::admission::{Admission, Chain};
+use crate::auth::authenticate::AuthenticatorError;
+use crate::auth::pki::{ClusterKeys, PkiError};
+use crate::auth::{self, Attributes, Authenticator, Authorizer, Decision, ReviewContext, User};
+use crate::discovery;
+use crate::object::Key;
+use crate::openapi::OpenApi;
+use crate::registry::{self, Call, Clock, Registry, Served, Target};
+use crate::rest::{self, Body, BodyError, Peer};
+use crate::schema::FieldValidation;
+use crate::serve;
+use crate::status::Status;
+use crate::store::{Base, ClusterStore, Storage, Store, StoreError};
+
+/// Requests of one cluster that are answered at a time; watches do not count.
+const MAX_IN_FLIGHT: usize = 600;
+/// The version that OpenAPI documents name.
+const OPEN_API_VERSION: &str = "v1.36.0";
+/// History of idle clusters is forgotten this often.
+const COMPACTION_PERIOD: Duration = Duration::from_secs(60);
+/// Namespaces that every cluster has.
+const SYSTEM_NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// Admission plugins of a cluster, by its id.
+pub type MoreAdmission = Arc<dyn Fn(&str) -> Vec<Arc<dyn Admission>> + Send + Sync>;
+
+/// What all clusters of a server share.
+#[derive(Clone)]
+pub struct Config {
+    /// The time of day.
+    pub clock: Clock,
+    /// Admission beyond Kubernetes' own, by cluster id.
+    pub admission: MoreAdmission,
+    /// Where clients reach the server: what discovery and the Service `default/kubernetes` name.
+    pub address: IpAddr,
+    pub port: u16,
+}
+
+/// One logical cluster as it is remembered over restarts.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct ClusterSpec {
+    /// Unique in the server; also the key of its objects.
+    pub id: String,
+    /// Names (TLS SNI) under which clients ask for this cluster. The cluster with the name `*` answers for all
+    /// connections that name none, or an address, or `localhost`.
+    pub server_names: Vec<String>,
+    pub keys: ClusterKeys,
+    /// IPv4 range of cluster IPs.
+    pub service_cidr: String,
+    /// Kubernetes version that the cluster reports, e.g. `v1.36.0`.
+    pub version: String,
+    /// Whatever its creator wants to find again.
+    pub extra: Value,
+}
+
+/// Why a server or a cluster could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The store refused.
+    #[error("the store of the API server failed")]
+    Store(#[from] StoreError),
+    /// The cluster's keys cannot be used.
+    #[error("the keys of cluster {id}")]
+    Keys {
+        id: String,
+        #[source]
+        source: PkiError,
+    },
+    /// Users cannot be authenticated with the cluster's keys.
+    #[error("the keys of cluster {id}")]
+    Authenticator {
+        id: String,
+        #[source]
+        source: AuthenticatorError,
+    },
+    /// TLS cannot be set up from the keys.
+    #[error("TLS of cluster {id}")]
+    Tls {
+        id: String,
+        #[source]
+        source: rustls::Error,
+    },
+    /// A field of the spec is wrong.
+    #[error("cluster {id}: {why}")]
+    Spec { id: String, why: String },
+    /// The first objects of a new cluster could not be written.
+    #[error("the first objects of cluster {id}")]
+    Bootstrap {
+        id: String,
+        #[source]
+        source: Box<Status>,
+    },
+}
+
+/// An API server. Clones are the same server.
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    config: Config,
+    base: Arc<Base>,
+    /// Documents are the same for all clusters that serve the same kinds.
+    open_api: Arc<OpenApi>,
+    clusters: RwLock<HashMap<String, Arc<Cluster>>>,
+    shutdown: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Opens the store and serves every cluster that is in it.
+    ///
+    /// # Errors
+    /// When the store or one of its clusters cannot be read.
+    pub async fn open(storage: impl Storage, config: Config) -> Result<Self, ServerError> {
+        let store = Store::open(storage)?;
+        let base = Arc::new(Base::new(base_objects()));
+        let server = Self(Arc::new(Inner {
+            store,
+            config,
+            base,
+            open_api: Arc::new(OpenApi::new(OPEN_API_VERSION)),
+            clusters: RwLock::default(),
+            shutdown: watch::Sender::new(false),
+        }));
+        for (id, record) in server.0.store.records() {
+            let spec: ClusterSpec =
+                serde_json::from_value(record).map_err(|error| ServerError::Spec {
+                    id: id.clone(),
+                    why: format!("its record is unreadable: {error}"),
+                })?;
+            let store = server
+                .0
+                .store
+                .attach_base(&id, server.0.base.clone())
+                .await?;
+            let cluster = server.0.make(spec, store)?;
+            cluster.write_first_objects().await?;
+            server.0.insert(cluster);
+        }
+        Ok(server)
+    }
+
+    /// Creates a logical cluster with what every Kubernetes cluster begins with.
+    ///
+    /// # Errors
+    /// When the id is taken, the spec is wrong, or the store fails; then nothing of it remains.
+    pub async fn create_cluster(&self, spec: ClusterSpec) -> Result<Arc<Cluster>, ServerError> {
+        let id = spec.id.clone();
+        let taken = self
+            .0
+            .clusters
+            .read()
+            .unwrap_or_else(|e| e.into_inner())
+            .values()
+            .find_map(|c| {
+                c.spec
+                    .server_names
+                    .iter()
+                    .find(|n| spec.server_names.contains(n))
+                    .cloned()
+            });
+        if let Some(name) = taken {
+            return Err(ServerError::Spec {
+                id,
+                why: format!("the server name {name:?} is taken"),
+            });
+        }
+        let store = self
+            .0
+            .store
+            .create_cluster(&id, json!(spec), self.0.base.clone())
+            .await?;
+        let made = match self.0.make(spec, store) {
+            Ok(cluster) => cluster.write_first_objects().await.map(|()| cluster),
+            Err(error) => Err(error),
+        };
+        match made {
+            Ok(cluster) => {
+                self.0.insert(cluster.clone());
+                Ok(cluster)
+            }
+            Err(error) => {
+                self.0.store.drop_cluster(&id).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes a cluster and everything in it; its connections end.
+    ///
+    /// # Errors
+    /// When there is no such cluster or the store fails.
+    pub async fn drop_cluster(&self, id: &str) -> Result<(), ServerError> {
+        self.0.store.drop_cluster(id).await?;
+        let removed = self
+            .0
+            .clusters
+            .write()
+            .unwrap_or_else(|e| e.into_inner())
+            .remove(id);
+        if let Some(cluster) = removed {
+            cluster.closed.send_replace(true);
+        }
+        Ok(())
+    }
+
+    /// Replaces what its creator remembers of a cluster.
+    ///
+    /// # Errors
+    /// When there is no such cluster or the store fails.
+    pub async fn update_extra(&self, id: &str, extra: Value) -> Result<(), ServerError> {
+        let Some(cluster) = self.cluster(id) else {
+            return Err(ServerError::Spec {
+                id: id.into(),
+                why: "there is no such cluster".into(),
+            });
+        };
+        let spec = ClusterSpec {
+            extra: extra.clone(),
+            ..cluster.spec.clone()
+        };
+        self.0.store.update_record(id, json!(spec)).await?;
+        cluster.extra.store(Some(Arc::new(extra)));
+        Ok(())
+    }
+
+    /// Where clients reach the server.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.0.config.address
+    }
+
+    /// See [`Server::address`].
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.0.config.port
+    }
+
+    /// A cluster by id.
+    #[must_use]
+    pub fn cluster(&self, id: &str) -> Option<Arc<Cluster>> {
+        self.0
+            .clusters
+            .read()
+            .unwrap_or_else(|e| e.into_inner())
+            .get(id)
+            .cloned()
+    }
+
+    /// All clusters, by id.
+    #[must_use]
+    pub fn clusters(&self) -> Vec<Arc<Cluster>> {
+        let mut all: Vec<_> = self
+            .0
+            .clusters
+            .read()
+            .unwrap_or_else(|e| e.into_inner())
+            .values()
+            .cloned()
+            .collect();
+        all.sort_by(|a, b| a.spec.id.cmp(&b.spec.id));
+        all
+    }
+
+    /// The cluster that a TLS client asks for by SNI; none, an address or `localhost` means the one named `*`.
+    #[must_use]
+    pub fn cluster_by_name(&self, name: Option<&str>) -> Option<Arc<Cluster>> {
+        let name = name.filter(|name| *name != "localhost").unwrap_or("*");
+        let clusters = self.0.clusters.read().unwrap_or_else(|e| e.into_inner());
+        clusters
+            .values()
+            .find(|c| c.spec.server_names.iter().any(|n| n == name))
+            .cloned()
+    }
+
+    /// Serves TLS connections until [`Server::shut_down`].
+    ///
+    /// # Errors
+    /// When the listener breaks.
+    pub async fn serve(&self, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+        let compaction = async {
+            loop {
+                tokio::time::sleep(COMPACTION_PERIOD).await;
+                self.0.store.compact();
+            }
+        };
+        tokio::select! {
+            served = serve::run(self, listener, self.0.shutdown.subscribe()) => served,
+            () = compaction => Ok(()),
+        }
+    }
+
+    /// Ends all connections and commits what is queued.
+    pub async fn shut_down(&self) {
+        self.0.shutdown.send_replace(true);
+        for cluster in self.clusters() {
+            cluster.closed.send_replace(true);
+        }
+        self.0.store.close().await;
+    }
+}
+
+impl Inner {
+    fn make(&self, spec: ClusterSpec, store: ClusterStore) -> Result<Arc<Cluster>, ServerError> {
+        let id = spec.id.clone();
+        let cidr = registry::Cidr::parse(&spec.service_cidr).map_err(|why| ServerError::Spec {
+            id: id.clone(),
+            why,
+        })?;
+        let issuer = format!("https://kubernetes.default.svc.{}", "cluster.local");
+        let authenticator =
+            Authenticator::new(&spec.keys, &issuer, vec![issuer.clone()]).map_err(|source| {
+                ServerError::Authenticator {
+                    id: id.clone(),
+                    source,
+                }
+            })?;
+        let authorizer = Arc::new(Authorizer::new());
+        let mut chain = Chain::builtin(&authorizer);
+        for plugin in (self.config.admission)(&spec.id) {
+            chain.push(plugin);
+        }
+        let registry = Registry::new(store, chain, self.config.clock.clone(), cidr);
+        Ok(Arc::new_cyclic(|this| Cluster {
+            this: this.clone(),
+            extra: ArcSwapOption::from_pointee(spec.extra.clone()),
+            spec,
+            config: self.config.clone(),
+            registry,
+            authenticator,
+            authorizer,
+            in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            closed: watch::Sender::new(false),
+            is_cleaning: AtomicBool::new(false),
+            open_api: self.open_api.clone(),
+            discovery: [ArcSwapOption::empty(), ArcSwapOption::empty()],
+            tls: OnceLock::new(),
+        }))
+    }
+
+    fn insert(&self, cluster: Arc<Cluster>) {
+        cluster.clean_up_definitions();
+        self.clusters
+            .write()
+            .unwrap_or_else(|e| e.into_inner())
+            .insert(cluster.spec.id.clone(), cluster);
+    }
+}
+
+/// One logical cluster.
+pub struct Cluster {
+    this: std::sync::Weak<Self>,
+    spec: ClusterSpec,
+    extra: ArcSwapOption<Value>,
+    config: Config,
+    registry: Registry,
+    authenticator: Authenticator,
+    authorizer: Arc<Authorizer>,
+    in_flight: Semaphore,
+    closed: watch::Sender<bool>,
+    /// One task at a time works off dying definitions.
+    is_cleaning: AtomicBool,
+    open_api: Arc<OpenApi>,
+    /// Aggregated discovery of `/api` and `/apis`, with the generation of the types it was made from.
+    discovery: [ArcSwapOption<(u64, discovery::Document)>; 2],
+    tls: OnceLock<Arc<rustls::ServerConfig>>,
+}
+
+impl Cluster {
+    /// What the cluster was made from; `extra` may be older than [`Cluster::extra`].
+    #[must_use]
+    pub fn spec(&self) -> &ClusterSpec {
+        &self.spec
+    }
+
+    /// What its creator remembers.
+    #[must_use]
+    pub fn extra(&self) -> Value {
+        self.extra.load().as_deref().cloned().unwrap_or_default()
+    }
+
+    /// All verbs.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The Kubernetes version that the cluster reports.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.spec.version
+    }
+
+    /// A client transport inside this process that acts as `user`, without a socket.
+    #[must_use]
+    pub fn service(self: &Arc<Self>, user: User) -> InProcess {
+        InProcess {
+            cluster: self.clone(),
+            peer: Peer::Trusted(Arc::new(user)),
+        }
+    }
+
+    /// A client transport inside this process for somebody who authenticates as over the network: with the leaf
+    /// certificate (DER) whose key the caller has proved to own, or with what the requests' headers say.
+    #[must_use]
+    pub fn network_service(self: &Arc<Self>, certificate: Option<Vec<u8>>) -> InProcess {
+        InProcess {
+            cluster: self.clone(),
+            peer: Peer::Network(certificate.map(Into::into)),
+        }
+    }
+
+    /// Resolves when the cluster is removed or the server shuts down.
+    pub async fn closed(&self) {
+        let mut closed = self.closed.subscribe();
+        // An error means that the sender is gone, which is the end as well.
+        let _ended = closed.wait_for(|closed| *closed).await;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
+    pub(crate) fn authenticate(
+        &self,
+        certificate: Option<&[u8]>,
+        authorization: Option<&str>,
+    ) -> Result<User, Status> {
+        let store = self.registry.store();
+        self.authenticator
+            .authenticate(store, certificate, authorization, self.registry.now())
+    }
+
+    /// Whether the user may.
+    pub fn authorize(&self, user: &User, attributes: &Attributes) -> Decision {
+        self.authorizer
+            .authorize(self.registry.store(), user, attributes)
+    }
+
+    /// Answers an access or token review; `resource` is its plural, or `serviceaccounts/token`.
+    pub(crate) fn review(
+        &self,
+        resource: &str,
+        user: &User,
+        place: (&str, &str),
+        body: &Value,
+    ) -> Result<Value, Status> {
+        let cx = ReviewContext {
+            authenticator: &self.authenticator,
+            authorizer: &self.authorizer,
+            objects: self.registry.store(),
+            user,
+            namespace: place.0,
+            name: place.1,
+            now: self.registry.now(),
+        };
+        auth::review(resource, body, &cx)
+    }
+
+    pub(crate) fn permit(&self) -> Result<SemaphorePermit<'_>, Status> {
+        self.in_flight
+            .try_acquire()
+            .map_err(|_| Status::too_many_requests("too many requests, please try again later", 1))
+    }
+
+    pub(crate) fn open_api(&self) -> &OpenApi {
+        &self.open_api
+    }
+
+    pub(crate) fn discovery(
+        &self,
+        served: &Served,
+        legacy: bool,
+    ) -> Arc<(u64, discovery::Document)> {
+        let slot = &self.discovery[usize::from(legacy)];
+        if let Some(known) = slot
+            .load_full()
+            .filter(|known| known.0 == served.generation)
+        {
+            return known;
+        }
+        let made = Arc::new((
+            served.generation,
+            discovery::aggregated(&served.resources, legacy),
+        ));
+        slot.store(Some(made.clone()));
+        made
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("{}:{}", self.config.address, self.config.port)
+    }
+
+    pub(crate) fn issuer_document(&self) -> Value {
+        self.authenticator
+            .discovery(&format!("https://{}/openid/v1/jwks", self.address()))
+    }
+
+    pub(crate) fn issuer_keys(&self) -> Value {
+        self.authenticator.key_set()
+    }
+
+    /// Counters in the text format of Prometheus.
+    pub(crate) fn metrics(&self) -> String {
+        let store = self.registry.store();
+        let mut text = String::from("# TYPE apiserver_storage_objects gauge\n");
+        for resource in store.resources() {
+            let count = store.list(&resource, None).objects.len();
+            text.push_str(&format!(
+                "apiserver_storage_objects{{resource=\"{resource}\"}} {count}\n"
+            ));
+        }
+        let busy = MAX_IN_FLIGHT - self.in_flight.available_permits();
+        text.push_str("# TYPE apiserver_current_inflight_requests gauge\n");
+        text.push_str(&format!("apiserver_current_inflight_requests {busy}\n"));
+        text
+    }
+
+    pub(crate) fn storage_health(&self) -> Result<(), String> {
+        self.registry.store().health()
+    }
+
+    /// What must follow a deletion that was answered.
+    pub(crate) fn after_delete(&self, target: &Target) {
+        if &*target.resource.plural == "customresourcedefinitions" {
+            self.clean_up_definitions();
+        }
+    }
+
+    /// Starts the task that works off dying definitions, if there are any and it isn't at work.
+    fn clean_up_definitions(&self) {
+        if !registry::has_dying_definitions(self.registry.store())
+            || self.is_cleaning.swap(true, Ordering::AcqRel)
+        {
+            return;
+        }
+        let Some(cluster) = self.this.upgrade() else {
+            return;
+        };
+        tokio::spawn(async move {
+            let mut changes = cluster.registry.store().subscribe();
+            loop {
+                cluster.registry.clean_up_definitions().await;
+                if !registry::has_dying_definitions(cluster.registry.store()) {
+                    break;
+                }
+                tokio::select! {
+                    change = changes.next() => if change.is_none() { break },
+                    () = cluster.closed() => break,
+                }
+            }
+            cluster.is_cleaning.store(false, Ordering::Release);
+            // A definition may have begun to die between the last look and the flag.
+            cluster.clean_up_definitions();
+        });
+    }
+
+    /// The TLS side of the cluster, with a serving certificate of its own authority.
+    pub(crate) fn tls(&self) -> Result<Arc<rustls::ServerConfig>, ServerError> {
+        if let Some(config) = self.tls.get() {
+            return Ok(config.clone());
+        }
+        let config = Arc::new(serve::tls_config(
+            &self.spec,
+            self.config.address,
+            self.registry.now(),
+        )?);
+        Ok(self.tls.get_or_init(|| config).clone())
+    }
+
+    /// Namespaces and the Service of the API itself; what exists stays as it is.
+    async fn write_first_objects(&self) -> Result<(), ServerError> {
+        let bootstrap = |source| ServerError::Bootstrap {
+            id: self.spec.id.clone(),
+            source: Box::new(source),
+        };
+        for name in SYSTEM_NAMESPACES {
+            let object =
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+            self.ensure("", "v1", "namespaces", "", object)
+                .await
+                .map_err(bootstrap)?;
+        }
+        let labels = json!({"component": "apiserver", "provider": "kubernetes"});
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+            "spec": {
+                "type": "ClusterIP", "clusterIP": self.registry.service_cidr().first().to_string(),
+                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": self.config.port}],
+            },
+        });
+        self.ensure("", "v1", "services", "default", service)
+            .await
+            .map_err(bootstrap)?;
+        let address = self.config.address.to_string();
+        let endpoints = json!({
+            "apiVersion": "v1", "kind": "Endpoints",
+            "metadata": {"name": "kubernetes", "namespace": "default",
+                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": [{"ip": address}],
+                "ports": [{"name": "https", "port": self.config.port, "protocol": "TCP"}]}],
+        });
+        self.ensure("", "v1", "endpoints", "default", endpoints)
+            .await
+            .map_err(bootstrap)?;
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"name": "kubernetes", "namespace": "default",
+                "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
+            "ports": [{"name": "https", "port": self.config.port, "protocol": "TCP"}],
+        });
+        self.ensure("discovery.k8s.io", "v1", "endpointslices", "default", slice)
+            .await
+            .map_err(bootstrap)
+    }
+
+    /// Creates a built-in object unless it is there.
+    async fn ensure(
+        &self,
+        group: &str,
+        version: &str,
+        plural: &str,
+        ns: &str,
+        object: Value,
+    ) -> Result<(), Status> {
+        let resource = self
+            .registry
+            .types()
+            .find(group, version, plural)
+            .ok_or_else(Status::no_such_resource)?;
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        if self
+            .registry
+            .store()
+            .get(&Key::new(&resource.storage, ns, name))
+            .is_some()
+        {
+            return Ok(());
+        }
+        let user = User {
+            name: "system:apiserver".into(),
+            groups: vec!["system:masters".into()],
+            ..User::default()
+        };
+        let mut call = Call {
+            user: &user,
+            dry_run: false,
+            field_validation: FieldValidation::Strict,
+            manager: "kube-apiserver".into(),
+            warnings: vec![],
+        };
+        let target = Target::new(resource, ns, "", "");
+        self.registry
+            .create(&mut call, &target, object)
+            .await
+            .map(drop)
+    }
+}
+
+/// A client transport inside this process: hand it to a Kubernetes client in place of a connection.
+#[derive(Clone)]
+pub struct InProcess {
+    cluster: Arc<Cluster>,
+    peer: Peer,
+}
+
+impl<B> tower::Service<Request<B>> for InProcess
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BodyError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (cluster, peer) = (self.cluster.clone(), self.peer.clone());
+        Box::pin(async move { Ok(rest::handle(cluster, peer, request).await) })
+    }
+}
+
+/// When the shared objects were made: they are the same in every cluster, so none of a cluster's own times fits.
+const BASE_CREATED: &str = "2026-04-22T00:00:00Z";
+
+/// What all clusters begin with and share until they change it: RBAC's bootstrap policy and the priority classes.
+fn base_objects() -> Vec<(Key, Value)> {
+    let mut objects = auth::bootstrap_objects();
+    let classes = [
+        ("system-cluster-critical", 2_000_000_000),
+        ("system-node-critical", 2_000_001_000),
+    ];
+    for (name, value) in classes {
+        let key = Key::new("priorityclasses.scheduling.k8s.io", "", name);
+        let object = json!({
+            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name, "generation": 1},
+            "value": value, "preemptionPolicy": "PreemptLowerPriority",
+            "description": format!("Used for {} critical pods", name.trim_start_matches("system-").trim_end_matches("-critical")),
+        });
+        objects.push((key, object));
+    }
+    for (key, object) in &mut objects {
+        // The same in every cluster, like the objects themselves; a cluster that changes one keeps its uid.
+        let name = format!("{}/{}/{}", key.resource, key.namespace, key.name);
+        let uid = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes());
+        object["metadata"]["uid"] = uid.to_string().into();
+        object["metadata"]["creationTimestamp"] = BASE_CREATED.into();
+    }
+    objects
+}

@@ -1,0 +1,7 @@
+//! The API server as its clients see it: requests over the in-process transport, answers as they are on the wire.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+mod custom;
+mod world;
+mod write;

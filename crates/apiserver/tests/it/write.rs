@@ -1,0 +1,249 @@
+//! Creating, changing and deleting objects of Kubernetes' own kinds.
+
+use expect_test::expect;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+fn config_map(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "1"}})
+}
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+fn deployment(image: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "web", "image": image, "ports": [{"containerPort": 80}]}]}},
+        },
+    })
+}
+
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+
+#[tokio::test(start_paused = true)]
+async fn objects_live_through_create_update_patch_and_delete() {
+    let world = World::new().await;
+    let created = world.post(MAPS, config_map("x")).await.ok();
+    assert_eq!(
+        created["metadata"]["creationTimestamp"],
+        "2026-04-22T12:00:00Z"
+    );
+    assert_eq!(
+        world.post(MAPS, config_map("x")).await.refused(),
+        r#"409 AlreadyExists: configmaps "x" already exists"#
+    );
+    let mut changed = created.clone();
+    changed["data"]["b"] = "2".into();
+    let updated = world.put(&format!("{MAPS}/x"), changed.clone()).await.ok();
+    assert_ne!(
+        updated["metadata"]["resourceVersion"],
+        created["metadata"]["resourceVersion"]
+    );
+    expect![[r#"409 Conflict: Operation cannot be fulfilled on configmaps "x": the object has been modified; please apply your changes to the latest version and try again"#]]
+        .assert_eq(&world.put(&format!("{MAPS}/x"), changed).await.refused());
+    let same = world
+        .merge(&format!("{MAPS}/x"), json!({"data": {"b": "2"}}))
+        .await
+        .ok();
+    assert_eq!(
+        same["metadata"]["resourceVersion"], updated["metadata"]["resourceVersion"],
+        "a no-op writes nothing"
+    );
+    let patched = world
+        .merge(&format!("{MAPS}/x"), json!({"data": {"a": null}}))
+        .await
+        .ok();
+    assert_eq!(patched["data"], json!({"b": "2"}));
+    let deleted = world.delete(&format!("{MAPS}/x")).await.ok();
+    assert_eq!(deleted["details"]["uid"], created["metadata"]["uid"]);
+    assert_eq!(
+        world.get(&format!("{MAPS}/x")).await.refused(),
+        r#"404 NotFound: configmaps "x" not found"#
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn generations_count_changes_of_the_spec_only() {
+    let world = World::new().await;
+    let created = world.post(DEPLOYMENTS, deployment("nginx:1")).await.ok();
+    assert_eq!(created["metadata"]["generation"], 1);
+    assert_eq!(created["spec"]["strategy"]["type"], "RollingUpdate");
+    let path = format!("{DEPLOYMENTS}/web");
+    let status = world
+        .merge(
+            &format!("{path}/status"),
+            json!({"status": {"replicas": 1}, "spec": {"replicas": 7}}),
+        )
+        .await
+        .ok();
+    assert_eq!(
+        (
+            &status["metadata"]["generation"],
+            &status["spec"]["replicas"]
+        ),
+        (&json!(1), &json!(1))
+    );
+    let main = world
+        .merge(
+            &path,
+            json!({"status": {"replicas": 5}, "spec": {"replicas": 3}}),
+        )
+        .await
+        .ok();
+    assert_eq!(
+        (&main["metadata"]["generation"], &main["status"]["replicas"]),
+        (&json!(2), &json!(1))
+    );
+    let scale = world.get(&format!("{path}/scale")).await.ok();
+    assert_eq!(scale["status"]["selector"], "app=web");
+    let scaled = world
+        .merge(&format!("{path}/scale"), json!({"spec": {"replicas": 0}}))
+        .await
+        .ok();
+    assert_eq!(scaled["spec"], json!({}));
+    assert_eq!(world.get(&path).await.ok()["metadata"]["generation"], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn strategic_patches_keep_what_they_do_not_name() {
+    let world = World::new().await;
+    world.post(DEPLOYMENTS, deployment("nginx:1")).await.ok();
+    let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "nginx:2"}]}}}});
+    let patched = world
+        .strategic(&format!("{DEPLOYMENTS}/web"), patch)
+        .await
+        .ok();
+    let container = &patched["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(
+        (&container["image"], &container["ports"][0]["containerPort"]),
+        (&json!("nginx:2"), &json!(80))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn applying_twice_changes_nothing() {
+    let world = World::new().await;
+    let path = format!("{DEPLOYMENTS}/web");
+    let first = world.apply(&path, deployment("nginx:1")).await.ok();
+    let second = world.apply(&path, deployment("nginx:1")).await.ok();
+    assert_eq!(first, second);
+    let conflict = world
+        .send(
+            http::Method::PATCH,
+            &format!("{path}?fieldManager=other"),
+            "application/apply-patch+yaml",
+            deployment("nginx:2").to_string(),
+        )
+        .await
+        .refused();
+    expect![[r#"409 Conflict: Apply failed with 1 conflict: conflict with "tests": .spec.template.spec.containers[name="web"].image"#]]
+        .assert_eq(&conflict);
+}
+
+#[tokio::test(start_paused = true)]
+async fn finalizers_hold_an_object_until_they_are_gone() {
+    let world = World::new().await;
+    let mut map = config_map("held");
+    map["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    world.post(MAPS, map).await.ok();
+    let path = format!("{MAPS}/held");
+    let begun = world.delete(&path).await.ok();
+    assert_eq!(
+        begun["metadata"]["deletionTimestamp"],
+        "2026-04-22T12:00:00Z"
+    );
+    expect![[r#"422 Invalid: ConfigMap "held" is invalid: metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"example.com/more"}"#]]
+        .assert_eq(&world.merge(&path, json!({"metadata": {"finalizers": ["example.com/hold", "example.com/more"]}})).await.refused());
+    world
+        .merge(&path, json!({"metadata": {"finalizers": null}}))
+        .await
+        .ok();
+    assert_eq!(world.get(&path).await.code, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_bodies_are_refused_with_the_reason() {
+    let world = World::new().await;
+    for (body, expected) in [
+        ("{", "400 BadRequest"),
+        (
+            r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"x"}}"#,
+            "400 BadRequest",
+        ),
+        (
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"},"data":{"a":1}}"#,
+            "400 BadRequest",
+        ),
+        (
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x","namespace":"other"}}"#,
+            "400 BadRequest",
+        ),
+    ] {
+        let refused = world
+            .send(http::Method::POST, MAPS, "application/json", body)
+            .await
+            .refused();
+        assert!(refused.starts_with(expected), "{body} -> {refused}");
+    }
+    let mut unknown = config_map("warned");
+    unknown["surprise"] = true.into();
+    let answer = world.post(MAPS, unknown.clone()).await;
+    assert_eq!(
+        (answer.code, answer.warnings),
+        (
+            201,
+            vec![r#"299 - "unknown field \"surprise\"""#.to_owned()]
+        )
+    );
+    unknown["metadata"]["name"] = "strict".into();
+    let refused = world
+        .post(&format!("{MAPS}?fieldValidation=Strict"), unknown)
+        .await
+        .refused();
+    assert!(
+        refused.contains(r#"strict decoding error: unknown field "surprise""#),
+        "{refused}"
+    );
+    let large = world
+        .send(
+            http::Method::POST,
+            MAPS,
+            "application/json",
+            vec![b' '; 4 * 1024 * 1024],
+        )
+        .await
+        .refused();
+    expect![[r#"413 RequestEntityTooLarge: Request entity too large: limit is 3145728"#]]
+        .assert_eq(&large);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_are_consistent_pages() {
+    let world = World::new().await;
+    for at in 0..5 {
+        world.post(MAPS, config_map(&format!("m{at}"))).await.ok();
+    }
+    let first = world.get(&format!("{MAPS}?limit=2")).await.ok();
+    assert_eq!(first["metadata"]["remainingItemCount"], 3);
+    world.post(MAPS, config_map("m9")).await.ok();
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    let rest = world
+        .get(&format!("{MAPS}?limit=10&continue={token}"))
+        .await
+        .ok();
+    let names: Vec<_> = rest["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m["metadata"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["m2", "m3", "m4"]);
+    assert_eq!(
+        rest["metadata"]["resourceVersion"],
+        first["metadata"]["resourceVersion"]
+    );
+}
