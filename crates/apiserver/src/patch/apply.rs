@@ -213,7 +213,10 @@ fn before_first_apply(
             ),
         )
     })?;
+    // Empty lists and objects alone are no reason for an entry: applying them owns nothing either.
+    let has_fields = !reset.keep(typed::fields(live, node)).is_empty();
     let set = reset.keep(delta.changed);
+    let set = if has_fields { set } else { Set::default() };
     let owner = Owner::new(
         BEFORE_FIRST_APPLY,
         Operation::Update,
@@ -350,11 +353,11 @@ impl Work<'_> {
         let fields_of = |value: &Value| named(&typed::fields(value, self.node));
         let (last, all) = (named(last), fields_of(&merged));
         let pruned = without(&last);
-        let given_back = fields_of(&pruned)
-            .union(&named(&owned))
-            .union(&system_fields());
+        let owned = named(&owned).union(&system_fields());
+        let given_back = fields_of(&pruned).union(&owned);
         let pruned = without(&all.clone().difference(&given_back));
-        without(&all.difference(&fields_of(&pruned)).intersection(&last))
+        let gone = all.difference(&fields_of(&pruned)).difference(&owned);
+        without(&gone.intersection(&last))
     }
 
     /// The conflicts that a move from client-side apply does not explain: fields that `kubectl` applied itself and that

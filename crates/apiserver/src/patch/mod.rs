@@ -28,8 +28,8 @@ pub use strategic::strategic;
 
 use crate::status::Status;
 
-/// How deep values may be nested: what a JSON parser accepts when the result is read back.
-const MAX_DEPTH: usize = 127;
+/// How deep values may be nested: as deep as the bodies of requests, so that every result can be sent back.
+const MAX_DEPTH: usize = 120;
 
 /// Whether `value` has more than `limit` levels; never looks deeper than that.
 fn is_deeper_than(value: &Value, limit: usize) -> bool {

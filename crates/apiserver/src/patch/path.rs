@@ -1,9 +1,13 @@
 //! Path elements: one step from a value to one of its parts, as `FieldsV1` and error messages name them.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
 use serde_json::{Map, Number, Value};
+
+/// Floats below this are exact integers if they are whole.
+const MAX_EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
 
 /// One step. Ordered as structured-merge-diff orders them: fields, keys, values, indexes.
 #[derive(Clone, Debug)]
@@ -63,12 +67,13 @@ impl Element {
         match self {
             Self::Field(name) => format!("f:{name}"),
             Self::Key(members) => {
-                let members = members
-                    .iter()
-                    .map(|(name, value)| format!("{}:{value}", Value::from(&**name)));
-                format!("k:{{{}}}", members.collect::<Vec<_>>().join(","))
+                let member = |(name, value): &(Box<str>, Value)| {
+                    format!("{}:{}", Value::from(&**name), canonical(value))
+                };
+                let members: Vec<String> = members.iter().map(member).collect();
+                format!("k:{{{}}}", members.join(","))
             }
-            Self::Item(value) => format!("v:{value}"),
+            Self::Item(value) => format!("v:{}", canonical(value)),
             Self::Index(at) => format!("i:{at}"),
         }
     }
@@ -172,6 +177,35 @@ pub(super) fn is_equal(a: &Value, b: &Value) -> bool {
                     .all(|(name, a)| b.get(name).is_some_and(|b| is_equal(a, b)))
         }
         _ => a == b,
+    }
+}
+
+/// The value with whole floats as integers, so that equal values have the same text.
+fn canonical(value: &Value) -> Cow<'_, Value> {
+    match value {
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "checked to be whole and small"
+            )]
+            Some(float) if float.fract() == 0.0 && float.abs() < MAX_EXACT_FLOAT => {
+                Cow::Owned(Value::from(float as i64))
+            }
+            _ => Cow::Borrowed(value),
+        },
+        Value::Array(items) => Cow::Owned(
+            items
+                .iter()
+                .map(|item| canonical(item).into_owned())
+                .collect(),
+        ),
+        Value::Object(members) => {
+            let members = members
+                .iter()
+                .map(|(name, value)| (name.clone(), canonical(value).into_owned()));
+            Cow::Owned(Value::Object(members.collect()))
+        }
+        _ => Cow::Borrowed(value),
     }
 }
 

@@ -164,3 +164,16 @@ fn items_of_items_are_granular() {
         "#]],
     );
 }
+
+#[test]
+fn an_empty_list_of_nobody_does_not_take_its_owned_parent_away() {
+    check(
+        "apply alice: {spec: {}}
+         apply bob: {spec: {containers: [], nested: {}}}
+         apply bob: {}",
+        &expect![[r#"
+            {"spec":{"containers":[]}}
+            alice applied v1 at 1: .spec
+        "#]],
+    );
+}

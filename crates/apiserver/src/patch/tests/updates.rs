@@ -166,6 +166,18 @@ fn untracked_objects_stay_untracked_until_they_are_applied() {
 }
 
 #[test]
+fn an_object_that_says_nothing_is_owned_by_nobody() {
+    check(
+        "apply alice: {spec: {containers: []}}
+         apply alice: {spec: {containers: []}}",
+        &expect![[r#"
+            2: nothing changed
+            {"spec":{"containers":[]}}
+        "#]],
+    );
+}
+
+#[test]
 fn the_oldest_of_many_updaters_are_merged() {
     let mut story = Story::new(thing());
     for writer in 1..=13 {
