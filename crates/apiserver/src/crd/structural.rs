@@ -285,8 +285,7 @@ impl Compiler {
             let branch = self.branch(&raw["not"], &format!("{path}.not"), Level::Branch, schema);
             rules.not = Some(Box::new(branch));
         }
-        let is_empty = format!("{rules:?}") == format!("{:?}", Rules::default());
-        (!is_empty).then(|| Box::new(rules))
+        (!rules.is_empty()).then(|| Box::new(rules))
     }
 
     fn branch(&mut self, raw: &Value, path: &str, level: Level, whole: &Schema) -> Schema {

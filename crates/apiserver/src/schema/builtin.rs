@@ -103,6 +103,12 @@ pub fn packages() -> impl Iterator<Item = &'static str> {
     TABLES.iter().map(|table| table.package)
 }
 
+/// The node that stands for a schema inside a CustomResourceDefinition.
+pub(super) fn json_schema_props() -> &'static Schema {
+    static NODE: OnceLock<Arc<Schema>> = OnceLock::new();
+    NODE.get_or_init(|| reference(JSON_SCHEMA_PROPS))
+}
+
 /// A node that stands for the built-in message `full_name`.
 #[must_use]
 pub fn reference(full_name: &str) -> Arc<Schema> {
@@ -125,6 +131,9 @@ struct Leaves {
     micro_time: Arc<Schema>,
     quantity: Arc<Schema>,
     int_or_string: Arc<Schema>,
+    schema_or_array: Arc<Schema>,
+    schema_or_bool: Arc<Schema>,
+    schema_or_strings: Arc<Schema>,
 }
 
 fn leaves() -> &'static Leaves {
@@ -143,11 +152,17 @@ fn leaves() -> &'static Leaves {
                 ..Schema::default()
             })
         };
+        // Anything may be in these as far as pruning goes; the format says how they travel.
+        let open = |format: &str| {
+            let mut schema = leaf(Type::Any, format);
+            Arc::make_mut(&mut schema).preserve_unknown = true;
+            schema
+        };
         Leaves {
-            any: Arc::new(Schema {
-                preserve_unknown: true,
-                ..Schema::default()
-            }),
+            any: open(""),
+            schema_or_array: open("schema-or-array"),
+            schema_or_bool: open("schema-or-bool"),
+            schema_or_strings: open("schema-or-strings"),
             text: leaf(Type::String, ""),
             boolean: leaf(Type::Boolean, ""),
             int32: leaf(Type::Integer, "int32"),
@@ -175,6 +190,9 @@ pub(super) fn wire_of(schema: &Schema) -> Wire {
         (Type::Boolean, _) => Wire::Bool,
         (Type::IntOrString, _) => Wire::IntOrString,
         (Type::Array(_), _) => Wire::List,
+        (Type::Any, "schema-or-array") => Wire::SchemaOrArray,
+        (Type::Any, "schema-or-bool") => Wire::SchemaOrBool,
+        (Type::Any, "schema-or-strings") => Wire::SchemaOrStrings,
         (Type::Any, _) => Wire::Raw,
         (Type::Object(_) | Type::Ref(_), _) => Wire::Message,
     }
@@ -331,9 +349,9 @@ fn node(package: &str, ty: &str) -> (Arc<Schema>, Wire) {
         "quantity" => (&leaves.quantity, Wire::Quantity),
         "intstr" => (&leaves.int_or_string, Wire::IntOrString),
         "raw" => (&leaves.any, Wire::Raw),
-        "schema-or-array" => (&leaves.any, Wire::SchemaOrArray),
-        "schema-or-bool" => (&leaves.any, Wire::SchemaOrBool),
-        "schema-or-strings" => (&leaves.any, Wire::SchemaOrStrings),
+        "schema-or-array" => (&leaves.schema_or_array, Wire::SchemaOrArray),
+        "schema-or-bool" => (&leaves.schema_or_bool, Wire::SchemaOrBool),
+        "schema-or-strings" => (&leaves.schema_or_strings, Wire::SchemaOrStrings),
         name if name.contains('.') => return (reference(name), Wire::Message),
         name => return (reference(&format!("{package}.{name}")), Wire::Message),
     };

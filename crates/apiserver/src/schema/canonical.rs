@@ -233,7 +233,7 @@ impl Walk {
                 if let Value::Array(items) = value {
                     for (index, item) in items.iter_mut().enumerate() {
                         self.path.push(Step::Index(index));
-                        self.node(item, &builtin::reference(builtin::JSON_SCHEMA_PROPS), None)?;
+                        self.node(item, builtin::json_schema_props(), None)?;
                         self.path.pop();
                     }
                 }
@@ -249,7 +249,7 @@ impl Walk {
             _ => false,
         };
         if is_schema {
-            return self.node(value, &builtin::reference(builtin::JSON_SCHEMA_PROPS), None);
+            return self.node(value, builtin::json_schema_props(), None);
         }
         Ok(())
     }

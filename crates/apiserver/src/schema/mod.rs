@@ -224,3 +224,51 @@ pub struct Rules {
     /// `x-kubernetes-validations`, kept as written until the CEL engine reads them.
     pub validations: Vec<Value>,
 }
+
+impl Rules {
+    /// Whether there is nothing to check.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            format,
+            enumeration,
+            minimum,
+            maximum,
+            // These two mean nothing alone.
+            exclusive_minimum: _,
+            exclusive_maximum: _,
+            multiple_of,
+            min_length,
+            max_length,
+            pattern,
+            regex: _,
+            min_items,
+            max_items,
+            min_properties,
+            max_properties,
+            all_of,
+            any_of,
+            one_of,
+            not,
+            required_only,
+            validations,
+        } = self;
+        let counts = [
+            min_length,
+            max_length,
+            min_items,
+            max_items,
+            min_properties,
+            max_properties,
+        ];
+        format.is_none()
+            && enumeration.is_empty()
+            && [minimum, maximum, multiple_of].iter().all(|n| n.is_none())
+            && counts.iter().all(|n| n.is_none())
+            && pattern.is_none()
+            && [all_of, any_of, one_of].iter().all(|s| s.is_empty())
+            && not.is_none()
+            && required_only.is_empty()
+            && validations.is_empty()
+    }
+}

@@ -263,19 +263,19 @@ impl Reader {
     }
 
     fn union(&mut self, bytes: &[u8], wire: Wire, depth: usize) -> Result<Value, String> {
-        let schema = builtin::reference(builtin::JSON_SCHEMA_PROPS);
+        let schema = builtin::json_schema_props();
         let schema_number = if wire == Wire::SchemaOrBool { 2 } else { 1 };
         let mut allows = false;
         let mut several = Vec::new();
         let mut input = Input { rest: bytes };
         while let Some((number, item)) = input.next()? {
             if number == schema_number {
-                return self.message(item.bytes()?, &schema, depth + 1);
+                return self.message(item.bytes()?, schema, depth + 1);
             }
             match (wire, number) {
                 (Wire::SchemaOrBool, 1) => allows = item.varint()? != 0,
                 (Wire::SchemaOrArray, 2) => {
-                    several.push(self.message(item.bytes()?, &schema, depth + 1)?);
+                    several.push(self.message(item.bytes()?, schema, depth + 1)?);
                 }
                 (Wire::SchemaOrStrings, 2) => several.push(utf8(item.bytes()?)?.into()),
                 _ => {}
@@ -458,6 +458,7 @@ impl<'a> Input<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::canonical;
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
 
@@ -624,6 +625,43 @@ mod tests {
             ],
         );
         assert!(envelope(b"{}").is_err());
+    }
+
+    #[test]
+    fn what_kubernetes_encodes_is_read_as_it_prints_it() {
+        fn without_nulls(value: &mut Value) {
+            match value {
+                Value::Object(members) => {
+                    members.retain(|_, member| !member.is_null());
+                    members.values_mut().for_each(without_nulls);
+                }
+                Value::Array(items) => items.iter_mut().for_each(without_nulls),
+                _ => {}
+            }
+        }
+        let recorded = include_str!("testdata/protobuf.txt");
+        for line in recorded.lines().filter(|line| !line.starts_with('#')) {
+            let words: Vec<&str> = line.splitn(3, ' ').collect();
+            let schema = builtin::reference(words[0]);
+            let bytes = canonical::base64_bytes(words[1]).unwrap();
+            let mut value = message(&bytes, &schema).unwrap();
+            canonical::canonicalize(&mut value, &schema, &mut canonical::Walk::default()).unwrap();
+            without_nulls(&mut value);
+            let printed: Value = serde_json::from_str(words[2]).unwrap();
+            // Floats may be written with a fraction of zero.
+            assert_eq!(
+                value.to_string().replace(".0", ""),
+                printed.to_string().replace(".0", ""),
+                "{}",
+                words[0]
+            );
+            let mut again = printed.clone();
+            let mut walk = canonical::Walk::default();
+            canonical::canonicalize(&mut again, &schema, &mut walk).unwrap();
+            without_nulls(&mut again);
+            assert_eq!((again, walk.unknown), (printed, Vec::new()), "{}", words[0]);
+        }
+        assert!(recorded.lines().count() > 70);
     }
 
     proptest! {
