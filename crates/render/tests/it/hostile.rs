@@ -1,0 +1,1 @@
+//! Templates that try to hang, to fill the memory or to overflow the stack.
