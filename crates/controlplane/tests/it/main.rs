@@ -1,0 +1,3 @@
+//! The built-in controllers against the real API server, in one process, in virtual time.
+
+mod housekeeping;
