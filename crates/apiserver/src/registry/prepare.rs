@@ -46,6 +46,8 @@ pub(super) fn for_update(target: &Target, old: &Value, new: &mut Value) {
             new["metadata"]["managedFields"] = managed;
             put(&mut new["spec"], "finalizers", finalizers);
         }
+        // The spec and the status at once.
+        "binding" => {}
         _ if strategy.has_status => put(new, "status", old.get("status").cloned()),
         _ => {}
     }
