@@ -10,7 +10,7 @@ use super::path::is_equal;
 use super::set::Set;
 use super::typed::{self, Delta, Node};
 use super::{MAX_DEPTH, is_deeper_than, too_deep};
-use crate::schema::{Schema, Type};
+use crate::schema::Schema;
 use crate::status::Status;
 
 /// Where `kubectl apply` (client side) keeps what it applied.
@@ -44,6 +44,8 @@ pub struct Manager<'a> {
     pub api_version: &'a str,
     /// Subresource of the request, e.g. `status`; empty for the object itself.
     pub subresource: &'a str,
+    /// The kind has `/status`: nobody owns status through the object itself, and nothing else through `/status`.
+    pub has_status: bool,
     /// When; entries keep whole seconds.
     pub now: Timestamp,
 }
@@ -81,7 +83,7 @@ pub fn apply(
             ),
         )
     })?;
-    let reset = Reset::of(schema, manager.subresource);
+    let reset = Reset::of(manager);
     let mut bare = live.cloned().unwrap_or_else(|| json!({}));
     let stored = take_managed_fields(&mut bare);
     let mut managed = Managed::of_stored(stored.as_ref());
@@ -239,10 +241,10 @@ enum Reset {
 }
 
 impl Reset {
-    fn of(schema: &Schema, subresource: &str) -> Self {
-        match (subresource, &schema.resolve().ty) {
+    fn of(manager: &Manager<'_>) -> Self {
+        match (manager.subresource, manager.has_status) {
             ("status", _) => Self::AllButStatus,
-            ("", Type::Object(object)) if object.fields.contains_key("status") => Self::Status,
+            ("", true) => Self::Status,
             _ => Self::Nothing,
         }
     }
@@ -498,13 +500,7 @@ pub fn record_update(
     let nothing = json!({"apiVersion": manager.api_version, "kind": new["kind"]});
     match typed::compare(live.unwrap_or(&nothing), new, node) {
         Ok(delta) => {
-            let managed = attribute(
-                managed,
-                delta,
-                node,
-                manager,
-                Reset::of(schema, manager.subresource),
-            );
+            let managed = attribute(managed, delta, node, manager, Reset::of(manager));
             put_managed_fields(new, managed.encode());
         }
         // Parts without a name cannot be tracked; what is known stays known.

@@ -144,6 +144,7 @@ impl Registry {
             name: &call.manager,
             api_version: &target.api_version,
             subresource: &target.subresource,
+            has_status: target.resource.strategy.has_status,
             now: self.now(),
         }
     }

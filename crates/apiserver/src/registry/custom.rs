@@ -107,7 +107,7 @@ impl Registry {
         };
         let target = Target::new(resource.clone(), "", storage, "");
         let released = self
-            .change(&mut call, &target, &|old| {
+            .change(&mut call, &target, &target.subresource, &|old| {
                 let mut new = old.clone();
                 let left: Vec<&str> = metadata::finalizers(old)
                     .into_iter()

@@ -66,7 +66,7 @@ impl Registry {
             ..target.clone()
         };
         let changed = self
-            .change(call, &parent, &|old| {
+            .change(call, &parent, "scale", &|old| {
                 if !revision.is_empty() && revision != metadata::text(old, "resourceVersion") {
                     return Err(target.modified());
                 }
@@ -129,7 +129,7 @@ impl Registry {
             subresource: "binding".into(),
             ..target.clone()
         };
-        self.change(call, &door, &|old| {
+        self.change(call, &door, &door.subresource, &|old| {
             let bound = old["spec"]["nodeName"].as_str().unwrap_or_default();
             if !bound.is_empty() {
                 return Err(target.conflict(&format!(
@@ -269,7 +269,7 @@ impl Registry {
             "status",
         );
         let now = metadata::timestamp(self.now());
-        self.change(call, &door, &|old| {
+        self.change(call, &door, &door.subresource, &|old| {
             let allowed = old["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
             if allowed <= 0 {
                 return Err(blocked_by(metadata::text(old, "name"), false, old));

@@ -27,6 +27,8 @@ struct Modification<'f> {
     revision: Option<u64>,
     /// The state brings its own managed fields.
     is_applied: bool,
+    /// The subresource that the managed fields name.
+    subresource: &'f str,
 }
 
 impl Registry {
@@ -70,6 +72,7 @@ impl Registry {
             next: &|_| Ok(value.clone()),
             revision: (revision != 0).then_some(revision),
             is_applied: false,
+            subresource: &target.subresource,
         };
         Ok((self.modify(call, target, &modification).await?, false))
     }
@@ -103,6 +106,11 @@ impl Registry {
                 PatchType::Strategic => patch::strategic(old, &document, &resource.schema)?,
                 PatchType::Merge | PatchType::Apply => patch::merge(old, &document),
             };
+            // JSON Patch says the revision it builds on only by its result.
+            let built_on = metadata::text(&new, "resourceVersion");
+            if !built_on.is_empty() && built_on != metadata::text(old, "resourceVersion") {
+                return Err(target.modified());
+            }
             if validation == FieldValidation::Strict {
                 let unknown: Vec<_> = schema::check_fields(resource, &new)
                     .into_iter()
@@ -120,6 +128,7 @@ impl Registry {
             next: &next,
             revision,
             is_applied: false,
+            subresource: &target.subresource,
         };
         Ok((self.modify(call, target, &modification).await?, false))
     }
@@ -159,6 +168,7 @@ impl Registry {
                     name: &manager_name,
                     api_version: &target.api_version,
                     subresource: &target.subresource,
+                    has_status: target.resource.strategy.has_status,
                     now,
                 };
                 let new = patch::apply(
@@ -175,6 +185,7 @@ impl Registry {
                 next: &next,
                 revision,
                 is_applied: true,
+                subresource: &target.subresource,
             };
             match self.modify(call, target, &modification).await {
                 Err(status) if status.code == 404 && target.subresource.is_empty() => {}
@@ -184,23 +195,22 @@ impl Registry {
         Err(target.modified())
     }
 
-    /// Changes an object by a function of its newest state; what subresources use.
+    /// Changes an object by a function of its newest state; what subresources use. `subresource` is the one that the
+    /// managed fields name.
     pub(super) async fn change(
         &self,
         call: &mut Call<'_>,
         target: &Target,
+        subresource: &str,
         next: &(dyn Fn(&Value) -> Result<Value, Status> + Send + Sync),
     ) -> Result<Value, Status> {
-        self.modify(
-            call,
-            target,
-            &Modification {
-                next,
-                revision: None,
-                is_applied: false,
-            },
-        )
-        .await
+        let modification = Modification {
+            next,
+            revision: None,
+            is_applied: false,
+            subresource,
+        };
+        self.modify(call, target, &modification).await
     }
 
     async fn modify(
@@ -262,7 +272,10 @@ impl Registry {
         schema::default(&target.resource, &mut new);
         prepare::for_update(target, old, &mut new);
         if !how.is_applied {
-            let manager = self.manager(call, target);
+            let manager = patch::Manager {
+                subresource: how.subresource,
+                ..self.manager(call, target)
+            };
             patch::record_update(Some(old), &mut new, &target.resource.schema, &manager);
         }
         self.admit(call, target, Operation::Update, Some(old), &mut new)

@@ -247,3 +247,92 @@ async fn lists_are_consistent_pages() {
         first["metadata"]["resourceVersion"]
     );
 }
+
+/// Who owns what, without times.
+fn owners(object: &Value) -> String {
+    let mut text = String::new();
+    for entry in object["metadata"]["managedFields"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        let said = |field: &str| entry[field].as_str().unwrap_or_default();
+        text += &format!(
+            "{} {} {}: {}\n",
+            said("manager"),
+            said("operation"),
+            said("subresource"),
+            entry["fieldsV1"]
+        );
+    }
+    text
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_door_records_what_it_changes() {
+    let world = World::new().await;
+    let path = format!("{DEPLOYMENTS}/web");
+    let minimal = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"labels": {"a": "b"}}, "status": {"replicas": 7}});
+    world.post(DEPLOYMENTS, deployment("nginx:1")).await.ok();
+    world.apply(&path, minimal.clone()).await.ok();
+    world
+        .merge(&format!("{path}/scale"), json!({"spec": {"replicas": 5}}))
+        .await
+        .ok();
+    world.apply(&format!("{path}/status"), minimal).await.ok();
+    let object = world.get(&path).await.ok();
+    assert_eq!(object["status"]["replicas"], 7);
+    let text = owners(&object);
+    let changes = text.lines().filter(|line| !line.contains("f:template"));
+    expect![[r#"
+        tests Apply : {"f:metadata":{"f:labels":{"f:a":{}}}}
+        tests Apply status: {"f:status":{"f:replicas":{}}}
+        tests Update scale: {"f:spec":{"f:replicas":{}}}"#]]
+    .assert_eq(&changes.collect::<Vec<_>>().join("\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_json_patch_may_name_the_revision_it_builds_on() {
+    let world = World::new().await;
+    world
+        .post("/api/v1/namespaces/default/configmaps", config_map("x"))
+        .await
+        .ok();
+    let path = "/api/v1/namespaces/default/configmaps/x";
+    let patch = |revision: &Value| {
+        json!([
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": revision},
+            {"op": "add", "path": "/data", "value": {"k": "v"}}
+        ])
+        .to_string()
+    };
+    let revision = world.get(path).await.ok()["metadata"]["resourceVersion"].clone();
+    let json_patch = "application/json-patch+json";
+    let send = |body: String| world.send(http::Method::PATCH, path, json_patch, body);
+    assert!(send(patch(&json!("1"))).await.refused().starts_with("409"));
+    assert_eq!(send(patch(&revision)).await.ok()["data"]["k"], "v");
+    assert!(send(patch(&revision)).await.refused().starts_with("409"));
+}
+#[tokio::test(start_paused = true)]
+async fn a_bound_pod_says_that_it_is_scheduled() {
+    let world = World::new().await;
+    let account =
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+    world
+        .post("/api/v1/namespaces/default/serviceaccounts", account)
+        .await
+        .ok();
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    });
+    world.post(pods, pod).await.ok();
+    let binding = json!({
+        "apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"},
+    });
+    world.post(&format!("{pods}/p/binding"), binding).await.ok();
+    let bound = world.get(&format!("{pods}/p")).await.ok();
+    assert_eq!(bound["spec"]["nodeName"], "n");
+    assert_eq!(bound["status"]["conditions"][0]["type"], "PodScheduled");
+}

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::{check, check_with, schema_of, yaml};
+use super::{check, schema_of, yaml};
 
 #[test]
 fn applying_creates_and_owns() {
@@ -357,18 +357,16 @@ fn the_status_endpoint_owns_only_status() {
 }
 
 #[test]
-fn status_is_ordinary_for_kinds_that_declare_none() {
-    let schema = schema_of(&yaml(
-        "{type: object, x-kubernetes-preserve-unknown-fields: true}",
-    ));
-    check_with(
-        schema,
-        "apply alice: {status: {replicas: 5}}",
-        &expect![[r#"
-            {"status":{"replicas":5}}
-            alice applied v1 at 1: .status .status.replicas
-        "#]],
-    );
+fn status_is_ordinary_for_kinds_without_the_endpoint() {
+    let mut story = super::Story::new(super::thing());
+    story.has_status = false;
+    story.tell("apply alice: {status: {replicas: 5}}");
+    story.tell("put bob: {status: {replicas: 6}}");
+    expect![[r#"
+        {"status":{"replicas":6}}
+        bob updated v1 at 2: .status.replicas
+    "#]]
+    .assert_eq(&story.show());
 }
 
 #[test]

@@ -44,6 +44,7 @@ fn at(second: i64, name: &'static str) -> Manager<'static> {
         name,
         api_version: "apps/v1",
         subresource: "",
+        has_status: true,
         now,
     }
 }

@@ -207,6 +207,7 @@ fn manager(name: &str, second: i64) -> Manager<'_> {
         name,
         api_version: "v1",
         subresource: "",
+        has_status: true,
         now: Timestamp::from_second(second).unwrap(),
     }
 }

@@ -225,6 +225,7 @@ fn the_stored_form_is_that_of_kubernetes() {
         name: "kubectl",
         api_version: "v1",
         subresource: "",
+        has_status: true,
         now,
     };
     record_update(None, &mut value, &thing(), &manager);
