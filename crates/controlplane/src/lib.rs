@@ -1,12 +1,27 @@
 //! An embedded Kubernetes: the API server with the built-in controllers, a scheduler, a signer and simulated nodes.
+//!
+//! Everything here works through the Kubernetes API and nothing else. A control plane ([`planes`]) is a logical cluster of
+//! the API server plus these controllers; nodes are simulated ([`kubelet`]), and say so.
 
 pub mod bootstrap;
 pub mod clusterrole;
+pub mod connect;
 pub mod csr;
+pub mod deployment;
+pub mod endpointslice;
 pub mod garbage;
+pub mod kubelet;
 pub mod namespace;
+pub mod nodelifecycle;
+pub mod planes;
+pub mod pod;
+pub mod replicaset;
 pub mod rootca;
+pub mod scheduler;
 pub mod serviceaccount;
+
+pub use connect::InProcessConnector;
+pub use planes::{ControlPlane, ControlPlanes};
 
 use std::sync::Arc;
 
@@ -29,4 +44,15 @@ pub fn add_housekeeping(
         .add(csr::CsrController::new(signer))
         .add(bootstrap::BootstrapController)
         .add_task("garbage collector", garbage::run)
+}
+
+/// Adds the controllers that run workloads: Deployments, ReplicaSets, the addresses of Services, and the scheduler.
+#[must_use]
+pub fn add_workloads(controllers: Controllers) -> Controllers {
+    controllers
+        .add(deployment::DeploymentController)
+        .add(replicaset::ReplicaSetController)
+        .add(endpointslice::EndpointSliceController)
+        .add(nodelifecycle::NodeLifecycleController)
+        .add(scheduler::Scheduler::default())
 }

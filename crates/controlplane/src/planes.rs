@@ -1,0 +1,222 @@
+//! The control planes of this process: each a logical cluster with Kubernetes' controllers, and the simulated kubelets
+//! that run against them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use apiserver::auth::User;
+use apiserver::{Cluster, ClusterSpec, Server, ServerError};
+use kube::Client;
+use runtime::{Clock, Controllers, Options, Tasks};
+
+use crate::connect::{InProcessConnector, client};
+use crate::kubelet::{self, KubeletSpec};
+
+/// All control planes of a process. Clones are the same.
+#[derive(Clone)]
+pub struct ControlPlanes(Arc<Inner>);
+
+struct Inner {
+    server: Server,
+    clock: Clock,
+    running: Mutex<HashMap<String, Arc<ControlPlane>>>,
+    kubelets: Mutex<HashMap<(String, String), Kubelet>>,
+}
+
+struct Kubelet {
+    spec: KubeletSpec,
+    _tasks: Tasks,
+}
+
+/// One running control plane.
+pub struct ControlPlane {
+    pub cluster: Arc<Cluster>,
+    /// Acts as the control plane itself.
+    pub client: Client,
+    tasks: Tasks,
+}
+
+impl ControlPlanes {
+    /// Control planes on the clusters of `server`; nothing runs yet.
+    #[must_use]
+    pub fn new(server: Server, clock: Clock) -> Self {
+        Self(Arc::new(Inner {
+            server,
+            clock,
+            running: Mutex::default(),
+            kubelets: Mutex::default(),
+        }))
+    }
+
+    /// The API server underneath.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.0.server
+    }
+
+    /// The clock of everything here.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// How to reach the clusters here, and all others.
+    #[must_use]
+    pub fn connector(&self) -> InProcessConnector {
+        InProcessConnector::new(self.0.server.clone())
+    }
+
+    /// Starts the control plane of a cluster that the server has already, or creates it. A running one stays as it is.
+    ///
+    /// # Errors
+    /// When the cluster cannot be created.
+    pub async fn start(&self, spec: ClusterSpec) -> Result<Arc<ControlPlane>, ServerError> {
+        if let Some(running) = self.running(&spec.id) {
+            return Ok(running);
+        }
+        let cluster = match self.0.server.cluster(&spec.id) {
+            Some(cluster) => cluster,
+            None => self.0.server.create_cluster(spec).await?,
+        };
+        let plane = Arc::new(self.run(cluster)?);
+        let mut running = self
+            .0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(running
+            .entry(plane.cluster.spec().id.clone())
+            .or_insert(plane)
+            .clone())
+    }
+
+    /// The control plane of this cluster, if it runs.
+    #[must_use]
+    pub fn running(&self, id: &str) -> Option<Arc<ControlPlane>> {
+        self.0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
+    }
+
+    /// Stops a control plane and removes its cluster with everything in it. None is fine.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn remove(&self, id: &str) -> Result<(), ServerError> {
+        let plane = self
+            .0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
+        if let Some(plane) = plane {
+            plane.tasks.shutdown().await;
+        }
+        self.0
+            .kubelets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(cluster, _), _| cluster != id);
+        if self.0.server.cluster(id).is_some() {
+            self.0.server.drop_cluster(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a simulated kubelet of cluster `id`, acting through `client`. One that runs with the same spec goes on.
+    pub fn start_kubelet(&self, id: &str, spec: KubeletSpec, client: Client) {
+        let mut kubelets = self
+            .0
+            .kubelets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let key = (id.to_owned(), spec.node_name.clone());
+        if kubelets
+            .get(&key)
+            .is_some_and(|running| running.spec == spec)
+        {
+            return;
+        }
+        let tasks = Tasks::new();
+        tasks.spawn(
+            "kubelet",
+            kubelet::run(spec.clone(), client, self.0.clock.clone()),
+        );
+        kubelets.insert(
+            key,
+            Kubelet {
+                spec,
+                _tasks: tasks,
+            },
+        );
+    }
+
+    /// Whether a simulated kubelet runs for this node.
+    #[must_use]
+    pub fn has_kubelet(&self, id: &str, node_name: &str) -> bool {
+        let kubelets = self
+            .0
+            .kubelets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        kubelets.contains_key(&(id.to_owned(), node_name.to_owned()))
+    }
+
+    /// Stops a simulated kubelet, as pulling the plug does. None is fine.
+    pub fn stop_kubelet(&self, id: &str, node_name: &str) {
+        let mut kubelets = self
+            .0
+            .kubelets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        kubelets.remove(&(id.to_owned(), node_name.to_owned()));
+    }
+
+    /// Stops all control planes and kubelets; the clusters stay.
+    pub async fn shut_down(&self) {
+        self.0
+            .kubelets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        let running: Vec<_> = self
+            .0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain()
+            .collect();
+        for (_, plane) in running {
+            plane.tasks.shutdown().await;
+        }
+        self.0.server.shut_down().await;
+    }
+
+    fn run(&self, cluster: Arc<Cluster>) -> Result<ControlPlane, ServerError> {
+        let user = User {
+            name: "system:kube-controller-manager".into(),
+            groups: vec!["system:masters".into(), "system:authenticated".into()],
+            ..User::default()
+        };
+        let client = client(cluster.service(user), "default");
+        let tasks = Tasks::new();
+        let controllers =
+            Controllers::new(client.clone(), self.0.clock.clone(), Options::default());
+        let keys = &cluster.spec().keys;
+        let id = cluster.spec().id.clone();
+        let signer = keys
+            .authority()
+            .map_err(|source| ServerError::Keys { id, source })?;
+        let controllers = crate::add_housekeeping(controllers, Arc::new(signer), &keys.ca_cert_pem);
+        let controllers = crate::add_workloads(controllers);
+        tasks.spawn("controllers", controllers.run(std::future::pending()));
+        Ok(ControlPlane {
+            cluster,
+            client,
+            tasks,
+        })
+    }
+}

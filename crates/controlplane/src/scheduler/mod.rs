@@ -1,0 +1,203 @@
+//! The scheduler: finds a node for every pod that has none.
+//!
+//! Reads pods and nodes; writes bindings, and the `PodScheduled` condition of pods that fit nowhere. Simple for now:
+//! filters for readiness, taints, node selectors and affinity, resources and host ports; the node with the most room
+//! wins. Pods that were just bound count at once, before the caches know.
+
+mod filter;
+mod quantity;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use runtime::{Cx, GatherError, Outcome, Plan, Reconciler, Selector, Wait};
+use serde_json::{Value, json};
+
+pub(crate) use filter::Place;
+
+/// Pods are this scheduler's unless they name another.
+const NAME: &str = "default-scheduler";
+
+/// Binds pods to nodes.
+#[derive(Debug, Default)]
+pub struct Scheduler {
+    /// Where pods were bound lately: by uid, with the pod, until the caches show the binding.
+    assumed: Mutex<HashMap<String, (String, Arc<Pod>)>>,
+}
+
+/// One pod without a node, and what is known of the nodes.
+pub struct World {
+    pub(crate) pod: Pod,
+    pub(crate) nodes: Vec<Arc<Node>>,
+    /// Bound pods with their nodes.
+    pub(crate) bound: Vec<(String, Arc<Pod>)>,
+    /// The pod needs no node, or not from us.
+    pub(crate) is_settled: bool,
+}
+
+/// What the scheduler does beyond objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Binds the pod to this node.
+    Bind(String),
+}
+
+impl Reconciler for Scheduler {
+    const NAME: &'static str = "scheduler";
+    type Object = Pod;
+    type World = World;
+    type Act = Act;
+
+    async fn gather(&self, cx: &Cx, pod: &Pod) -> Result<World, GatherError> {
+        let spec = pod.spec.as_ref();
+        let is_bound = spec
+            .and_then(|s| s.node_name.as_deref())
+            .is_some_and(|n| !n.is_empty());
+        if is_bound {
+            self.forget(pod);
+        }
+        let is_ours = spec
+            .and_then(|s| s.scheduler_name.as_deref())
+            .unwrap_or(NAME)
+            == NAME;
+        let is_over = pod.metadata.deletion_timestamp.is_some() || !crate::pod::is_active(pod);
+        let is_gated = spec
+            .and_then(|s| s.scheduling_gates.as_ref())
+            .is_some_and(|gates| !gates.is_empty());
+        let mut world = World {
+            pod: pod.clone(),
+            nodes: vec![],
+            bound: vec![],
+            is_settled: is_bound || !is_ours || is_over || is_gated,
+        };
+        if world.is_settled {
+            return Ok(world);
+        }
+        world.nodes = cx.list::<Node>(None, &Selector::all()).await?;
+        for pod in cx.list::<Pod>(None, &Selector::all()).await? {
+            let node = pod
+                .spec
+                .as_ref()
+                .and_then(|s| s.node_name.clone())
+                .unwrap_or_default();
+            if !node.is_empty()
+                && !matches!(
+                    pod.status.as_ref().and_then(|s| s.phase.as_deref()),
+                    Some("Succeeded" | "Failed")
+                )
+            {
+                world.bound.push((node, pod));
+            }
+        }
+        let assumed = self.assumed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (uid, (node, pod)) in assumed.iter() {
+            if !world
+                .bound
+                .iter()
+                .any(|(_, known)| known.metadata.uid.as_ref() == Some(uid))
+            {
+                world.bound.push((node.clone(), pod.clone()));
+            }
+        }
+        Ok(world)
+    }
+
+    fn plan(world: &World, _now: Timestamp) -> Plan<Act> {
+        let mut plan = Plan::default();
+        if world.is_settled {
+            return plan;
+        }
+        let name = world.pod.metadata.name.as_deref().unwrap_or_default();
+        let namespace = world.pod.metadata.namespace.as_deref().unwrap_or_default();
+        match filter::choose(world) {
+            Place::On(node) => {
+                plan.note(
+                    "Scheduled",
+                    format!("Successfully assigned {namespace}/{name} to {node}"),
+                );
+                plan.changes.push(runtime::Change::Act(Act::Bind(node)));
+            }
+            Place::Nowhere(why) => plan.wait("Unschedulable", why),
+        }
+        plan
+    }
+
+    async fn act(&self, cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
+        let Act::Bind(node) = act;
+        let meta = &world.pod.metadata;
+        let uid = meta.uid.clone().unwrap_or_default();
+        self.assume(&uid, node, &world.pod);
+        let (namespace, name) = (
+            meta.namespace.as_deref().unwrap_or_default(),
+            meta.name.as_deref().unwrap_or_default(),
+        );
+        let binding = json!({
+            "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name, "namespace": namespace, "uid": uid},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        });
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/binding");
+        let bound = match http::Request::post(path)
+            .header("content-type", "application/json")
+            .body(binding.to_string().into_bytes())
+        {
+            Ok(request) => cx
+                .client()
+                .request::<Value>(request)
+                .await
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        bound.map(drop).map_err(|message| {
+            self.forget(&world.pod);
+            Wait {
+                reason: "BindingFailed",
+                message,
+            }
+        })
+    }
+
+    fn status(
+        world: &World,
+        plan: &Plan<Act>,
+        _outcome: &Outcome,
+        now: Timestamp,
+    ) -> Option<Value> {
+        if world.is_settled {
+            return None;
+        }
+        // Only the one condition; the rest of a pod's status is its kubelet's.
+        let wait = plan.waits.first()?;
+        let mut status = json!(world.pod.status);
+        let condition = json!({
+            "type": "PodScheduled", "status": "False", "reason": wait.reason, "message": wait.message,
+            "lastTransitionTime": runtime::rfc3339(now),
+        });
+        if !status["conditions"].is_array() {
+            status["conditions"] = json!([]);
+        }
+        if let Some(conditions) = status["conditions"].as_array_mut() {
+            conditions.retain(|c| c["type"] != "PodScheduled");
+            conditions.push(condition);
+        }
+        Some(status)
+    }
+}
+
+impl Scheduler {
+    fn assume(&self, uid: &str, node: &str, pod: &Pod) {
+        let mut assumed = self.assumed.lock().unwrap_or_else(PoisonError::into_inner);
+        assumed.insert(uid.to_owned(), (node.to_owned(), Arc::new(pod.clone())));
+    }
+
+    fn forget(&self, pod: &Pod) {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        self.assumed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
+    }
+}

@@ -1,0 +1,146 @@
+//! One cluster with simulated nodes, and waiting for what it does.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apiserver::auth::ClusterKeys;
+use apiserver::store::Memory;
+use apiserver::{ClusterSpec, Config, Server};
+use controlplane::kubelet::KubeletSpec;
+use controlplane::{ControlPlane, ControlPlanes};
+use runtime::Clock;
+use serde_json::{Value, json};
+
+pub(crate) struct World {
+    pub(crate) planes: ControlPlanes,
+    pub(crate) plane: Arc<ControlPlane>,
+}
+
+impl World {
+    /// A cluster with this many nodes, `node-1` and so on.
+    pub(crate) async fn new(nodes: usize) -> Self {
+        let clock = Clock::simulated("2026-04-22T12:00:00Z".parse().unwrap());
+        let of_day = clock.clone();
+        let config = Config {
+            clock: Arc::new(move || of_day.now()),
+            admission: Arc::new(|_| vec![]),
+            address: Ipv4Addr::LOCALHOST.into(),
+            port: 6443,
+        };
+        let server = Server::open(Memory::new(), config).await.unwrap();
+        let planes = ControlPlanes::new(server, clock.clone());
+        let spec = ClusterSpec {
+            id: "test".into(),
+            server_names: vec!["*".into()],
+            keys: ClusterKeys::generate("test", clock.now()).unwrap(),
+            service_cidr: "10.96.0.0/12".into(),
+            version: "v1.36.0".into(),
+            extra: Value::Null,
+        };
+        let plane = planes.start(spec).await.unwrap();
+        for at in 1..=nodes {
+            let spec = KubeletSpec {
+                node_name: format!("node-{at}"),
+                labels: [].into(),
+                taints: vec![],
+                provider_id: String::new(),
+                version: "v1.36.0".into(),
+                cpus: 2,
+                memory_mib: 4096,
+                internal_ip: format!("10.0.0.{at}"),
+            };
+            planes.start_kubelet("test", spec, plane.client.clone());
+        }
+        Self { planes, plane }
+    }
+
+    pub(crate) async fn request(
+        &self,
+        method: http::Method,
+        path: &str,
+        body: Value,
+    ) -> Result<Value, kube::Error> {
+        let content = if method == http::Method::PATCH {
+            "application/merge-patch+json"
+        } else {
+            "application/json"
+        };
+        let body = if body.is_null() {
+            vec![]
+        } else {
+            body.to_string().into_bytes()
+        };
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", content)
+            .body(body)
+            .unwrap();
+        self.plane.client.request(request).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        self.request(http::Method::GET, path, Value::Null)
+            .await
+            .unwrap_or_default()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+        self.request(http::Method::POST, path, body).await.unwrap()
+    }
+
+    pub(crate) async fn merge(&self, path: &str, body: Value) -> Value {
+        self.request(http::Method::PATCH, path, body).await.unwrap()
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Value {
+        self.request(http::Method::DELETE, path, Value::Null)
+            .await
+            .unwrap()
+    }
+
+    /// Waits until what is at `path` is as wanted; looks after every change of the cluster.
+    #[track_caller]
+    pub(crate) fn until<'a>(
+        &'a self,
+        path: &'a str,
+        what: &'a str,
+        is_so: impl Fn(&Value) -> bool + 'a,
+    ) -> impl Future<Output = Value> + 'a {
+        let caller = std::panic::Location::caller();
+        async move {
+            let mut changes = self.plane.cluster.registry().store().subscribe();
+            let wait = async {
+                loop {
+                    let value = self.get(path).await;
+                    if is_so(&value) {
+                        return value;
+                    }
+                    changes.next().await.expect("the cluster lives");
+                }
+            };
+            let waited = tokio::time::timeout(Duration::from_secs(3600), wait).await;
+            match waited {
+                Ok(value) => value,
+                Err(_) => panic!(
+                    "{caller}: {what} did not happen: {:#}",
+                    self.get(path).await
+                ),
+            }
+        }
+    }
+}
+
+pub(crate) fn deployment(name: &str, replicas: i64, image: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "replicas": replicas, "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": name, "image": image, "ports": [{"name": "http", "containerPort": 80}]}]},
+            },
+        },
+    })
+}
