@@ -1,17 +1,9 @@
-<<<<<<< Updated upstream
-//! The built-in controllers against the real API server, in one process, in virtual time.
+//! The built-in controllers against the real API server, in one process, in virtual time: housekeeping alone, and whole
+//! control planes with scheduler and simulated kubelets.
 
 #[cfg(test)]
 mod housekeeping;
-=======
-//! A whole control plane in one process: API server, controllers, scheduler and simulated kubelets, on virtual time.
-
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on may panic"
-)]
-
+#[cfg(test)]
 mod workloads;
+#[cfg(test)]
 mod world;
->>>>>>> Stashed changes

@@ -13,7 +13,8 @@ use runtime::Clock;
 use serde_json::{Value, json};
 
 pub(crate) struct World {
-    pub(crate) planes: ControlPlanes,
+    /// Keeps control plane and kubelets alive.
+    _planes: ControlPlanes,
     pub(crate) plane: Arc<ControlPlane>,
 }
 
@@ -52,7 +53,7 @@ impl World {
             };
             planes.start_kubelet("test", spec, plane.client.clone());
         }
-        Self { planes, plane }
+        Self { _planes: planes, plane }
     }
 
     pub(crate) async fn request(
@@ -92,12 +93,6 @@ impl World {
 
     pub(crate) async fn merge(&self, path: &str, body: Value) -> Value {
         self.request(http::Method::PATCH, path, body).await.unwrap()
-    }
-
-    pub(crate) async fn delete(&self, path: &str) -> Value {
-        self.request(http::Method::DELETE, path, Value::Null)
-            .await
-            .unwrap()
     }
 
     /// Waits until what is at `path` is as wanted; looks after every change of the cluster.
