@@ -2,11 +2,13 @@
 //!
 //! One folder per API group, one file per kind. Everything here is pure: no client, no clock.
 
+pub mod application;
 pub mod bootstrap;
 pub mod cluster;
 pub mod controlplane;
 pub mod infrastructure;
 pub mod meta;
+pub mod organization;
 
 use serde_json::Value;
 
@@ -24,9 +26,16 @@ pub fn crds() -> Vec<Value> {
         infrastructure::local_cluster::crd(),
         infrastructure::local_machine::crd(),
         infrastructure::local_machine_template::crd(),
+        organization::organization::crd(),
+        application::catalog::crd(),
+        application::app_catalog_entry::crd(),
+        application::app::crd(),
+        application::chart::crd(),
     ]
 }
 
+#[cfg(test)]
+mod app_tests;
 #[cfg(test)]
 mod crd_tests;
 #[cfg(test)]

@@ -25,6 +25,9 @@ pub const AGE_PATH: &str = ".metadata.creationTimestamp";
 pub trait CrdExt {
     /// The definition as JSON with printer `columns`, category `cluster-api` and the contract label.
     fn cluster_api(self, columns: &[Column]) -> Value;
+
+    /// The definition as JSON with printer `columns` and the categories of the platform's kinds.
+    fn platform(self, columns: &[Column]) -> Value;
 }
 
 impl CrdExt for CustomResourceDefinition {
@@ -35,6 +38,12 @@ impl CrdExt for CustomResourceDefinition {
             "clusterctl.cluster.x-k8s.io": "",
         });
         crd["spec"]["names"]["categories"] = json!(["cluster-api"]);
+        crd
+    }
+
+    fn platform(self, columns: &[Column]) -> Value {
+        let mut crd = finish(self, columns);
+        crd["spec"]["names"]["categories"] = json!(["common", "giantswarm"]);
         crd
     }
 }
@@ -112,7 +121,7 @@ fn drop_empty(crd: &mut Value) {
             let is_bare = version
                 .get("subresources")
                 .is_some_and(|s| s.as_object().is_some_and(Map::is_empty));
-            version.retain(|k, v| !is_empty(v) && !(k == "subresources" && is_bare));
+            version.retain(|k, v| !(is_empty(v) || k == "subresources" && is_bare));
         }
     }
 }
