@@ -1,1 +1,3 @@
+//! The `apiary` command.
+
 fn main() {}

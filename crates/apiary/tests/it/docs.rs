@@ -1,0 +1,148 @@
+//! What the documents promise is there: links, the sequence of decisions, and the shape of the files people read first.
+
+use std::collections::BTreeSet;
+
+use crate::source::{File, files, root};
+
+/// The documents of the repository.
+fn documents() -> Vec<File> {
+    let all = files(".", "md");
+    all.into_iter()
+        .map(|file| File {
+            path: file.path.trim_start_matches("./").to_owned(),
+            text: file.text,
+        })
+        .filter(|file| !file.path.contains("/tests/"))
+        .collect()
+}
+
+/// Targets of the links in a document, code excepted.
+fn links(text: &str) -> Vec<String> {
+    let mut found = vec![];
+    let mut fenced = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        }
+        if fenced || line.starts_with("    ") {
+            continue;
+        }
+        let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("``");
+        for rest in prose.split("](").skip(1) {
+            if let Some((target, _)) = rest.split_once(')') {
+                found.push(target.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// The anchors that the headings of a document make.
+fn anchors(text: &str) -> BTreeSet<String> {
+    text.lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            title
+                .chars()
+                .filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-' || *c == '_')
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut broken = vec![];
+    for file in documents() {
+        for link in links(&file.text) {
+            if link.starts_with("http://") || link.starts_with("https://") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let folder = root().join(&file.path).parent().unwrap().to_owned();
+            let target = if path.is_empty() {
+                root().join(&file.path)
+            } else {
+                folder.join(path)
+            };
+            let is_there = target.exists()
+                && (anchor.is_empty()
+                    || anchors(&std::fs::read_to_string(&target).unwrap()).contains(anchor));
+            if !is_there {
+                broken.push(format!("{}: {link}", file.path));
+            }
+        }
+    }
+    assert!(
+        broken.is_empty(),
+        "links to nothing:\n{}",
+        broken.join("\n")
+    );
+}
+
+#[test]
+fn decisions_are_numbered_and_complete() {
+    let decisions: Vec<File> = documents()
+        .into_iter()
+        .filter(|file| file.path.starts_with("docs/adr/0"))
+        .collect();
+    assert!(!decisions.is_empty());
+    let index = std::fs::read_to_string(root().join("docs/adr/README.md")).unwrap();
+    let mut wrong = vec![];
+    for (at, file) in decisions.iter().enumerate() {
+        let name = file.path.rsplit('/').next().unwrap();
+        if !name.starts_with(&format!("{:04}-", at + 1)) {
+            wrong.push(format!("{name} is not number {}", at + 1));
+        }
+        if !index.contains(&format!("({name})")) {
+            wrong.push(format!("{name} is not in docs/adr/README.md"));
+        }
+        for part in [
+            "## Context",
+            "## Decision",
+            "## Alternatives",
+            "## Consequences",
+            "## What would change our mind",
+        ] {
+            if !file.text.contains(part) {
+                wrong.push(format!("{name} has no {part:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_first_documents_keep_their_shape() {
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
+    let architecture = read("ARCHITECTURE.md").lines().count();
+    assert!(
+        architecture <= 300,
+        "ARCHITECTURE.md has {architecture} lines, at most 300 are read"
+    );
+    assert!(read("CHANGELOG.md").contains("\n## [Unreleased]\n"));
+    let readme = read("README.md");
+    for command in ["cargo run --release -- up", "cargo xtask ci"] {
+        assert!(
+            readme.contains(&format!("    {command}\n")),
+            "README.md lost `{command}`"
+        );
+    }
+    for (krate, _) in crates() {
+        assert!(
+            read("ARCHITECTURE.md").contains(&format!("crates/{krate}")),
+            "ARCHITECTURE.md does not map crates/{krate}"
+        );
+    }
+}
+
+/// The crates by folder.
+fn crates() -> Vec<(String, std::path::PathBuf)> {
+    std::fs::read_dir(root().join("crates"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
+        .collect()
+}
