@@ -1,1 +1,56 @@
 //! Cluster API: core, kubeadm bootstrap and control plane, infrastructure providers.
+//!
+//! One folder per controller, each gather → plan → apply → status. The controllers know each other only through objects, by the v1beta2
+//! contract. See [`controllers`] for how they are run.
+
+pub mod bootstrap;
+pub mod cluster;
+pub mod condition;
+pub mod contract;
+pub mod etcd;
+pub mod infra;
+pub mod kcp;
+pub mod link;
+pub mod machine;
+pub mod machinedeployment;
+pub mod machineset;
+mod names;
+pub mod object;
+mod pause;
+pub mod pki;
+mod replicas;
+pub mod secret;
+mod template;
+#[cfg(test)]
+mod testing;
+mod yaml;
+
+use std::sync::Arc;
+
+use api::meta::Endpoint;
+use runtime::Controllers;
+
+use infra::local::Host;
+
+/// Adds all controllers of Cluster API. `host` runs what simulated machines need; `endpoint` is where the API servers of all clusters on it
+/// answer.
+#[must_use]
+pub fn controllers(
+    controllers: Controllers,
+    host: Arc<dyn Host>,
+    endpoint: Endpoint,
+) -> Controllers {
+    let local_cluster = infra::local::cluster::LocalClusterController {
+        host: Arc::clone(&host),
+        endpoint,
+    };
+    controllers
+        .add(cluster::ClusterController)
+        .add(machine::MachineController)
+        .add(machineset::MachineSetController)
+        .add(machinedeployment::MachineDeploymentController)
+        .add(bootstrap::KubeadmConfigController)
+        .add(kcp::KubeadmControlPlaneController)
+        .add(local_cluster)
+        .add(infra::local::machine::LocalMachineController::new(host))
+}

@@ -1,0 +1,73 @@
+//! Reads what a KubeadmConfig needs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::bootstrap::KubeadmConfig;
+use api::cluster::{Cluster, Machine};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::ResourceExt;
+use runtime::{Cx, GatherError};
+
+use super::{World, plan, token};
+use crate::link::Link;
+use crate::secret::{self, Authorities};
+
+pub(super) async fn gather(cx: &Cx, config: &KubeadmConfig) -> Result<World, GatherError> {
+    let namespace = config.namespace().unwrap_or_default();
+    let mut world = World {
+        config: config.clone(),
+        machine: None,
+        cluster: None,
+        authorities: Authorities::default(),
+        lock: None,
+        is_lock_held: false,
+        secrets: BTreeMap::new(),
+        link: Link::default(),
+        token_expires: None,
+    };
+    let owners = config.metadata.owner_references.iter().flatten();
+    let Some(owner) = owners.into_iter().find(|o| o.kind == "Machine") else {
+        return Ok(world);
+    };
+    let Some(machine) = cx.get::<Machine>(&namespace, &owner.name).await? else {
+        return Ok(world);
+    };
+    let cluster = machine.spec.cluster_name.clone();
+    world.machine = Some(machine);
+    world.cluster = cx.get::<Cluster>(&namespace, &cluster).await?;
+    if world.cluster.is_none() {
+        return Ok(world);
+    }
+    world.authorities = Authorities::gather(cx, &namespace, &cluster).await?;
+    world.lock = cx
+        .get::<ConfigMap>(&namespace, &plan::lock_name(&cluster))
+        .await?;
+    if let Some(holder) = world.lock.as_deref().and_then(plan::holder) {
+        world.is_lock_held = cx.get::<Machine>(&namespace, &holder).await?.is_some();
+    }
+    for name in plan::secret_names(config) {
+        let found: Option<Arc<Secret>> = cx.get(&namespace, &name).await?;
+        if let Some(found) = found {
+            let keys = found.data.iter().flatten().map(|(key, _)| key.clone());
+            let texts = keys.filter_map(|key| secret::text(&found, &key).map(|text| (key, text)));
+            world.secrets.insert(name, texts.collect());
+        }
+    }
+    let is_initialized = world
+        .cluster
+        .as_ref()
+        .is_some_and(|c| c.is_control_plane_initialized());
+    if is_initialized {
+        let remote = cx.clusters().get(&namespace, &cluster).await?;
+        world.link = Link::from(&remote);
+        if let Some(remote) = remote.cx()
+            && let Some(id) = token::of(config).and_then(token::id)
+        {
+            let found: Option<Arc<Secret>> =
+                remote.get("kube-system", &token::secret_name(id)).await?;
+            world.token_expires = found.as_deref().and_then(token::expiry);
+        }
+    }
+    Ok(world)
+}

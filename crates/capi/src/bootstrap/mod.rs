@@ -1,0 +1,104 @@
+//! KubeadmConfigs: write the bootstrap data of machines.
+//!
+//! Reads the KubeadmConfig, its Machine and Cluster, the cluster's certificates, Secrets that files come from, and the bootstrap token in
+//! the workload cluster. Writes the Secret with the cloud-init document, the lock of the machine that initializes the cluster, and tokens for
+//! those that join. Data that has been written once is never written anew: the machine may have read it.
+
+mod cloudinit;
+mod gather;
+pub mod kubeadm;
+mod plan;
+mod status;
+pub mod token;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::bootstrap::KubeadmConfig;
+use api::cluster::{Cluster, Machine};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Wait};
+use serde_json::Value;
+
+use crate::link::Link;
+use crate::secret::Authorities;
+
+/// The controller.
+#[derive(Debug)]
+pub struct KubeadmConfigController;
+
+/// All that planning needs.
+#[derive(Debug)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub struct World {
+    pub config: KubeadmConfig,
+    /// The machine that the data is for.
+    #[cfg_attr(test, serde(default))]
+    pub machine: Option<Arc<Machine>>,
+    #[cfg_attr(test, serde(default))]
+    pub cluster: Option<Arc<Cluster>>,
+    #[cfg_attr(test, serde(skip))]
+    pub authorities: Authorities,
+    /// The lock of the machine that initializes the cluster.
+    #[cfg_attr(test, serde(default))]
+    pub lock: Option<Arc<ConfigMap>>,
+    /// Whether the machine that has the lock is still there.
+    #[cfg_attr(test, serde(default))]
+    pub is_lock_held: bool,
+    /// Secrets that files and passwords come from, by name; values that are no text are left out.
+    #[cfg_attr(test, serde(default))]
+    pub secrets: BTreeMap<String, BTreeMap<String, String>>,
+    #[cfg_attr(test, serde(default))]
+    pub link: Link,
+    /// When the token in the config expires; `None` if the workload cluster has no such token.
+    #[cfg_attr(test, serde(default))]
+    pub token_expires: Option<Timestamp>,
+}
+
+/// What happens in the workload cluster, or needs randomness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Makes a token, and writes it into the config together with how the cluster is found and recognized.
+    MakeToken {
+        endpoint: String,
+        ca_cert_hash: String,
+    },
+    /// Prolongs the token in the config, or makes it anew.
+    ProlongToken,
+}
+
+impl World {
+    fn is_paused(&self) -> bool {
+        crate::pause::is_paused(self.cluster.as_deref(), &self.config.metadata)
+    }
+}
+
+impl Reconciler for KubeadmConfigController {
+    const NAME: &'static str = "kubeadmconfig";
+    const CONDITIONS: ConditionStyle = ConditionStyle::Standard;
+    type Object = KubeadmConfig;
+    type World = World;
+    type Act = Act;
+
+    async fn gather(&self, cx: &Cx, config: &KubeadmConfig) -> Result<World, GatherError> {
+        gather::gather(cx, config).await
+    }
+
+    fn plan(world: &World, now: Timestamp) -> Plan<Act> {
+        plan::plan(world, now)
+    }
+
+    async fn act(&self, cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
+        token::act(cx, world, act).await
+    }
+
+    fn status(
+        world: &World,
+        plan: &Plan<Act>,
+        outcome: &Outcome,
+        _now: Timestamp,
+    ) -> Option<Value> {
+        Some(status::status(world, plan, outcome))
+    }
+}

@@ -1,0 +1,259 @@
+//! What to do about a KubeadmConfig. Pure.
+
+use std::collections::BTreeSet;
+
+use api::bootstrap::KubeadmConfig;
+use api::bootstrap::kubeadm_config::reasons;
+use api::cluster::{Cluster, Machine};
+use api::meta::labels;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use runtime::{Change, Plan};
+use serde_json::{Value, json};
+
+use super::cloudinit::{self, Role};
+use super::{Act, World, token};
+use crate::pki::{self, Purpose};
+use crate::{object, pause, secret};
+
+/// The ConfigMap that says which machine initializes the cluster.
+#[must_use]
+pub(super) fn lock_name(cluster: &str) -> String {
+    format!("{cluster}-lock")
+}
+
+/// The machine that has the lock.
+#[must_use]
+pub(super) fn holder(lock: &ConfigMap) -> Option<String> {
+    let information: Value =
+        serde_json::from_str(lock.data.as_ref()?.get("lock-information")?).ok()?;
+    Some(information["machineName"].as_str()?.to_owned())
+}
+
+/// Secrets that files and passwords come from.
+#[must_use]
+pub(super) fn secret_names(config: &KubeadmConfig) -> BTreeSet<String> {
+    let files = config
+        .spec
+        .files
+        .iter()
+        .flatten()
+        .filter_map(|f| f.content_from.as_ref());
+    let users = config
+        .spec
+        .users
+        .iter()
+        .flatten()
+        .filter_map(|u| u.passwd_from.as_ref());
+    files
+        .chain(users)
+        .map(|from| from.secret.name.clone())
+        .collect()
+}
+
+pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
+    if world.is_paused() {
+        return pause::plan();
+    }
+    let mut plan = Plan::default();
+    if world.config.metadata.deletion_timestamp.is_some() {
+        return plan;
+    }
+    let (Some(machine), Some(cluster)) = (world.machine.as_deref(), world.cluster.as_deref())
+    else {
+        plan.wait(
+            reasons::NOT_AVAILABLE,
+            "Waiting for a Machine of an existing Cluster to own this config",
+        );
+        return plan;
+    };
+    let is_initialized = cluster.is_control_plane_initialized();
+    if is_initialized {
+        plan.changes.extend(unlock(world, machine));
+    }
+    if world.is_done() {
+        prolong(world, machine, now, &mut plan);
+        return plan;
+    }
+    if !cluster.is_infrastructure_provisioned() {
+        plan.wait(
+            reasons::NOT_AVAILABLE,
+            "Waiting for Cluster status.initialization.infrastructureProvisioned to be true",
+        );
+        return plan;
+    }
+    let role = match (is_initialized, machine.is_control_plane()) {
+        (true, true) => Role::JoinControlPlane,
+        (true, false) => Role::JoinWorker,
+        (false, true) => Role::Init,
+        (false, false) => {
+            plan.wait(
+                reasons::NOT_AVAILABLE,
+                "Waiting for Cluster control plane to be initialized",
+            );
+            return plan;
+        }
+    };
+    if role == Role::Init && !lock(world, machine, cluster, &mut plan) {
+        return plan;
+    }
+    if let Some(problem) = missing_certificates(world, role) {
+        plan.wait(reasons::NOT_AVAILABLE, problem);
+        return plan;
+    }
+    if role != Role::Init && !discover(world, cluster, &mut plan) {
+        return plan;
+    }
+    match cloudinit::render(world, machine, cluster, role) {
+        Ok(document) => {
+            let owner = object::owner_ref(&world.config, true);
+            let namespace = world.config.namespace().unwrap_or_default();
+            let data = [("value", document), ("format", "cloud-config".to_owned())];
+            let secret = secret::build(
+                &namespace,
+                &world.config.name_any(),
+                &cluster.name_any(),
+                owner,
+                data,
+            );
+            plan.changes.push(Change::Apply(Box::new(secret)));
+        }
+        Err(problem) => plan.wait(reasons::READING_FAILED, problem),
+    }
+    plan
+}
+
+impl World {
+    /// Whether the machine has its data, from here or from wherever it came.
+    pub(super) fn is_done(&self) -> bool {
+        self.config.is_data_secret_created()
+            || self
+                .machine
+                .as_ref()
+                .is_some_and(|m| m.spec.bootstrap.data_secret_name.is_some())
+    }
+}
+
+/// The token of a machine that hasn't joined yet stays valid.
+fn prolong(world: &World, machine: &Machine, now: Timestamp, plan: &mut Plan<Act>) {
+    if token::of(&world.config).is_none() || machine.node_name().is_some() || machine.is_deleting()
+    {
+        return;
+    }
+    plan.again_in = Some(token::CHECK);
+    if world.link.is_up() && token::is_due(world.token_expires, now) {
+        plan.changes.push(Change::Act(Act::ProlongToken));
+    }
+}
+
+/// Lets only one machine initialize the cluster. Returns whether it is this one.
+fn lock(world: &World, machine: &Machine, cluster: &Cluster, plan: &mut Plan<Act>) -> bool {
+    let Some(lock) = &world.lock else {
+        let information = json!({"machineName": machine.name_any()}).to_string();
+        let lock = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(lock_name(&cluster.name_any())),
+                namespace: cluster.metadata.namespace.clone(),
+                labels: Some(object::labels([(
+                    labels::CLUSTER_NAME,
+                    &cluster.name_any(),
+                )])),
+                owner_references: Some(vec![object::owner_ref(cluster, false)]),
+                ..ObjectMeta::default()
+            },
+            data: Some(object::labels([("lock-information", &information)])),
+            ..ConfigMap::default()
+        };
+        plan.changes
+            .push(Change::Create(Box::new(object::dynamic(&lock))));
+        plan.wait(
+            reasons::NOT_AVAILABLE,
+            "Taking the lock of the machine that initializes the cluster",
+        );
+        return false;
+    };
+    let holder = holder(lock);
+    if holder.as_deref() == Some(&*machine.name_any()) {
+        return true;
+    }
+    if !world.is_lock_held {
+        plan.changes.push(object::delete(&**lock));
+    }
+    let holder = holder.unwrap_or_else(|| "unknown".to_owned());
+    plan.wait(
+        reasons::NOT_AVAILABLE,
+        format!("Waiting for Machine {holder} to initialize the control plane"),
+    );
+    false
+}
+
+fn unlock(world: &World, machine: &Machine) -> Option<Change<Act>> {
+    let lock = world.lock.as_deref()?;
+    (holder(lock)? == machine.name_any()).then(|| object::delete(lock))
+}
+
+fn missing_certificates(world: &World, role: Role) -> Option<String> {
+    let cluster = world
+        .cluster
+        .as_ref()
+        .map(|c| c.name_any())
+        .unwrap_or_default();
+    let is_etcd_external = cloudinit::is_etcd_external(&world.config.spec);
+    let needed: &[Purpose] = match role {
+        Role::JoinWorker => &[Purpose::Cluster],
+        Role::Init | Role::JoinControlPlane => &Purpose::ALL,
+    };
+    let missing: Vec<_> = needed
+        .iter()
+        .filter(|p| !(is_etcd_external && **p == Purpose::Etcd))
+        .filter(|p| world.authorities.pair(**p).is_none())
+        .map(|p| p.secret_name(&cluster))
+        .collect();
+    (!missing.is_empty()).then(|| format!("Waiting for Secrets {}", missing.join(", ")))
+}
+
+/// How the machine finds the cluster: as the user says, or by a token that is made now. Returns whether the config says it.
+fn discover(world: &World, cluster: &Cluster, plan: &mut Plan<Act>) -> bool {
+    let join = world.config.spec.join_configuration.as_ref();
+    let discovery = join.and_then(|j| j.discovery.as_ref());
+    if discovery.is_some_and(|d| d.file.is_some()) {
+        return true;
+    }
+    if token::of(&world.config).is_some() {
+        return true;
+    }
+    let Some((host, port)) = cluster.endpoint() else {
+        plan.wait(
+            reasons::NOT_AVAILABLE,
+            "Waiting for Cluster spec.controlPlaneEndpoint to be set",
+        );
+        return false;
+    };
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
+    let ca = world
+        .authorities
+        .pair(Purpose::Cluster)
+        .map(|ca| pki::public_key_hash(&ca.cert));
+    match ca {
+        Some(Ok(ca_cert_hash)) if world.link.is_up() => {
+            let endpoint = format!("{host}:{port}");
+            plan.changes.push(Change::Act(Act::MakeToken {
+                endpoint,
+                ca_cert_hash,
+            }));
+            plan.wait(reasons::NOT_AVAILABLE, "Making a bootstrap token");
+        }
+        Some(Ok(_)) | None => plan.wait(reasons::NOT_AVAILABLE, world.link.message()),
+        Some(Err(error)) => {
+            let name = Purpose::Cluster.secret_name(&cluster.name_any());
+            plan.wait(reasons::NOT_AVAILABLE, format!("Secret {name}: {error}"));
+        }
+    }
+    false
+}

@@ -1,0 +1,338 @@
+//! LocalClusters: an endpoint, a TLS server name and failure domains for a cluster on this host.
+//!
+//! Reads the LocalCluster, its Cluster and LocalMachines. Writes its endpoint and status. Deletion waits for the machines, and then
+//! makes sure that no control plane is left on the host.
+
+use std::sync::Arc;
+
+use api::cluster::Cluster;
+use api::infrastructure::local_cluster::{conditions, reasons};
+use api::infrastructure::{LocalCluster, LocalMachine};
+use api::meta::{Endpoint, FailureDomain, labels};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use runtime::{Change, ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Selector, Wait};
+use serde_json::{Value, json};
+
+use super::{ClusterId, Host};
+use crate::condition::{self, Condition};
+use crate::{object, pause};
+
+/// The domain below which every cluster of this host has a name.
+const DOMAIN: &str = "clusters.apiary.internal";
+/// The failure domain of clusters that don't choose their own.
+const FAILURE_DOMAIN: &str = "local-a";
+
+/// The controller.
+pub struct LocalClusterController {
+    pub host: Arc<dyn Host>,
+    /// Where the API servers of all clusters answer.
+    pub endpoint: Endpoint,
+}
+
+/// All that planning needs.
+#[derive(Debug)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub struct World {
+    pub local: LocalCluster,
+    #[cfg_attr(test, serde(default))]
+    pub cluster: Option<Arc<Cluster>>,
+    /// Names of the cluster's machines.
+    #[cfg_attr(test, serde(default))]
+    pub machines: Vec<String>,
+    /// Where the API servers of all clusters answer.
+    pub endpoint: Endpoint,
+}
+
+/// What happens on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Removes the control plane, if one is left.
+    RemoveControlPlane(ClusterId),
+}
+
+/// The name by which clients ask for a cluster of this host.
+#[must_use]
+pub fn tls_server_name(namespace: &str, cluster: &str) -> String {
+    format!("{cluster}.{namespace}.{DOMAIN}")
+}
+
+impl Reconciler for LocalClusterController {
+    const NAME: &'static str = "localcluster";
+    const FINALIZER: Option<&'static str> = Some("localcluster.infrastructure.cluster.x-k8s.io");
+    const CONDITIONS: ConditionStyle = ConditionStyle::Standard;
+    type Object = LocalCluster;
+    type World = World;
+    type Act = Act;
+
+    async fn gather(&self, cx: &Cx, local: &LocalCluster) -> Result<World, GatherError> {
+        let namespace = local.namespace().unwrap_or_default();
+        let cluster = match cluster_name(local) {
+            Some(name) => cx.get::<Cluster>(&namespace, name).await?,
+            None => None,
+        };
+        let machines: Vec<Arc<LocalMachine>> = match cluster_name(local) {
+            Some(name) => {
+                cx.list(
+                    Some(&namespace),
+                    &Selector::label(labels::CLUSTER_NAME, name),
+                )
+                .await?
+            }
+            None => vec![],
+        };
+        Ok(World {
+            local: local.clone(),
+            cluster,
+            machines: machines.iter().map(|m| m.name_any()).collect(),
+            endpoint: self.endpoint.clone(),
+        })
+    }
+
+    fn plan(world: &World, _now: Timestamp) -> Plan<Act> {
+        plan(world)
+    }
+
+    async fn act(&self, _cx: &Cx, _world: &World, act: &Act) -> Result<(), Wait> {
+        match act {
+            Act::RemoveControlPlane(id) => {
+                self.host
+                    .stop_control_plane(id)
+                    .await
+                    .map_err(|message| Wait {
+                        reason: "InternalError",
+                        message: format!("removing the control plane: {message}"),
+                    })
+            }
+        }
+    }
+
+    fn status(
+        world: &World,
+        plan: &Plan<Act>,
+        outcome: &Outcome,
+        _now: Timestamp,
+    ) -> Option<Value> {
+        Some(status(world, plan, outcome))
+    }
+}
+
+/// The Cluster that the object belongs to: its owner, or before that the one in its label.
+fn cluster_name(local: &LocalCluster) -> Option<&str> {
+    let mut owners = local.metadata.owner_references.iter().flatten();
+    let owner = owners
+        .find(|o| o.kind == "Cluster")
+        .map(|o| o.name.as_str());
+    owner.or_else(|| object::label(&local.metadata, labels::CLUSTER_NAME))
+}
+
+impl World {
+    fn is_paused(&self) -> bool {
+        pause::is_paused(self.cluster.as_deref(), &self.local.metadata)
+    }
+
+    fn id(&self) -> Option<ClusterId> {
+        Some(ClusterId {
+            namespace: self.local.namespace().unwrap_or_default(),
+            name: cluster_name(&self.local)?.to_owned(),
+        })
+    }
+
+    fn is_managed_elsewhere(&self) -> bool {
+        object::annotation(&self.local.metadata, labels::MANAGED_BY).is_some()
+    }
+}
+
+fn plan(world: &World) -> Plan<Act> {
+    if world.is_paused() || world.is_managed_elsewhere() {
+        return pause::plan();
+    }
+    let mut plan = Plan::default();
+    if world.local.metadata.deletion_timestamp.is_some() {
+        if world.machines.is_empty() {
+            plan.changes.extend(
+                world
+                    .id()
+                    .map(|id| Change::Act(Act::RemoveControlPlane(id))),
+            );
+            plan.is_finished = true;
+        } else {
+            let names: Vec<_> = world.machines.iter().map(String::as_str).collect();
+            let message = format!(
+                "Waiting for the deletion of {}",
+                condition::named("LocalMachine", &names)
+            );
+            plan.wait(reasons::WAITING_FOR_MACHINE_DELETION, message);
+        }
+        return plan;
+    }
+    if world.cluster.is_none() {
+        plan.wait(
+            reasons::WAITING_FOR_OWNER,
+            "Waiting for a Cluster to own this object",
+        );
+        return plan;
+    }
+    if world
+        .local
+        .spec
+        .control_plane_endpoint
+        .as_ref()
+        .and_then(Endpoint::known)
+        .is_none()
+    {
+        let spec = json!({"controlPlaneEndpoint": world.endpoint});
+        plan.changes.push(object::patch_spec(&world.local, &spec));
+    }
+    plan
+}
+
+fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome) -> Value {
+    let mut status = object::status_of(world.local.status.as_ref());
+    if world.is_paused() {
+        return condition::paused_status(status);
+    }
+    if world.is_managed_elsewhere() {
+        return status;
+    }
+    let problem = outcome.failure.as_ref().or(plan.waits.first());
+    let ready = match problem {
+        Some(problem) => Condition::no(conditions::READY, problem.reason, problem.message.clone()),
+        None => Condition::yes(conditions::READY, "Ready"),
+    };
+    if problem.is_none()
+        && let Some(id) = world.id()
+    {
+        status["initialization"] = json!({"provisioned": true});
+        status["tlsServerName"] = json!(tls_server_name(&id.namespace, &id.name));
+        let own = FailureDomain {
+            name: FAILURE_DOMAIN.to_owned(),
+            control_plane: Some(true),
+            attributes: None,
+        };
+        let domains = world
+            .local
+            .spec
+            .failure_domains
+            .clone()
+            .unwrap_or_else(|| vec![own]);
+        status["failureDomains"] = json!(domains);
+    }
+    status["conditions"] = condition::to_json(&[ready, condition::paused(false)]);
+    if let Some(status) = status.as_object_mut() {
+        status.remove("observedGeneration");
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{show, world};
+    use expect_test::{Expect, expect};
+
+    const BASE: &str = "
+local: {metadata: {name: hello, namespace: acme, ownerReferences: [{apiVersion: cluster.x-k8s.io/v1beta2, kind: Cluster, name: hello, uid: c1}]}, spec: {}}
+cluster: {metadata: {name: hello, namespace: acme}, spec: {}}
+endpoint: {host: 127.0.0.1, port: 6443}
+";
+
+    fn check(overrides: &str, expect: &Expect) {
+        expect.assert_eq(&show::<LocalClusterController>(&world::<World>(
+            BASE, overrides,
+        )));
+    }
+
+    #[test]
+    fn gets_endpoint_name_and_failure_domain() {
+        check(
+            "{}",
+            &expect![[r#"
+            patch LocalCluster acme/hello {"metadata":{"resourceVersion":null},"spec":{"controlPlaneEndpoint":{"host":"127.0.0.1","port":6443}}}
+            Ready=True Ready
+            Paused=False NotPaused
+            failureDomains:
+            - controlPlane: true
+              name: local-a
+            initialization:
+              provisioned: true
+            tlsServerName: hello.acme.clusters.apiary.internal
+        "#]],
+        );
+    }
+
+    #[test]
+    fn keeps_what_the_user_chose() {
+        check(
+            "local: {spec: {controlPlaneEndpoint: {host: 10.0.0.1, port: 443}, failureDomains: [{name: a, controlPlane: true}, {name: b}]}}",
+            &expect![[r#"
+                Ready=True Ready
+                Paused=False NotPaused
+                failureDomains:
+                - controlPlane: true
+                  name: a
+                - name: b
+                initialization:
+                  provisioned: true
+                tlsServerName: hello.acme.clusters.apiary.internal
+            "#]],
+        );
+    }
+
+    #[test]
+    fn waits_for_its_cluster() {
+        check(
+            "cluster: null",
+            &expect![[r#"
+            wait WaitingForOwner: Waiting for a Cluster to own this object
+            Ready=False WaitingForOwner Waiting for a Cluster to own this object
+            Paused=False NotPaused
+        "#]],
+        );
+    }
+
+    #[test]
+    fn is_deleted_after_its_machines() {
+        check(
+            "{local: {metadata: {deletionTimestamp: '2026-01-01T00:00:00Z'}}, machines: [a, b]}",
+            &expect![[r#"
+                wait WaitingForMachineDeletion: Waiting for the deletion of LocalMachines a, b
+                Ready=False WaitingForMachineDeletion Waiting for the deletion of LocalMachines a, b
+                Paused=False NotPaused
+            "#]],
+        );
+        check(
+            "{local: {metadata: {deletionTimestamp: '2026-01-01T00:00:00Z'}}}",
+            &expect![[r#"
+                act RemoveControlPlane(ClusterId { namespace: "acme", name: "hello" })
+                finished
+                Ready=True Ready
+                Paused=False NotPaused
+                failureDomains:
+                - controlPlane: true
+                  name: local-a
+                initialization:
+                  provisioned: true
+                tlsServerName: hello.acme.clusters.apiary.internal
+            "#]],
+        );
+    }
+
+    #[test]
+    fn is_left_alone_when_paused_or_managed_elsewhere() {
+        check(
+            "cluster: {spec: {paused: true}}",
+            &expect![[r#"
+            wait Paused: Reconciliation is paused
+            Paused=True Paused
+        "#]],
+        );
+        check(
+            "local: {metadata: {annotations: {cluster.x-k8s.io/managed-by: other}}}",
+            &expect![[r#"
+                wait Paused: Reconciliation is paused
+
+            "#]],
+        );
+    }
+}

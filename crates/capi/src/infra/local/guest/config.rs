@@ -1,0 +1,110 @@
+//! Reads kubeadm's configuration file. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Taint;
+use serde_json::Value;
+
+/// kubeadm's configuration, as far as a simulated machine follows it.
+#[derive(Debug, Default)]
+pub(super) struct Configuration {
+    pub(super) cluster: Option<Value>,
+    pub(super) init: Option<Value>,
+    pub(super) join: Option<Value>,
+    /// v1beta3 or v1beta4.
+    pub(super) version: String,
+}
+
+/// Reads all documents of a file. All must be of one supported version.
+pub(super) fn parse(text: &str) -> Result<Configuration, String> {
+    let mut configuration = Configuration::default();
+    for document in documents(text) {
+        let parsed: Value =
+            serde_saphyr::from_str(&document).map_err(|error| format!("not YAML: {error}"))?;
+        if parsed.is_null() {
+            continue;
+        }
+        let api_version = parsed["apiVersion"].as_str().unwrap_or_default();
+        let version = match api_version.strip_prefix("kubeadm.k8s.io/") {
+            Some(version @ ("v1beta3" | "v1beta4")) => version,
+            Some(_) => {
+                return Err(format!(
+                    "{api_version} is not supported: v1beta3 and v1beta4 are"
+                ));
+            }
+            // Configuration of other components may be in the same file.
+            None => continue,
+        };
+        if !configuration.version.is_empty() && configuration.version != version {
+            return Err(format!(
+                "documents of {} and {version} are mixed",
+                configuration.version
+            ));
+        }
+        version.clone_into(&mut configuration.version);
+        match parsed["kind"].as_str() {
+            Some("ClusterConfiguration") => configuration.cluster = Some(parsed),
+            Some("InitConfiguration") => configuration.init = Some(parsed),
+            Some("JoinConfiguration") => configuration.join = Some(parsed),
+            other => return Err(format!("kind {:?} is unknown", other.unwrap_or_default())),
+        }
+    }
+    Ok(configuration)
+}
+
+fn documents(text: &str) -> Vec<String> {
+    let mut documents = vec![String::new()];
+    for line in text.lines() {
+        if line.trim_end() == "---" {
+            documents.push(String::new());
+        } else if let Some(last) = documents.last_mut() {
+            last.push_str(line);
+            last.push('\n');
+        }
+    }
+    documents.retain(|d| !d.trim().is_empty());
+    documents
+}
+
+/// A text of a document.
+pub(super) fn text<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
+    path.iter().fold(value, |v, field| &v[*field]).as_str()
+}
+
+/// What the kubelet is told about its Node.
+#[derive(Debug, Default)]
+pub(super) struct Registration {
+    pub(super) name: Option<String>,
+    /// `None`: kubeadm's default.
+    pub(super) taints: Option<Vec<Taint>>,
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+/// Reads the `nodeRegistration` of a document.
+pub(super) fn registration(document: &Value) -> Registration {
+    let node = &document["nodeRegistration"];
+    Registration {
+        name: node["name"].as_str().map(str::to_lowercase),
+        taints: serde_json::from_value(node["taints"].clone()).unwrap_or_default(),
+        labels: kubelet_arg(node, "node-labels")
+            .map(|l| labels(&l))
+            .unwrap_or_default(),
+    }
+}
+
+/// Arguments are a map in v1beta3 and a list in v1beta4.
+fn kubelet_arg(node: &Value, name: &str) -> Option<String> {
+    let args = &node["kubeletExtraArgs"];
+    let listed = || args.as_array()?.iter().find(|a| a["name"] == name)?["value"].as_str();
+    args[name].as_str().or_else(listed).map(str::to_owned)
+}
+
+fn labels(text: &str) -> BTreeMap<String, String> {
+    let pairs = text.split(',').map(str::trim).filter(|p| !p.is_empty());
+    pairs
+        .map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (key.to_owned(), value.to_owned())
+        })
+        .collect()
+}

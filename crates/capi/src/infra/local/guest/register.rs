@@ -1,0 +1,255 @@
+//! What a machine does once it may talk to its cluster: its kubelet, its role, its static pods, its etcd member.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Node, Pod, PodSpec, Taint};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, ResourceExt};
+use serde_json::json;
+
+use super::config::Registration;
+use super::network::{Identity, create_in};
+use super::{ControlPlaneDisk, Disk, Guest};
+use crate::etcd::{self, Member};
+use crate::infra::local::KubeletSpec;
+use crate::pki::{self, Pair};
+use crate::{names, object};
+
+/// Label and taint of control plane nodes.
+const ROLE: &str = "node-role.kubernetes.io/control-plane";
+/// Seconds that certificates of kubeadm are valid.
+pub(super) const CERTIFICATE_SECONDS: i64 = 365 * 86400;
+
+/// What all roles know when they come to the kubelet.
+pub(super) struct Joining<'a> {
+    pub(super) server: String,
+    pub(super) ca_cert: &'a str,
+    pub(super) credentials: Pair,
+    pub(super) registration: Registration,
+    pub(super) kubernetes_version: String,
+    pub(super) control_plane: Option<ControlPlaneDisk>,
+}
+
+impl Guest<'_> {
+    pub(super) fn node_name(&self, registration: &Registration) -> String {
+        registration
+            .name
+            .clone()
+            .unwrap_or_else(|| self.hardware.name.clone())
+    }
+
+    /// Starts the kubelet, and returns what has to be on the disk.
+    pub(super) async fn start_kubelet(&self, joining: Joining<'_>) -> Result<Disk, String> {
+        let node_name = self.node_name(&joining.registration);
+        let taints = joining.registration.taints.clone().unwrap_or_default();
+        self.console
+            .line("[kubelet-start] Starting the kubelet (simulated)");
+        self.host
+            .start_kubelet(KubeletSpec {
+                cluster: self.hardware.cluster.clone(),
+                node_name: node_name.clone(),
+                server: joining.server.clone(),
+                tls_server_name: self.hardware.tls_server_name.clone(),
+                ca_cert: joining.ca_cert.to_owned(),
+                credentials: joining.credentials.clone(),
+                labels: joining.registration.labels.clone(),
+                taints,
+                provider_id: self.hardware.provider_id.clone(),
+                internal_ip: self.hardware.address.clone(),
+                kubernetes_version: joining.kubernetes_version.clone(),
+                cpus: self.hardware.cpus,
+                memory_mib: self.hardware.memory_mib,
+            })
+            .await
+            .map_err(|why| format!("starting the kubelet: {why}"))?;
+        Ok(Disk {
+            node_name,
+            server: joining.server,
+            ca_cert: joining.ca_cert.to_owned(),
+            kubelet_cert: joining.credentials.cert,
+            kubelet_key: joining.credentials.key,
+            control_plane: joining.control_plane,
+            kubernetes_version: joining.kubernetes_version,
+            console: String::new(),
+        })
+    }
+
+    /// The administrator that kubeadm makes on control plane machines.
+    pub(super) async fn administrator(&self, server: &str, ca: &Pair) -> Result<Client, String> {
+        let pair = pki::client_certificate(
+            ca,
+            "kubernetes-super-admin",
+            "system:masters",
+            CERTIFICATE_SECONDS,
+            self.now,
+        )
+        .map_err(|error| {
+            format!(
+                "making the administrator's certificate: {}",
+                runtime::chain(&error)
+            )
+        })?;
+        self.connect(server, Some(&ca.cert), Identity::Certificate(&pair))
+            .await
+    }
+
+    /// Waits for the Node, and gives it the label and the taints of the control plane.
+    pub(super) async fn mark_control_plane(
+        &self,
+        client: &Client,
+        registration: &Registration,
+    ) -> Result<(), String> {
+        let name = self.node_name(registration);
+        let nodes: Api<Node> = Api::all(client.clone());
+        let node = self
+            .wait_for(&format!("Node {name}"), || async {
+                nodes
+                    .get(&name)
+                    .await
+                    .map_err(|error| runtime::chain(&error))
+            })
+            .await?;
+        self.console.line(format_args!(
+            "[mark-control-plane] Marking the node {name} as control-plane"
+        ));
+        let default = Taint {
+            key: ROLE.to_owned(),
+            effect: "NoSchedule".to_owned(),
+            ..Taint::default()
+        };
+        let wanted = registration.taints.clone().unwrap_or_else(|| vec![default]);
+        let mut taints = node
+            .spec
+            .as_ref()
+            .and_then(|s| s.taints.clone())
+            .unwrap_or_default();
+        for taint in wanted {
+            if !taints
+                .iter()
+                .any(|t| t.key == taint.key && t.effect == taint.effect)
+            {
+                taints.push(taint);
+            }
+        }
+        let patch = json!({
+            "metadata": {
+                "labels": {ROLE: "", "node.kubernetes.io/exclude-from-external-load-balancers": ""},
+                "resourceVersion": node.resource_version(),
+            },
+            "spec": {"taints": taints},
+        });
+        let patched = nodes
+            .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
+        patched
+            .map(drop)
+            .map_err(|error| format!("marking Node {name}: {}", runtime::chain(&error)))
+    }
+
+    /// The pods of the control plane's components, as the kubelet shows them from kubeadm's manifests.
+    pub(super) async fn static_pods(
+        &self,
+        client: &Client,
+        node: &str,
+        version: &str,
+        has_etcd: bool,
+    ) -> Result<(), String> {
+        let components = [
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+        ];
+        for component in components {
+            let image = format!("registry.k8s.io/{component}:{}", version.replace('+', "_"));
+            create_in(client, "kube-system", &static_pod(component, node, image)).await?;
+        }
+        if has_etcd {
+            create_in(
+                client,
+                "kube-system",
+                &static_pod("etcd", node, "registry.k8s.io/etcd:3.6.4-0".to_owned()),
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Adds this machine to the members of etcd.
+    pub(super) async fn join_etcd(&self, client: &Client, node: &str) -> Result<(), String> {
+        self.console
+            .line(format_args!("[etcd] Adding member {node} (simulated)"));
+        let member = Member {
+            id: format!(
+                "{:016x}",
+                names::hash(&[&self.hardware.provider_id, "etcd"])
+            ),
+            is_learner: false,
+            peer_url: format!("https://{}:2380", self.hardware.address),
+        };
+        let text = serde_json::to_string(&member).unwrap_or_default();
+        let record = ConfigMap {
+            metadata: named(etcd::CONFIG_MAP, etcd::NAMESPACE),
+            data: Some(BTreeMap::from([(node.to_owned(), text.clone())])),
+            ..ConfigMap::default()
+        };
+        create_in(client, etcd::NAMESPACE, &record).await?;
+        let api: Api<ConfigMap> = Api::namespaced(client.clone(), etcd::NAMESPACE);
+        let patch = json!({"data": {node: text}});
+        let patched = api
+            .patch(
+                etcd::CONFIG_MAP,
+                &PatchParams::default(),
+                &Patch::Merge(&patch),
+            )
+            .await;
+        patched
+            .map(drop)
+            .map_err(|error| format!("adding the etcd member: {}", runtime::chain(&error)))
+    }
+}
+
+/// Metadata with name and namespace.
+pub(super) fn named(name: &str, namespace: &str) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: Some(namespace.to_owned()).filter(|n| !n.is_empty()),
+        ..ObjectMeta::default()
+    }
+}
+
+fn static_pod(component: &str, node: &str, image: String) -> Pod {
+    let hash = format!("{:016x}", names::hash(&[component, node, &image]));
+    Pod {
+        metadata: ObjectMeta {
+            labels: Some(object::labels([
+                ("component", component),
+                ("tier", "control-plane"),
+            ])),
+            annotations: Some(object::labels([
+                ("kubernetes.io/config.source", "file"),
+                ("kubernetes.io/config.mirror", &hash),
+                ("kubernetes.io/config.hash", &hash),
+            ])),
+            ..named(&format!("{component}-{node}"), "kube-system")
+        },
+        spec: Some(PodSpec {
+            node_name: Some(node.to_owned()),
+            host_network: Some(true),
+            priority_class_name: Some("system-node-critical".to_owned()),
+            containers: vec![Container {
+                name: component.to_owned(),
+                image: Some(image),
+                command: Some(vec![component.to_owned()]),
+                ..Container::default()
+            }],
+            tolerations: Some(vec![k8s_openapi::api::core::v1::Toleration {
+                operator: Some("Exists".to_owned()),
+                effect: Some("NoExecute".to_owned()),
+                ..Default::default()
+            }]),
+            ..PodSpec::default()
+        }),
+        status: None,
+    }
+}

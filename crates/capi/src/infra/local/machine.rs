@@ -1,0 +1,515 @@
+//! LocalMachines: simulated machines that boot from their real bootstrap data.
+//!
+//! Reads the LocalMachine, its Machine, Cluster and LocalCluster, and the bootstrap data. Writes its provider id and status, and its disk: a
+//! Secret with what the guest would find on its disk after a restart of the host. Deletion pulls the plug; the last control plane machine
+//! takes the control plane with it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::cluster::{Cluster, Machine};
+use api::infrastructure::local_machine::{conditions, provider_id, reasons};
+use api::infrastructure::{LocalCluster, LocalMachine};
+use api::meta::{MachineAddress, labels};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use runtime::{Change, ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Selector, Wait};
+use serde_json::{Value, json};
+
+use super::guest::{self, Disk, Hardware};
+use super::{ClusterId, Host};
+use crate::condition::{self, Condition, Part, summary};
+use crate::{names, object, pause, secret};
+
+/// Processors of machines that don't say.
+const CPUS: i32 = 4;
+/// Memory of machines that don't say.
+const MEMORY_MIB: i32 = 8192;
+/// Characters of the console that are shown.
+const CONSOLE_MAX: usize = 4096;
+
+/// The controller.
+pub struct LocalMachineController {
+    host: Arc<dyn Host>,
+    /// Uids of machines whose processes this host was told to run since it started.
+    running: Mutex<BTreeSet<String>>,
+}
+
+/// All that planning needs.
+#[derive(Debug)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub struct World {
+    pub local: LocalMachine,
+    #[cfg_attr(test, serde(default))]
+    pub machine: Option<Arc<Machine>>,
+    #[cfg_attr(test, serde(default))]
+    pub cluster: Option<Arc<Cluster>>,
+    #[cfg_attr(test, serde(default))]
+    pub infrastructure: Option<Arc<LocalCluster>>,
+    /// The bootstrap data, if it is there.
+    #[cfg_attr(test, serde(default))]
+    pub bootstrap: Option<String>,
+    /// What the guest left on its disk, if it has booted.
+    #[cfg_attr(test, serde(default))]
+    pub disk: Option<Disk>,
+    /// Whether the host was told to run the machine since it started.
+    #[cfg_attr(test, serde(default))]
+    pub is_running: bool,
+    /// Other machines of the control plane that aren't being deleted.
+    #[cfg_attr(test, serde(default))]
+    pub control_plane_peers: usize,
+}
+
+/// What happens on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Runs the bootstrap data.
+    Boot,
+    /// Runs what was running before the host was restarted.
+    Resume,
+    /// Stops the kubelet, as if the machine hung.
+    Hang,
+    /// Stops everything on the machine; with the control plane if it is the last machine of it.
+    PullPlug { is_last_of_control_plane: bool },
+}
+
+impl LocalMachineController {
+    /// A controller of machines on `host`.
+    #[must_use]
+    pub fn new(host: Arc<dyn Host>) -> Self {
+        Self {
+            host,
+            running: Mutex::default(),
+        }
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reconciler for LocalMachineController {
+    const NAME: &'static str = "localmachine";
+    const FINALIZER: Option<&'static str> = Some("localmachine.infrastructure.cluster.x-k8s.io");
+    const CONDITIONS: ConditionStyle = ConditionStyle::Standard;
+    type Object = LocalMachine;
+    type World = World;
+    type Act = Act;
+
+    async fn gather(&self, cx: &Cx, local: &LocalMachine) -> Result<World, GatherError> {
+        let namespace = local.namespace().unwrap_or_default();
+        let mut world = World {
+            local: local.clone(),
+            machine: None,
+            cluster: None,
+            infrastructure: None,
+            bootstrap: None,
+            disk: None,
+            is_running: self.running().contains(&local.uid().unwrap_or_default()),
+            control_plane_peers: 0,
+        };
+        let disk: Option<Arc<Secret>> = cx.get(&namespace, &disk_name(local)).await?;
+        world.disk = disk
+            .as_deref()
+            .and_then(|d| Disk::parse(&secret::text(d, "disk")?));
+        if let Some(cluster) = object::label(&local.metadata, labels::CLUSTER_NAME) {
+            world.cluster = cx.get(&namespace, cluster).await?;
+            let peers =
+                Selector::label(labels::CLUSTER_NAME, cluster).exists(labels::CONTROL_PLANE);
+            let peers: Vec<Arc<LocalMachine>> = cx.list(Some(&namespace), &peers).await?;
+            let others = peers
+                .iter()
+                .filter(|p| p.metadata.uid != local.metadata.uid);
+            world.control_plane_peers = others
+                .filter(|p| p.metadata.deletion_timestamp.is_none())
+                .count();
+        }
+        let reference = world
+            .cluster
+            .as_ref()
+            .and_then(|c| c.spec.infrastructure_ref.as_ref());
+        if let Some(reference) = reference.filter(|r| r.kind == "LocalCluster") {
+            world.infrastructure = cx.get(&namespace, &reference.name).await?;
+        }
+        let mut owners = local.metadata.owner_references.iter().flatten();
+        if let Some(owner) = owners.find(|o| o.kind == "Machine") {
+            world.machine = cx.get(&namespace, &owner.name).await?;
+        }
+        let name = world
+            .machine
+            .as_ref()
+            .and_then(|m| m.spec.bootstrap.data_secret_name.clone());
+        if let Some(name) = name.filter(|n| !n.is_empty()) {
+            let data: Option<Arc<Secret>> = cx.get(&namespace, &name).await?;
+            world.bootstrap = data.as_deref().and_then(|d| secret::text(d, "value"));
+        }
+        Ok(world)
+    }
+
+    fn plan(world: &World, now: Timestamp) -> Plan<Act> {
+        plan(world, now)
+    }
+
+    async fn act(&self, cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
+        let uid = world.local.uid().unwrap_or_default();
+        let failed = |message: String| Wait {
+            reason: reasons::BOOT_FAILED,
+            message,
+        };
+        match act {
+            Act::Boot => {
+                let booted = guest::boot(
+                    &*self.host,
+                    &world.hardware(),
+                    world.bootstrap.as_deref().unwrap_or_default(),
+                    cx.now(),
+                )
+                .await;
+                let disk = booted.map_err(|failure| failed(failure.to_string()))?;
+                write_disk(cx, &world.local, &disk).await?;
+                self.running().insert(uid);
+            }
+            Act::Resume => {
+                if let Some(disk) = &world.disk {
+                    guest::resume(&*self.host, &world.hardware(), disk)
+                        .await
+                        .map_err(failed)?;
+                }
+                self.running().insert(uid);
+            }
+            Act::Hang => {
+                if let (Some(disk), Some(id)) = (&world.disk, world.id()) {
+                    self.host
+                        .stop_kubelet(&id, &disk.node_name)
+                        .await
+                        .map_err(failed)?;
+                }
+                self.running().remove(&uid);
+            }
+            Act::PullPlug {
+                is_last_of_control_plane,
+            } => {
+                if let Some(id) = world.id() {
+                    let node = world
+                        .disk
+                        .as_ref()
+                        .map_or_else(|| world.local.name_any(), |d| d.node_name.clone());
+                    self.host.stop_kubelet(&id, &node).await.map_err(failed)?;
+                    if *is_last_of_control_plane {
+                        self.host.stop_control_plane(&id).await.map_err(failed)?;
+                    }
+                }
+                self.running().remove(&uid);
+            }
+        }
+        Ok(())
+    }
+
+    fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Timestamp) -> Option<Value> {
+        Some(status(world, plan, outcome, now))
+    }
+}
+
+/// The Secret in place of the machine's disk.
+fn disk_name(local: &LocalMachine) -> String {
+    format!("{}-simulated-disk", local.name_any())
+}
+
+async fn write_disk(cx: &Cx, local: &LocalMachine, disk: &Disk) -> Result<(), Wait> {
+    let namespace = local.namespace().unwrap_or_default();
+    let cluster = object::label(&local.metadata, labels::CLUSTER_NAME).unwrap_or_default();
+    let owner = object::owner_ref(local, true);
+    let built = secret::build(
+        &namespace,
+        &disk_name(local),
+        cluster,
+        owner,
+        [("disk", disk.render())],
+    );
+    let secrets: Api<Secret> = Api::namespaced(cx.client(), &namespace);
+    let params = PatchParams::apply("apiary-localmachine").force();
+    let written = secrets
+        .patch(&disk_name(local), &params, &Patch::Apply(&built))
+        .await;
+    written.map(drop).map_err(|error| Wait {
+        reason: reasons::BOOT_FAILED,
+        message: format!("writing the simulated disk: {}", runtime::chain(&error)),
+    })
+}
+
+/// What a machine waits for before it exists.
+enum Before {
+    Wait(&'static str, String),
+    Delay(Timestamp),
+    Nothing,
+}
+
+impl World {
+    fn is_paused(&self) -> bool {
+        pause::is_paused(self.cluster.as_deref(), &self.local.metadata)
+    }
+
+    fn id(&self) -> Option<ClusterId> {
+        Some(ClusterId {
+            namespace: self.local.namespace().unwrap_or_default(),
+            name: object::label(&self.local.metadata, labels::CLUSTER_NAME)?.to_owned(),
+        })
+    }
+
+    fn is_control_plane(&self) -> bool {
+        object::label(&self.local.metadata, labels::CONTROL_PLANE).is_some()
+    }
+
+    /// An address that the machine keeps, in a range that no network of this host has to have.
+    fn address(&self) -> String {
+        let hash = names::hash(&[&self.local.uid().unwrap_or_default()]);
+        let [a, b, c, ..] = hash.to_be_bytes();
+        format!("10.{}.{b}.{}", 64 + a % 64, c.clamp(1, 254))
+    }
+
+    fn hardware(&self) -> Hardware {
+        let id = self.id().unwrap_or(ClusterId {
+            namespace: String::new(),
+            name: String::new(),
+        });
+        let status = self.infrastructure.as_ref().and_then(|i| i.status.as_ref());
+        Hardware {
+            name: self.local.name_any(),
+            provider_id: provider_id(&id.namespace, &self.local.name_any()),
+            address: self.address(),
+            tls_server_name: status
+                .and_then(|s| s.tls_server_name.clone())
+                .unwrap_or_default(),
+            cpus: self.local.spec.cpus.unwrap_or(CPUS),
+            memory_mib: self.local.spec.memory_mib.unwrap_or(MEMORY_MIB),
+            kubernetes_version: self.machine.as_ref().and_then(|m| m.spec.version.clone()),
+            boot_fault: self.local.spec.faults.as_ref().and_then(|f| f.boot.clone()),
+            cluster: id,
+        }
+    }
+
+    fn has_booted(&self) -> bool {
+        self.disk.is_some()
+    }
+
+    /// Why the machine does not exist yet.
+    fn before(&self, now: Timestamp) -> Before {
+        let wait = |reason, message: &str| Before::Wait(reason, message.to_owned());
+        let Some(machine) = &self.machine else {
+            return wait(
+                reasons::WAITING_FOR_OWNER,
+                "Waiting for a Machine to own this object",
+            );
+        };
+        if !self
+            .cluster
+            .as_ref()
+            .is_some_and(|c| c.is_infrastructure_provisioned())
+        {
+            return wait(
+                reasons::WAITING_FOR_CLUSTER_INFRASTRUCTURE,
+                "Waiting for the cluster's infrastructure",
+            );
+        }
+        let is_named = self
+            .infrastructure
+            .as_ref()
+            .and_then(|i| i.status.as_ref())
+            .is_some_and(|s| s.tls_server_name.is_some());
+        if !is_named {
+            return wait(
+                reasons::WAITING_FOR_CLUSTER_INFRASTRUCTURE,
+                "Waiting for the Cluster's infrastructure to be a LocalCluster with status.tlsServerName",
+            );
+        }
+        if let Some(fault) = self
+            .local
+            .spec
+            .faults
+            .as_ref()
+            .and_then(|f| f.provisioning.as_ref())
+        {
+            return wait(reasons::PROVISIONING_FAULT, fault);
+        }
+        if self.bootstrap.is_none() {
+            let name = machine
+                .spec
+                .bootstrap
+                .data_secret_name
+                .as_deref()
+                .filter(|n| !n.is_empty());
+            return match name {
+                Some(name) => Before::Wait(
+                    reasons::WAITING_FOR_BOOTSTRAP_DATA,
+                    format!("Waiting for Secret {name} with key value"),
+                ),
+                None => wait(
+                    reasons::WAITING_FOR_BOOTSTRAP_DATA,
+                    "Waiting for the bootstrap data",
+                ),
+            };
+        }
+        let delay = SignedDuration::from_secs(i64::from(
+            self.local.spec.start_delay_seconds.unwrap_or_default(),
+        ));
+        let created = self
+            .local
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(now, |t| t.0);
+        if now < created + delay {
+            Before::Delay(created + delay)
+        } else {
+            Before::Nothing
+        }
+    }
+}
+
+fn plan(world: &World, now: Timestamp) -> Plan<Act> {
+    if world.is_paused() {
+        return pause::plan();
+    }
+    let mut plan = Plan::default();
+    if world.local.metadata.deletion_timestamp.is_some() {
+        let is_last_of_control_plane = world.is_control_plane() && world.control_plane_peers == 0;
+        plan.changes.push(Change::Act(Act::PullPlug {
+            is_last_of_control_plane,
+        }));
+        plan.is_finished = true;
+        return plan;
+    }
+    if !world.has_booted() {
+        match world.before(now) {
+            Before::Wait(reason, message) => {
+                plan.wait(reason, message);
+                return plan;
+            }
+            Before::Delay(until) => {
+                plan.wait(
+                    reasons::WAITING_FOR_START_DELAY,
+                    format!("The machine starts at {}", runtime::rfc3339(until)),
+                );
+                plan.again_in = std::time::Duration::try_from(until.duration_since(now)).ok();
+                return plan;
+            }
+            Before::Nothing => {}
+        }
+    }
+    let id = world.hardware().provider_id;
+    if world.local.spec.provider_id.as_ref() != Some(&id) {
+        plan.changes
+            .push(object::patch_spec(&world.local, &json!({"providerID": id})));
+    }
+    let is_hung = world
+        .local
+        .spec
+        .faults
+        .as_ref()
+        .is_some_and(|f| f.kubelet_stopped == Some(true));
+    match (world.has_booted(), is_hung, world.is_running) {
+        (false, _, _) => plan.changes.push(Change::Act(Act::Boot)),
+        (true, true, true) => plan.changes.push(Change::Act(Act::Hang)),
+        (true, false, false) => plan.changes.push(Change::Act(Act::Resume)),
+        (true, true, false) | (true, false, true) => {}
+    }
+    plan
+}
+
+fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Timestamp) -> Value {
+    let mut status = object::status_of(world.local.status.as_ref());
+    if world.is_paused() {
+        return condition::paused_status(status);
+    }
+    let exists = world.has_booted() || matches!(world.before(now), Before::Nothing);
+    if exists {
+        status["initialization"] = json!({"provisioned": true});
+        status["addresses"] = json!([
+            MachineAddress {
+                type_: "Hostname".to_owned(),
+                address: world.local.name_any()
+            },
+            MachineAddress {
+                type_: "InternalIP".to_owned(),
+                address: world.address()
+            },
+        ]);
+        let wanted = world
+            .machine
+            .as_ref()
+            .and_then(|m| m.spec.failure_domain.clone());
+        let offered = world
+            .infrastructure
+            .as_ref()
+            .and_then(|i| i.status.as_ref()?.failure_domains.as_ref()?.first());
+        if let Some(domain) = wanted.or_else(|| offered.map(|d| d.name.clone())) {
+            status["failureDomain"] = json!(domain);
+        }
+    }
+    if let Some(disk) = &world.disk {
+        status["console"] = json!(tail(&disk.console));
+    }
+    let provisioned = match plan.waits.first() {
+        _ if exists => Condition::yes(conditions::MACHINE_PROVISIONED, reasons::PROVISIONED),
+        Some(wait) => Condition::no(
+            conditions::MACHINE_PROVISIONED,
+            wait.reason,
+            wait.message.clone(),
+        ),
+        None => Condition::no(conditions::MACHINE_PROVISIONED, "Deleting", ""),
+    };
+    let boots = plan
+        .changes
+        .iter()
+        .any(|c| matches!(c, Change::Act(Act::Boot)));
+    let booted = match &outcome.failure {
+        Some(failure) => Condition::no(
+            conditions::BOOTSTRAP_EXEC_SUCCEEDED,
+            failure.reason,
+            failure.message.clone(),
+        ),
+        None if world.has_booted() || boots => Condition::yes(
+            conditions::BOOTSTRAP_EXEC_SUCCEEDED,
+            reasons::BOOTSTRAP_SUCCEEDED,
+        ),
+        None => Condition::no(conditions::BOOTSTRAP_EXEC_SUCCEEDED, reasons::BOOTING, ""),
+    };
+    let part = |condition| Part {
+        type_: "",
+        condition: Some(condition),
+        is_negative: false,
+        is_optional: false,
+    };
+    let parts = [
+        Part {
+            type_: conditions::MACHINE_PROVISIONED,
+            ..part(&provisioned)
+        },
+        Part {
+            type_: conditions::BOOTSTRAP_EXEC_SUCCEEDED,
+            ..part(&booted)
+        },
+    ];
+    // Before the machine exists there is nothing to boot.
+    let ready = summary(conditions::READY, if exists { &parts } else { &parts[..1] });
+    status["conditions"] =
+        condition::to_json(&[ready, provisioned, booted, condition::paused(false)]);
+    if let Some(status) = status.as_object_mut() {
+        status.remove("observedGeneration");
+    }
+    status
+}
+
+/// The end of a text, from the beginning of a line.
+fn tail(text: &str) -> &str {
+    let Some(start) = text.len().checked_sub(CONSOLE_MAX) else {
+        return text;
+    };
+    let start = (start..text.len())
+        .find(|i| text.is_char_boundary(*i))
+        .unwrap_or(text.len());
+    let rest = &text[start..];
+    rest.split_once('\n').map_or(rest, |(_, lines)| lines)
+}

@@ -1,0 +1,3 @@
+//! Infrastructure providers, one folder each.
+
+pub mod local;

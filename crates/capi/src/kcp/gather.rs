@@ -1,0 +1,142 @@
+//! Reads what a KubeadmControlPlane needs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::cluster::{Cluster, Machine};
+use api::controlplane::KubeadmControlPlane;
+use api::meta::labels;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::ResourceExt;
+use runtime::{Cx, GatherError, Selector};
+use serde_json::Value;
+
+use super::{KubeconfigState, Parts, Workload, World};
+use crate::link::Link;
+use crate::secret::Authorities;
+use crate::{contract, etcd, object, pki, secret};
+
+pub(super) async fn gather(
+    cx: &Cx,
+    control_plane: &KubeadmControlPlane,
+) -> Result<World, GatherError> {
+    let namespace = control_plane.namespace().unwrap_or_default();
+    let cluster = owner_cluster(cx, &namespace, control_plane).await?;
+    let template = &control_plane.spec.machine_template.spec.infrastructure_ref;
+    let mut world = World {
+        template: contract::get(cx, &namespace, Some(template)).await?,
+        control_plane: control_plane.clone(),
+        cluster: None,
+        infrastructure: None,
+        machines: vec![],
+        parts: BTreeMap::new(),
+        workers: vec![],
+        authorities: Authorities::default(),
+        kubeconfig: None,
+        link: Link::default(),
+        workload: None,
+    };
+    let Some(cluster) = cluster else {
+        return Ok(world);
+    };
+    let name = cluster.name_any();
+    let infrastructure_ref = cluster.spec.infrastructure_ref.as_ref();
+    world.infrastructure = contract::get(cx, &namespace, infrastructure_ref).await?;
+    let members = Selector::label(labels::CLUSTER_NAME, &name);
+    let machines: Vec<Arc<Machine>> = cx.list(Some(&namespace), &members).await?;
+    let (machines, workers): (Vec<_>, Vec<_>) =
+        machines.into_iter().partition(|m| m.is_control_plane());
+    world.workers = workers.iter().map(|m| m.name_any()).collect();
+    let is_foreign = |m: &Machine| {
+        object::controller_of(&m.metadata)
+            .is_some_and(|o| Some(&o.uid) != control_plane.metadata.uid.as_ref())
+    };
+    world.machines = machines.into_iter().filter(|m| !is_foreign(m)).collect();
+    for machine in &world.machines {
+        let bootstrap = machine.spec.bootstrap.config_ref.as_ref();
+        let parts = Parts {
+            has_bootstrap: contract::get(cx, &namespace, bootstrap).await?.is_some(),
+            infrastructure: contract::get(cx, &namespace, Some(&machine.spec.infrastructure_ref))
+                .await?,
+        };
+        world.parts.insert(machine.name_any(), parts);
+    }
+    world.authorities = Authorities::gather(cx, &namespace, &name).await?;
+    world.kubeconfig = kubeconfig(cx, &namespace, &name, control_plane).await?;
+    workload(cx, &namespace, &name, &mut world).await?;
+    world.cluster = Some(cluster);
+    Ok(world)
+}
+
+/// The Cluster that refers to the control plane: by its owner reference, or by the label that users set.
+async fn owner_cluster(
+    cx: &Cx,
+    namespace: &str,
+    control_plane: &KubeadmControlPlane,
+) -> Result<Option<Arc<Cluster>>, GatherError> {
+    let owners = control_plane.metadata.owner_references.iter().flatten();
+    let owner = owners
+        .into_iter()
+        .find(|o| o.kind == "Cluster")
+        .map(|o| o.name.as_str());
+    match owner.or_else(|| object::label(&control_plane.metadata, labels::CLUSTER_NAME)) {
+        Some(name) => cx.get(namespace, name).await,
+        None => Ok(None),
+    }
+}
+
+async fn kubeconfig(
+    cx: &Cx,
+    namespace: &str,
+    cluster: &str,
+    control_plane: &KubeadmControlPlane,
+) -> Result<Option<KubeconfigState>, GatherError> {
+    let found: Option<Arc<Secret>> = cx.get(namespace, &format!("{cluster}-kubeconfig")).await?;
+    let Some(found) = found else { return Ok(None) };
+    let text = secret::text(&found, "value").unwrap_or_default();
+    let parsed: Value = serde_saphyr::from_str(&text).unwrap_or_default();
+    let endpoint = &parsed["clusters"][0]["cluster"];
+    let field = |name: &str| endpoint[name].as_str().map(str::to_owned);
+    Ok(Some(KubeconfigState {
+        is_ours: object::is_controlled_by(&found.metadata, control_plane.metadata.uid.as_deref()),
+        expires: pki::kubeconfig_expiry(&text),
+        server: field("server"),
+        tls_server_name: field("tls-server-name"),
+    }))
+}
+
+async fn workload(
+    cx: &Cx,
+    namespace: &str,
+    cluster: &str,
+    world: &mut World,
+) -> Result<(), GatherError> {
+    let remote = cx.clusters().get(namespace, cluster).await?;
+    world.link = Link::from(&remote);
+    let Some(remote) = remote.cx() else {
+        return Ok(());
+    };
+    let record: Option<Arc<ConfigMap>> = remote.get("kube-system", "kubeadm-config").await?;
+    let proxy: Option<Arc<DaemonSet>> = remote.get("kube-system", "kube-proxy").await?;
+    let proxy = proxy
+        .as_ref()
+        .and_then(|d| d.spec.as_ref()?.template.spec.as_ref()?.containers.first());
+    world.workload = Some(Workload {
+        version: record.as_ref().and_then(|r| version(r)),
+        etcd: etcd::gather(remote).await?,
+        kube_proxy_image: proxy.and_then(|c| c.image.clone()),
+    });
+    Ok(())
+}
+
+fn version(record: &ConfigMap) -> Option<String> {
+    let configuration = record.data.as_ref()?.get("ClusterConfiguration")?;
+    let parsed: Value = serde_saphyr::from_str(configuration).ok()?;
+    Some(
+        parsed["kubernetesVersion"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+    )
+}

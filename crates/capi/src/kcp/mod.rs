@@ -1,0 +1,166 @@
+//! KubeadmControlPlanes: keep the machines of a control plane, one change at a time.
+//!
+//! Reads the KubeadmControlPlane, its Machines and their parts, the cluster's certificates, and kubeadm's record in the workload cluster.
+//! Writes the certificates (once), the kubeconfig, Machines with their KubeadmConfig and infrastructure object, and what an upgrade changes
+//! in the workload cluster. The first machine initializes the cluster, all others join. Nothing is changed while a machine is unhealthy,
+//! and no etcd member goes without a majority that stays.
+
+mod act;
+mod gather;
+pub mod health;
+mod machines;
+mod order;
+mod plan;
+pub mod rollout;
+mod status;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::cluster::{Cluster, Machine};
+use api::controlplane::KubeadmControlPlane;
+use jiff::Timestamp;
+use kube::core::DynamicObject;
+use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Wait};
+use serde_json::Value;
+
+use crate::etcd::Members;
+use crate::link::Link;
+use crate::pki::Purpose;
+use crate::secret::Authorities;
+
+/// The controller.
+#[derive(Debug)]
+pub struct KubeadmControlPlaneController;
+
+/// All that planning needs.
+#[derive(Debug)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub struct World {
+    pub control_plane: KubeadmControlPlane,
+    #[cfg_attr(test, serde(default))]
+    pub cluster: Option<Arc<Cluster>>,
+    /// The cluster's infrastructure.
+    #[cfg_attr(test, serde(default))]
+    pub infrastructure: Option<Arc<DynamicObject>>,
+    /// The template of the machines' infrastructure.
+    #[cfg_attr(test, serde(default))]
+    pub template: Option<Arc<DynamicObject>>,
+    /// Machines of the control plane, also those that nobody controls yet.
+    #[cfg_attr(test, serde(default))]
+    pub machines: Vec<Arc<Machine>>,
+    /// Parts of machines, by the machine's name.
+    #[cfg_attr(test, serde(default))]
+    pub parts: BTreeMap<String, Parts>,
+    /// Names of the cluster's other machines.
+    #[cfg_attr(test, serde(default))]
+    pub workers: Vec<String>,
+    #[cfg_attr(test, serde(skip))]
+    pub authorities: Authorities,
+    #[cfg_attr(test, serde(default))]
+    pub kubeconfig: Option<KubeconfigState>,
+    #[cfg_attr(test, serde(default))]
+    pub link: Link,
+    /// What was read of the workload cluster; `None` if it does not answer.
+    #[cfg_attr(test, serde(default))]
+    pub workload: Option<Workload>,
+}
+
+/// Parts of a machine that are there.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
+pub struct Parts {
+    pub has_bootstrap: bool,
+    pub infrastructure: Option<Arc<DynamicObject>>,
+}
+
+/// The kubeconfig Secret.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
+pub struct KubeconfigState {
+    /// Whether this control plane made it; a user's own is never touched.
+    pub is_ours: bool,
+    /// When its client certificate expires.
+    pub expires: Option<Timestamp>,
+    /// The address in it, and the name that is asked for there.
+    pub server: Option<String>,
+    pub tls_server_name: Option<String>,
+}
+
+/// What was read of the workload cluster.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
+pub struct Workload {
+    /// The Kubernetes version in kubeadm's ConfigMap; `None` if that isn't there yet.
+    pub version: Option<String>,
+    pub etcd: Option<Members>,
+    /// The image of kube-proxy; `None` if there is no such DaemonSet.
+    pub kube_proxy_image: Option<String>,
+}
+
+/// What isn't an object of this cluster, or needs randomness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Makes a certificate authority or key, unless there is one.
+    GenerateCertificate(Purpose),
+    /// Writes the kubeconfig with a new client certificate.
+    WriteKubeconfig,
+    /// Takes a member out of etcd.
+    RemoveEtcdMember(String),
+    /// Writes the Kubernetes version into kubeadm's ConfigMap.
+    SetClusterVersion(String),
+    /// Sets the image of kube-proxy.
+    SetKubeProxyImage(String),
+}
+
+impl World {
+    fn is_paused(&self) -> bool {
+        crate::pause::is_paused(self.cluster.as_deref(), &self.control_plane.metadata)
+    }
+
+    fn cluster_name(&self) -> String {
+        self.cluster
+            .as_ref()
+            .and_then(|c| c.metadata.name.clone())
+            .unwrap_or_default()
+    }
+
+    /// Whether the first machine has set up the cluster.
+    fn is_initialized(&self) -> bool {
+        self.control_plane.is_initialized()
+            || self.workload.as_ref().is_some_and(|w| w.version.is_some())
+    }
+
+    fn is_etcd_stacked(&self) -> bool {
+        !self.control_plane.is_etcd_external()
+    }
+}
+
+impl Reconciler for KubeadmControlPlaneController {
+    const NAME: &'static str = "kubeadmcontrolplane";
+    const FINALIZER: Option<&'static str> = Some("kubeadm.controlplane.cluster.x-k8s.io");
+    const CONDITIONS: ConditionStyle = ConditionStyle::Standard;
+    type Object = KubeadmControlPlane;
+    type World = World;
+    type Act = Act;
+
+    async fn gather(
+        &self,
+        cx: &Cx,
+        control_plane: &KubeadmControlPlane,
+    ) -> Result<World, GatherError> {
+        gather::gather(cx, control_plane).await
+    }
+
+    fn plan(world: &World, now: Timestamp) -> Plan<Act> {
+        plan::plan(world, now)
+    }
+
+    async fn act(&self, cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
+        act::act(cx, world, act).await
+    }
+
+    fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Timestamp) -> Option<Value> {
+        Some(status::status(world, plan, outcome, now))
+    }
+}

@@ -1,0 +1,392 @@
+//! What to do about a KubeadmControlPlane. Pure. One change to the machines at a time.
+
+use std::time::Duration;
+
+use api::cluster::{Machine, machine};
+use api::controlplane::kubeadm_control_plane::reasons;
+use api::meta::{find, labels};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use runtime::{Change, ObjectRef, Plan};
+use serde_json::json;
+
+use super::act::KUBECONFIG_SECONDS;
+use super::{Act, World, health, machines};
+use crate::condition::named;
+use crate::pki::Purpose;
+use crate::{etcd, object, pause};
+
+/// How often a control plane that waits for its machines is looked at, beside on changes.
+const AGAIN: Duration = Duration::from_secs(15);
+
+pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
+    if world.is_paused() {
+        return pause::plan();
+    }
+    let mut plan = Plan::default();
+    if world.control_plane.metadata.deletion_timestamp.is_some() {
+        delete(world, &mut plan);
+        return plan;
+    }
+    let Some(cluster) = world.cluster.as_deref() else {
+        plan.wait(
+            "WaitingForOwner",
+            "No Cluster refers to this control plane yet",
+        );
+        return plan;
+    };
+    if let Some(template) = &world.template {
+        let owner = object::owner_ref(cluster, false);
+        let labels = object::labels([(labels::CLUSTER_NAME, &cluster.name_any())]);
+        plan.changes.extend(object::adopt(
+            ObjectRef::of(template),
+            &template.metadata,
+            &owner,
+            &labels,
+        ));
+    }
+    if !cluster.is_infrastructure_provisioned() {
+        plan.wait(
+            "WaitingForClusterInfrastructureReady",
+            "Waiting for the cluster's infrastructure",
+        );
+        return plan;
+    }
+    if !certificates(world, &mut plan) {
+        return plan;
+    }
+    if cluster.endpoint().is_none() {
+        plan.wait(
+            reasons::WAITING_FOR_CONTROL_PLANE_ENDPOINT,
+            "Waiting for the cluster's control plane endpoint",
+        );
+        return plan;
+    }
+    if needs_kubeconfig(world, now) {
+        plan.changes.push(Change::Act(Act::WriteKubeconfig));
+    }
+    for machine in world.machines.iter().filter(|m| !m.is_deleting()) {
+        let wanted = machines::wanted(world, &machine.name_any(), Some(machine), None);
+        plan.changes.push(Change::Apply(Box::new(wanted)));
+    }
+    plan.changes.extend(machines::complete(world));
+    release(world, &mut plan);
+    scale(world, now, &mut plan);
+    plan
+}
+
+/// Certificates are made before the cluster is set up, and never again. Returns whether all are there.
+fn certificates(world: &World, plan: &mut Plan<Act>) -> bool {
+    let problems = world.authorities.problems(&world.cluster_name());
+    let mut missing = world.authorities.missing();
+    if !world.is_etcd_stacked() {
+        missing.retain(|p| *p != Purpose::Etcd);
+    }
+    if problems.is_empty() && missing.is_empty() {
+        return true;
+    }
+    let names: Vec<_> = missing
+        .iter()
+        .map(|p| p.secret_name(&world.cluster_name()))
+        .collect();
+    if !problems.is_empty() {
+        plan.wait(reasons::CERTIFICATES_NOT_AVAILABLE, problems.join("; "));
+    } else if world.is_initialized() || !world.machines.is_empty() {
+        plan.wait(
+            reasons::CERTIFICATES_NOT_AVAILABLE,
+            format!(
+                "Secrets {} are missing; new ones would not fit the running cluster",
+                names.join(", ")
+            ),
+        );
+    } else {
+        plan.changes.extend(
+            missing
+                .into_iter()
+                .map(|p| Change::Act(Act::GenerateCertificate(p))),
+        );
+        plan.wait(
+            reasons::CERTIFICATES_NOT_AVAILABLE,
+            format!("Making Secrets {}", names.join(", ")),
+        );
+    }
+    false
+}
+
+/// Whether the kubeconfig is missing, names another server, or its certificate is past half of its life.
+fn needs_kubeconfig(world: &World, now: Timestamp) -> bool {
+    let Some(kubeconfig) = &world.kubeconfig else {
+        return true;
+    };
+    let Some((server, name)) = world.server() else {
+        return false;
+    };
+    let half = SignedDuration::from_secs(KUBECONFIG_SECONDS / 2);
+    let is_old = kubeconfig
+        .expires
+        .is_none_or(|expires| expires < now + half);
+    let is_other =
+        kubeconfig.server.as_deref() != Some(&*server) || kubeconfig.tls_server_name != name;
+    kubeconfig.is_ours && (is_old || is_other)
+}
+
+/// Lets the oldest machine that is being deleted go, once its etcd member is out.
+fn release(world: &World, plan: &mut Plan<Act>) {
+    let mut deleting: Vec<_> = world.machines.iter().filter(|m| m.is_deleting()).collect();
+    deleting.sort_by_key(|m| m.metadata.deletion_timestamp.clone().map(|t| t.0));
+    let Some(machine) = deleting.first() else {
+        return;
+    };
+    if !has_hook(machine) || !is_at_hook(machine) {
+        return;
+    }
+    let is_last = world.machines.len() == 1;
+    let members = world.workload.as_ref().and_then(|w| w.etcd.as_ref());
+    let member = machine
+        .node_name()
+        .filter(|_| world.is_etcd_stacked() && !is_last);
+    let (Some(node), Some(members)) = (member, members) else {
+        if member.is_none() {
+            plan.changes.push(drop_hook(machine));
+        } else {
+            plan.wait(
+                reasons::CONTROL_PLANE_UNHEALTHY,
+                "Waiting for the list of etcd members to be readable",
+            );
+        }
+        return;
+    };
+    if !members.0.contains_key(node) {
+        plan.changes.push(drop_hook(machine));
+        return;
+    }
+    let voters = members.voters();
+    if etcd::may_remove(node, &voters, &health::healthy_members(&world.machines)) {
+        plan.changes
+            .push(Change::Act(Act::RemoveEtcdMember(node.to_owned())));
+        plan.wait(
+            reasons::WAITING_FOR_MACHINE_DELETION,
+            format!("Removing etcd member {node}"),
+        );
+    } else {
+        plan.wait(
+            reasons::CONTROL_PLANE_UNHEALTHY,
+            format!("Removing etcd member {node} would leave no healthy majority"),
+        );
+    }
+}
+
+fn has_hook(machine: &Machine) -> bool {
+    object::annotation(&machine.metadata, labels::KCP_CLEANUP_HOOK).is_some()
+}
+
+/// Whether deletion has come to the pre-terminate hooks, and ours is the only one.
+fn is_at_hook(machine: &Machine) -> bool {
+    let deleting = find(machine.conditions(), machine::conditions::DELETING);
+    let is_waiting =
+        deleting.is_some_and(|c| c.reason == machine::reasons::WAITING_FOR_PRE_TERMINATE_HOOK);
+    let hooks = machine
+        .annotations()
+        .keys()
+        .filter(|k| k.starts_with(labels::PRE_TERMINATE_HOOK))
+        .count();
+    is_waiting && hooks == 1
+}
+
+fn drop_hook(machine: &Machine) -> Change<Act> {
+    Change::Patch {
+        target: object::target(machine),
+        subresource: "",
+        patch: json!({"metadata": {"annotations": {labels::KCP_CLEANUP_HOOK: null}}}),
+    }
+}
+
+/// Replaces outdated machines, then brings their number to what is wanted.
+fn scale(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
+    let have = i32::try_from(world.machines.len()).unwrap_or(i32::MAX);
+    let wanted = world.control_plane.replicas();
+    let is_outdated = |m: &Machine| !m.is_deleting() && !world.differences(m, now).is_empty();
+    let has_outdated = world.machines.iter().any(|m| is_outdated(m));
+    let surge = if has_outdated {
+        world.control_plane.max_surge()
+    } else {
+        0
+    };
+    if have == 0 {
+        grow(world, now, plan);
+        return;
+    }
+    if has_outdated || have != wanted {
+        if let Some(problem) = preflight(world) {
+            plan.wait(reasons::CONTROL_PLANE_UNHEALTHY, problem);
+            plan.again_in = Some(AGAIN);
+            return;
+        }
+        let version = &world.control_plane.spec.version;
+        if has_outdated
+            && world
+                .workload
+                .as_ref()
+                .is_some_and(|w| w.version.as_ref() != Some(version))
+        {
+            plan.changes
+                .push(Change::Act(Act::SetClusterVersion(version.clone())));
+        }
+        if have < wanted + surge {
+            grow(world, now, plan);
+        } else {
+            shrink(world, now, plan);
+        }
+        return;
+    }
+    follow_up(world, plan);
+}
+
+/// Why no machine may come or go now.
+fn preflight(world: &World) -> Option<String> {
+    let deleting: Vec<_> = world
+        .machines
+        .iter()
+        .filter(|m| m.is_deleting())
+        .map(|m| m.name_any())
+        .collect();
+    if !deleting.is_empty() {
+        let names: Vec<_> = deleting.iter().map(String::as_str).collect();
+        return Some(format!("{} being deleted", named("Machine", &names)));
+    }
+    if !world.is_initialized() {
+        return Some("Waiting for the first machine to set up the cluster".to_owned());
+    }
+    let is_stacked = world.is_etcd_stacked();
+    let problems: Vec<_> = world
+        .machines
+        .iter()
+        .filter_map(|m| {
+            let name = m.name_any();
+            if m.node_name().is_none() {
+                return Some(format!("* Machine {name}: no node yet"));
+            }
+            let gates = health::unhealthy_gates(m, is_stacked);
+            (!gates.is_empty()).then(|| format!("* Machine {name}: {} not true", gates.join(", ")))
+        })
+        .collect();
+    (!problems.is_empty()).then(|| problems.join("\n"))
+}
+
+fn grow(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
+    if world.template.is_none() {
+        let reference = &world
+            .control_plane
+            .spec
+            .machine_template
+            .spec
+            .infrastructure_ref;
+        plan.wait(
+            "ScalingUp",
+            format!("{} {} does not exist", reference.kind, reference.name),
+        );
+        return;
+    }
+    let members = world.workload.as_ref().and_then(|w| w.etcd.as_ref());
+    if let Some(members) = members
+        && !etcd::may_add(&members.voters(), &health::healthy_members(&world.machines))
+    {
+        plan.wait(
+            reasons::CONTROL_PLANE_UNHEALTHY,
+            "Another etcd member could cost the majority",
+        );
+        return;
+    }
+    let (name, change) = machines::create(world, now);
+    plan.changes.push(change);
+    plan.note("SuccessfulCreate", format!("Created machine {name}"));
+}
+
+fn shrink(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
+    let Some(machine) = machines::leaving(world, now) else {
+        return;
+    };
+    let members = world.workload.as_ref().and_then(|w| w.etcd.as_ref());
+    if world.is_etcd_stacked()
+        && let (Some(node), Some(members)) = (machine.node_name(), members)
+        && !etcd::may_remove(
+            node,
+            &members.voters(),
+            &health::healthy_members(&world.machines),
+        )
+    {
+        plan.wait(
+            reasons::CONTROL_PLANE_UNHEALTHY,
+            format!(
+                "Removing machine {} would leave etcd no healthy majority",
+                machine.name_any()
+            ),
+        );
+        return;
+    }
+    plan.changes.push(object::delete(machine));
+    plan.note(
+        "SuccessfulDelete",
+        format!("Deleted machine {}", machine.name_any()),
+    );
+}
+
+/// What follows when all machines are what is wanted: kube-proxy goes with the version.
+fn follow_up(world: &World, plan: &mut Plan<Act>) {
+    let is_skipped =
+        object::annotation(&world.control_plane.metadata, labels::SKIP_KUBE_PROXY).is_some();
+    let Some(image) = world
+        .workload
+        .as_ref()
+        .and_then(|w| w.kube_proxy_image.as_deref())
+    else {
+        return;
+    };
+    if is_skipped {
+        return;
+    }
+    let tag = world.control_plane.spec.version.replace('+', "_");
+    let config = world.control_plane.spec.kubeadm_config_spec.as_ref();
+    let repository = config.and_then(|c| {
+        c.cluster_configuration
+            .as_ref()?
+            .image_repository
+            .as_deref()
+    });
+    let name = image.rsplit_once(':').map_or(image, |(name, _)| name);
+    let wanted = match repository {
+        Some(repository) => format!("{repository}/kube-proxy:{tag}"),
+        None => format!("{name}:{tag}"),
+    };
+    if image != wanted {
+        plan.changes
+            .push(Change::Act(Act::SetKubeProxyImage(wanted)));
+    }
+}
+
+/// The workers go first; then all machines at once, and etcd with them.
+fn delete(world: &World, plan: &mut Plan<Act>) {
+    if !world.workers.is_empty() {
+        let names: Vec<_> = world.workers.iter().map(String::as_str).collect();
+        let message = format!("Waiting for the deletion of {}", named("Machine", &names));
+        plan.wait(reasons::WAITING_FOR_WORKERS_DELETION, message);
+        return;
+    }
+    for machine in &world.machines {
+        if !machine.is_deleting() {
+            plan.changes.push(object::delete(&**machine));
+        } else if has_hook(machine) {
+            plan.changes.push(drop_hook(machine));
+        }
+    }
+    if world.machines.is_empty() {
+        plan.is_finished = true;
+    } else {
+        let names: Vec<_> = world.machines.iter().map(|m| m.name_any()).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        plan.wait(
+            reasons::WAITING_FOR_MACHINE_DELETION,
+            format!("Deleting {}", named("Machine", &names)),
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! Whether a control plane machine is what its control plane wants. Pure.
+//!
+//! The bootstrap configuration isn't compared with the KubeadmConfig of the machine, which gets tokens and defaults over time, but by a
+//! hash of the user's wish that the Machine carries from its creation on. So a new version of this program never replaces machines.
+
+use api::cluster::Machine;
+use api::controlplane::KubeadmControlPlane;
+use api::meta::{ContractRef, labels};
+use jiff::{SignedDuration, Timestamp};
+use kube::core::DynamicObject;
+use serde_json::Value;
+
+use crate::{names, object, template};
+
+/// Annotation of Machines: hash of the KubeadmConfigSpec that they were made from.
+pub const CONFIG_HASH: &str = "apiary.io/kubeadm-config-hash";
+
+/// Parts of the bootstrap configuration that don't make another machine, or are filled by controllers.
+const NEUTRAL: [&[&str]; 4] = [
+    &["clusterConfiguration", "controlPlaneEndpoint"],
+    &["clusterConfiguration", "dns"],
+    &["joinConfiguration", "discovery"],
+    &[
+        "initConfiguration",
+        "timeouts",
+        "controlPlaneComponentHealthCheckSeconds",
+    ],
+];
+
+/// The hash of what the user wishes of machines' bootstrap configuration.
+#[must_use]
+pub fn config_hash(control_plane: &KubeadmControlPlane) -> String {
+    let mut spec =
+        serde_json::to_value(&control_plane.spec.kubeadm_config_spec).unwrap_or_default();
+    for path in NEUTRAL {
+        remove(&mut spec, path);
+    }
+    format!("{:016x}", names::hash(&[&canonical(&spec)]))
+}
+
+fn remove(value: &mut Value, path: &[&str]) {
+    let Some(members) = value.as_object_mut() else {
+        return;
+    };
+    match path {
+        [last] => {
+            members.remove(*last);
+        }
+        [first, rest @ ..] => {
+            if let Some(inner) = members.get_mut(*first) {
+                remove(inner, rest);
+            }
+        }
+        [] => {}
+    }
+}
+
+/// JSON with sorted members, without those that are empty: what the user left out and what is empty means the same.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let mut sorted: Vec<_> = members.iter().map(|(k, v)| (k, canonical(v))).collect();
+            sorted.retain(|(_, v)| v != "{}" && v != "null");
+            sorted.sort();
+            let inner: Vec<_> = sorted.iter().map(|(k, v)| format!("{k:?}:{v}")).collect();
+            format!("{{{}}}", inner.join(","))
+        }
+        Value::Array(items) => {
+            let inner: Vec<_> = items.iter().map(canonical).collect();
+            format!("[{}]", inner.join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// In what the machine differs from what the control plane wants; empty if it need not be replaced. What can't be compared counts as equal.
+#[must_use]
+pub fn differences(
+    control_plane: &KubeadmControlPlane,
+    machine: &Machine,
+    infrastructure: Option<&DynamicObject>,
+    now: Timestamp,
+) -> Vec<String> {
+    let mut found = vec![];
+    let spec = &control_plane.spec;
+    if let Some(version) = machine
+        .spec
+        .version
+        .as_ref()
+        .filter(|v| **v != spec.version)
+    {
+        found.push(format!("Version {version}, {} required", spec.version));
+    }
+    let rollout = spec.rollout.as_ref();
+    if let Some(after) = rollout.and_then(|r| r.after.as_ref()).map(|t| t.0) {
+        let created = machine.metadata.creation_timestamp.as_ref().map(|t| t.0);
+        if after <= now && created.is_some_and(|c| c < after) {
+            found.push("KubeadmControlPlane spec.rollout.after expired".to_owned());
+        }
+    }
+    let days = rollout.and_then(|r| r.before.as_ref()?.certificates_expiry_days);
+    let expiry = machine
+        .status
+        .as_ref()
+        .and_then(|s| s.certificates_expiry_date.as_ref())
+        .map(|t| t.0);
+    if let (Some(days), Some(expiry)) = (days, expiry)
+        && now >= expiry - SignedDuration::from_hours(i64::from(days) * 24)
+    {
+        found.push("Certificates will expire soon, rollout.before expired".to_owned());
+    }
+    let hash = object::annotation(&machine.metadata, CONFIG_HASH);
+    if hash.is_some_and(|h| h != config_hash(control_plane)) {
+        found.push("KubeadmConfig is not up-to-date".to_owned());
+    }
+    let wanted = &spec.machine_template.spec.infrastructure_ref;
+    if infrastructure.is_some_and(|i| !is_made_from(i, wanted)) {
+        found.push(format!(
+            "{} is not up-to-date",
+            template::object_kind(&wanted.kind)
+        ));
+    }
+    found
+}
+
+fn is_made_from(object: &DynamicObject, template: &ContractRef) -> bool {
+    let name = object::annotation(&object.metadata, labels::CLONED_FROM_NAME);
+    let group_kind = object::annotation(&object.metadata, labels::CLONED_FROM_GROUP_KIND);
+    let wanted = format!("{}.{}", template.kind, template.api_group);
+    name.is_none_or(|n| n == template.name) && group_kind.is_none_or(|g| g == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn control_plane(config: &str) -> KubeadmControlPlane {
+        serde_saphyr::from_str(&format!(
+            "{{metadata: {{name: hello}}, spec: {{version: v1.36.0, kubeadmConfigSpec: {config}, \
+             machineTemplate: {{spec: {{infrastructureRef: {{apiGroup: g, kind: KTemplate, name: t}}}}}}}}}}"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_hash_follows_what_makes_another_machine() {
+        let hash = |config| config_hash(&control_plane(config));
+        let plain = hash("{preKubeadmCommands: [date]}");
+        assert_eq!(
+            plain,
+            hash(
+                "{preKubeadmCommands: [date], clusterConfiguration: {dns: {imageTag: x}, controlPlaneEndpoint: e}}"
+            )
+        );
+        assert_eq!(
+            plain,
+            hash(
+                "{preKubeadmCommands: [date], joinConfiguration: {discovery: {tlsBootstrapToken: t}}}"
+            )
+        );
+        assert_ne!(plain, hash("{preKubeadmCommands: [date, date]}"));
+        assert_ne!(
+            plain,
+            hash("{preKubeadmCommands: [date], clusterConfiguration: {featureGates: {A: true}}}")
+        );
+    }
+}

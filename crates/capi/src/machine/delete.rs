@@ -1,0 +1,326 @@
+//! Takes a Machine apart, one step after the other. Pure.
+
+use api::cluster::machine::reasons;
+use api::meta::labels;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt;
+use runtime::{Change, Plan};
+use serde_json::json;
+
+use super::{Act, World};
+use crate::condition::named;
+use crate::contract::Contract;
+use crate::object;
+
+/// Label of pods that says how they are treated when a node is drained: `skip`, `wait-completed`.
+const DRAIN_LABEL: &str = "cluster.x-k8s.io/drain";
+/// Seconds for deleting the Node object if the Machine doesn't say.
+const NODE_DELETION_SECONDS: i32 = 10;
+
+/// Plans the next step; the later ones wait for it.
+pub(super) fn delete(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
+    let machine = &world.machine;
+    let is_node_allowed = keep_node(world).is_none();
+    if is_node_allowed {
+        if let Some(hook) = hook(world, labels::PRE_DRAIN_HOOK) {
+            plan.wait(
+                reasons::WAITING_FOR_PRE_DRAIN_HOOK,
+                format!("Waiting for annotation {hook} to be removed"),
+            );
+            return;
+        }
+        if is_drain_needed(world, now) && !drain(world, now, plan) {
+            return;
+        }
+        if is_detach_needed(world, now) && !volumes_are_gone(world, plan) {
+            return;
+        }
+    }
+    if let Some(hook) = hook(world, labels::PRE_TERMINATE_HOOK) {
+        plan.wait(
+            reasons::WAITING_FOR_PRE_TERMINATE_HOOK,
+            format!("Waiting for annotation {hook} to be removed"),
+        );
+        return;
+    }
+    for (part, reason) in [
+        (
+            &world.infrastructure,
+            reasons::WAITING_FOR_INFRASTRUCTURE_DELETION,
+        ),
+        (&world.bootstrap, reasons::WAITING_FOR_BOOTSTRAP_DELETION),
+    ] {
+        let Some(part) = part else { continue };
+        if part.metadata.deletion_timestamp.is_none() {
+            plan.changes.push(object::delete_dynamic(part));
+        }
+        plan.wait(
+            reason,
+            format!(
+                "Waiting for {} {} to be deleted",
+                Contract(part).kind(),
+                part.name_any()
+            ),
+        );
+        return;
+    }
+    if is_node_allowed && let Some(name) = node_to_delete(world, now) {
+        plan.changes
+            .push(Change::Act(Act::DeleteNode { name: name.clone() }));
+        plan.wait(
+            reasons::DELETING_NODE,
+            format!("Waiting for Node {name} to be deleted"),
+        );
+        return;
+    }
+    plan.is_finished = true;
+    plan.note(
+        "Deleted",
+        format!("Machine {} is deleted", machine.name_any()),
+    );
+}
+
+/// Why the Node is left alone: it goes with the whole cluster, or there is none.
+fn keep_node(world: &World) -> Option<&'static str> {
+    let is_cluster_deleting = world
+        .cluster
+        .as_ref()
+        .is_none_or(|c| c.metadata.deletion_timestamp.is_some());
+    if is_cluster_deleting {
+        Some("the cluster is being deleted")
+    } else if world
+        .control_plane
+        .as_deref()
+        .is_some_and(|c| Contract(c).is_deleting())
+    {
+        Some("the control plane is being deleted")
+    } else if world.control_plane_size == 0 {
+        Some("no control plane machine would be left")
+    } else if world.machine.node_name().is_none() && world.node().is_none() {
+        Some("the machine has no node")
+    } else {
+        None
+    }
+}
+
+fn hook<'a>(world: &'a World, prefix: &str) -> Option<&'a str> {
+    let annotations = world.machine.metadata.annotations.iter().flatten();
+    let mut keys = annotations.map(|(key, _)| key.as_str());
+    keys.find(|k| {
+        k.strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+/// Whether `seconds` have passed since `start`; without a limit they never pass.
+fn has_passed(start: Option<Timestamp>, seconds: Option<i32>, now: Timestamp) -> bool {
+    match (start, seconds) {
+        (Some(start), Some(seconds)) if seconds > 0 => {
+            now >= start + SignedDuration::from_secs(i64::from(seconds))
+        }
+        _ => false,
+    }
+}
+
+fn is_past_drain(world: &World) -> bool {
+    let deletion = world
+        .machine
+        .status
+        .as_ref()
+        .and_then(|s| s.deletion.as_ref());
+    let is_terminating =
+        deletion.is_some_and(|d| d.wait_for_pre_terminate_hook_start_time.is_some());
+    let is_infrastructure_gone = world
+        .infrastructure
+        .as_deref()
+        .is_none_or(|i| Contract(i).is_deleting());
+    is_terminating || is_infrastructure_gone
+}
+
+fn is_drain_needed(world: &World, now: Timestamp) -> bool {
+    let spec = world.machine.spec.deletion.as_ref();
+    let deletion = world
+        .machine
+        .status
+        .as_ref()
+        .and_then(|s| s.deletion.as_ref());
+    let started = deletion
+        .and_then(|d| d.node_drain_start_time.as_ref())
+        .map(|t| t.0);
+    object::annotation(&world.machine.metadata, labels::EXCLUDE_NODE_DRAINING).is_none()
+        && !is_past_drain(world)
+        && !has_passed(
+            started,
+            spec.and_then(|d| d.node_drain_timeout_seconds),
+            now,
+        )
+}
+
+/// Cordons the Node and evicts pods. Returns whether nothing is left to wait for.
+fn drain(world: &World, now: Timestamp, plan: &mut Plan<Act>) -> bool {
+    if !world.link.is_up() {
+        plan.wait(reasons::DRAINING_NODE, world.link.message());
+        return false;
+    }
+    let Some(node) = world.node() else {
+        return true;
+    };
+    let is_cordoned = node
+        .spec
+        .as_ref()
+        .is_some_and(|s| s.unschedulable == Some(true));
+    if !is_cordoned {
+        let patch = json!({"spec": {"unschedulable": true}});
+        plan.changes.push(Change::Act(Act::PatchNode {
+            name: node.name_any(),
+            patch,
+        }));
+    }
+    let is_reachable = is_reachable(node);
+    let (mut evict, mut leaving, mut completing) = (vec![], vec![], vec![]);
+    for pod in &world.pods {
+        let name = format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
+        match treatment(pod, is_reachable, now) {
+            Treatment::Leave => {}
+            Treatment::Wait => completing.push(name),
+            Treatment::Evicted => leaving.push(name),
+            Treatment::Evict => {
+                evict.push((pod.namespace().unwrap_or_default(), pod.name_any()));
+                leaving.push(name);
+            }
+        }
+    }
+    if leaving.is_empty() && completing.is_empty() {
+        return true;
+    }
+    if !evict.is_empty() {
+        plan.changes.push(Change::Act(Act::Drain { pods: evict }));
+    }
+    let mut message = vec!["Drain not completed yet:".to_owned()];
+    for (pods, why) in [
+        (leaving, "not removed from the node yet"),
+        (completing, "waiting for completion"),
+    ] {
+        if !pods.is_empty() {
+            let pods: Vec<_> = pods.iter().map(String::as_str).collect();
+            message.push(format!("* {}: {why}", named("Pod", &pods)));
+        }
+    }
+    plan.wait(reasons::DRAINING_NODE, message.join("\n"));
+    plan.again_in = Some(std::time::Duration::from_secs(20));
+    false
+}
+
+/// How draining treats a pod.
+enum Treatment {
+    /// It stays.
+    Leave,
+    Evict,
+    /// It is on its way.
+    Evicted,
+    /// It must come to its end by itself.
+    Wait,
+}
+
+fn treatment(pod: &Pod, is_node_reachable: bool, now: Timestamp) -> Treatment {
+    let is_of_daemon_set =
+        object::controller_of(&pod.metadata).is_some_and(|o| o.kind == "DaemonSet");
+    let is_mirror = object::annotation(&pod.metadata, "kubernetes.io/config.mirror").is_some();
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    let is_over = matches!(phase, Some("Succeeded" | "Failed"));
+    let label = object::label(&pod.metadata, DRAIN_LABEL).map(str::to_ascii_lowercase);
+    if is_of_daemon_set || is_mirror || label.as_deref() == Some("skip") {
+        return Treatment::Leave;
+    }
+    if let Some(deleted) = &pod.metadata.deletion_timestamp {
+        // Nobody on an unreachable node will confirm it.
+        let is_lost = !is_node_reachable && now > deleted.0 + SignedDuration::from_secs(1);
+        return if is_lost {
+            Treatment::Leave
+        } else {
+            Treatment::Evicted
+        };
+    }
+    match label.as_deref() {
+        Some("wait-completed") if is_over => Treatment::Leave,
+        Some("wait-completed") => Treatment::Wait,
+        _ => Treatment::Evict,
+    }
+}
+
+fn is_reachable(node: &Node) -> bool {
+    let conditions = node
+        .status
+        .iter()
+        .flat_map(|s| s.conditions.iter().flatten());
+    !conditions
+        .into_iter()
+        .any(|c| c.type_ == "Ready" && c.status == "Unknown")
+}
+
+fn is_detach_needed(world: &World, now: Timestamp) -> bool {
+    let spec = world.machine.spec.deletion.as_ref();
+    let deletion = world
+        .machine
+        .status
+        .as_ref()
+        .and_then(|s| s.deletion.as_ref());
+    let started = deletion
+        .and_then(|d| d.wait_for_node_volume_detach_start_time.as_ref())
+        .map(|t| t.0);
+    object::annotation(
+        &world.machine.metadata,
+        "machine.cluster.x-k8s.io/exclude-wait-for-node-volume-detach",
+    )
+    .is_none()
+        && !is_past_drain(world)
+        && !has_passed(
+            started,
+            spec.and_then(|d| d.node_volume_detach_timeout_seconds),
+            now,
+        )
+        && world.node().is_some_and(is_reachable)
+}
+
+fn volumes_are_gone(world: &World, plan: &mut Plan<Act>) -> bool {
+    let status = world.node().and_then(|n| n.status.as_ref());
+    let attached: Vec<_> = status
+        .iter()
+        .flat_map(|s| s.volumes_attached.iter().flatten())
+        .map(|v| v.name.as_str())
+        .collect();
+    if attached.is_empty() {
+        return true;
+    }
+    plan.wait(
+        reasons::WAITING_FOR_VOLUME_DETACH,
+        format!(
+            "Waiting for volumes to be detached: {}",
+            named("Volume", &attached)
+        ),
+    );
+    plan.again_in = Some(std::time::Duration::from_secs(20));
+    false
+}
+
+/// The Node that still has to go, unless that has been tried for long enough.
+fn node_to_delete(world: &World, now: Timestamp) -> Option<String> {
+    let deletion = world.machine.spec.deletion.as_ref();
+    let seconds = deletion
+        .and_then(|d| d.node_deletion_timeout_seconds)
+        .unwrap_or(NODE_DELETION_SECONDS);
+    let started = world
+        .machine
+        .metadata
+        .deletion_timestamp
+        .as_ref()
+        .map(|t| t.0);
+    let is_over = has_passed(started, Some(seconds), now);
+    match world.node() {
+        // A reachable cluster gets the chance in any case: the steps before may have used up the time.
+        Some(node) if world.link.is_up() => Some(node.name_any()),
+        _ if world.link.is_up() || is_over => None,
+        _ => world.machine.node_name().map(str::to_owned),
+    }
+}

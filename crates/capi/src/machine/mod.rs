@@ -1,0 +1,160 @@
+//! Machines: tie a bootstrap config, an infrastructure object and a Node together, and take them apart in order.
+//!
+//! Reads the Machine, what it refers to, its owners, and the Node and pods in the workload cluster. Writes the Machine's spec
+//! (provider id, bootstrap data), its ownership of the parts, labels, annotations and taints of the Node. Deletion: hooks, drain,
+//! volumes, hooks, infrastructure, bootstrap, Node. The health of control plane components is shown here too, so that each Machine has one
+//! writer.
+
+mod delete;
+mod node;
+mod plan;
+mod remote;
+
+pub(crate) use remote::client as remote_client;
+mod status;
+
+use std::sync::Arc;
+
+use api::cluster::{Cluster, Machine, MachineDeployment, MachineSet};
+use api::controlplane::KubeadmControlPlane;
+use api::meta::labels;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Selector, Wait};
+use serde_json::Value;
+
+use crate::link::Link;
+use crate::{contract, object};
+
+/// The controller.
+#[derive(Debug)]
+pub struct MachineController;
+
+/// All that planning needs.
+#[derive(Debug)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub struct World {
+    pub machine: Machine,
+    #[cfg_attr(test, serde(default))]
+    pub cluster: Option<Arc<Cluster>>,
+    #[cfg_attr(test, serde(default))]
+    pub bootstrap: Option<Arc<DynamicObject>>,
+    #[cfg_attr(test, serde(default))]
+    pub infrastructure: Option<Arc<DynamicObject>>,
+    /// The cluster's control plane object.
+    #[cfg_attr(test, serde(default))]
+    pub control_plane: Option<Arc<DynamicObject>>,
+    /// The owner of a control plane machine.
+    #[cfg_attr(test, serde(default))]
+    pub kubeadm_control_plane: Option<Arc<KubeadmControlPlane>>,
+    /// The owner of a worker machine.
+    #[cfg_attr(test, serde(default))]
+    pub set: Option<Arc<MachineSet>>,
+    /// The owner of that.
+    #[cfg_attr(test, serde(default))]
+    pub deployment: Option<Arc<MachineDeployment>>,
+    /// Machines of the control plane that aren't being deleted.
+    #[cfg_attr(test, serde(default))]
+    pub control_plane_size: usize,
+    #[cfg_attr(test, serde(default))]
+    pub link: Link,
+    /// Nodes with the machine's provider id, or with the name that the machine knows.
+    #[cfg_attr(test, serde(default))]
+    pub nodes: Vec<Arc<Node>>,
+    /// Pods on the Node; read only while it is drained, and on control plane machines.
+    #[cfg_attr(test, serde(default))]
+    pub pods: Vec<Arc<Pod>>,
+    /// Names of etcd's voting members; `None` if the record can't be read.
+    #[cfg_attr(test, serde(default))]
+    pub etcd_members: Option<Vec<String>>,
+}
+
+/// What happens in the workload cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// A merge patch of the Node.
+    PatchNode { name: String, patch: Value },
+    /// Evicts pods, as pairs of namespace and name.
+    Drain { pods: Vec<(String, String)> },
+    /// Removes the Node object.
+    DeleteNode { name: String },
+}
+
+impl World {
+    /// The machine's Node, if it is known and there.
+    pub(crate) fn node(&self) -> Option<&Node> {
+        match self.nodes.as_slice() {
+            [node] => Some(node),
+            _ => None,
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        crate::pause::is_paused(self.cluster.as_deref(), &self.machine.metadata)
+    }
+}
+
+impl Reconciler for MachineController {
+    const NAME: &'static str = "machine";
+    const FINALIZER: Option<&'static str> = Some("machine.cluster.x-k8s.io");
+    const CONDITIONS: ConditionStyle = ConditionStyle::Standard;
+    type Object = Machine;
+    type World = World;
+    type Act = Act;
+
+    async fn gather(&self, cx: &Cx, machine: &Machine) -> Result<World, GatherError> {
+        let namespace = machine.namespace().unwrap_or_default();
+        let spec = &machine.spec;
+        let cluster: Option<Arc<Cluster>> = cx.get(&namespace, &spec.cluster_name).await?;
+        let control_plane_ref = cluster
+            .as_ref()
+            .and_then(|c| c.spec.control_plane_ref.as_ref());
+        let peers =
+            Selector::label(labels::CLUSTER_NAME, &spec.cluster_name).exists(labels::CONTROL_PLANE);
+        let peers: Vec<Arc<Machine>> = cx.list(Some(&namespace), &peers).await?;
+        let owner = object::controller_of(&machine.metadata);
+        let owned_by = |kind| owner.filter(|o| o.kind == kind).map(|o| o.name.as_str());
+        let mut world = World {
+            bootstrap: contract::get(cx, &namespace, spec.bootstrap.config_ref.as_ref()).await?,
+            infrastructure: contract::get(cx, &namespace, Some(&spec.infrastructure_ref)).await?,
+            control_plane: contract::get(cx, &namespace, control_plane_ref).await?,
+            kubeadm_control_plane: match owned_by("KubeadmControlPlane") {
+                Some(name) => cx.get(&namespace, name).await?,
+                None => None,
+            },
+            set: match owned_by("MachineSet") {
+                Some(name) => cx.get(&namespace, name).await?,
+                None => None,
+            },
+            deployment: None,
+            control_plane_size: peers.iter().filter(|m| !m.is_deleting()).count(),
+            link: Link::default(),
+            nodes: vec![],
+            pods: vec![],
+            etcd_members: None,
+            machine: machine.clone(),
+            cluster,
+        };
+        if let Some(set) = &world.set
+            && let Some(owner) = object::controller_of(&set.metadata)
+        {
+            world.deployment = cx.get(&namespace, &owner.name).await?;
+        }
+        remote::gather(cx, &mut world).await?;
+        Ok(world)
+    }
+
+    fn plan(world: &World, now: Timestamp) -> Plan<Act> {
+        plan::plan(world, now)
+    }
+
+    async fn act(&self, cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
+        remote::act(cx, world, act).await
+    }
+
+    fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Timestamp) -> Option<Value> {
+        Some(status::status(world, plan, outcome, now))
+    }
+}

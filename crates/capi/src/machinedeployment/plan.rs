@@ -1,0 +1,433 @@
+//! What to do about a MachineDeployment. Pure.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use api::cluster::machine_set::{MachineSetSpec, MachineTemplateSpec};
+use api::cluster::{MachineDeployment, MachineSet, MachineSpec};
+use api::meta::{ObjectMeta as TemplateMeta, labels};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+use runtime::{Change, Plan};
+use serde_json::json;
+
+use super::World;
+use super::rollout::{Bounds, Set, on_delete, proportional, rolling_update};
+use crate::{names, object, pause};
+
+/// Annotations of the deployment that its sets don't get.
+const OWN_ANNOTATIONS: [&str; 5] = [
+    "kubectl.kubernetes.io/last-applied-configuration",
+    labels::REVISION,
+    labels::DESIRED_REPLICAS,
+    labels::MAX_REPLICAS,
+    labels::PAUSED,
+];
+
+/// In what a machine made from `wanted` would differ from one made from `have`, so that it has to be replaced. Everything else is changed in
+/// place.
+#[must_use]
+pub fn differences(wanted: &MachineSpec, have: &MachineSpec) -> Vec<String> {
+    let mut found = vec![];
+    let version = |spec: &MachineSpec| spec.version.clone().unwrap_or_else(|| "none".to_owned());
+    if wanted.version != have.version {
+        found.push(format!(
+            "Version {}, {} required",
+            version(have),
+            version(wanted)
+        ));
+    }
+    let is_bootstrap_equal = match (&wanted.bootstrap.config_ref, &have.bootstrap.config_ref) {
+        (Some(wanted), Some(have)) => wanted == have,
+        (None, None) => wanted.bootstrap.data_secret_name == have.bootstrap.data_secret_name,
+        _ => false,
+    };
+    if !is_bootstrap_equal {
+        found.push("Bootstrap config is not up-to-date".to_owned());
+    }
+    if wanted.infrastructure_ref != have.infrastructure_ref {
+        let kind = &wanted.infrastructure_ref.kind;
+        found.push(format!("{kind} is not up-to-date"));
+    }
+    if wanted.failure_domain != have.failure_domain {
+        let domain = |spec: &MachineSpec| {
+            spec.failure_domain
+                .clone()
+                .unwrap_or_else(|| "none".to_owned())
+        };
+        found.push(format!(
+            "Failure domain {}, {} required",
+            domain(have),
+            domain(wanted)
+        ));
+    }
+    found
+}
+
+impl World {
+    /// Sets from the oldest to the newest.
+    fn by_age(&self) -> Vec<&MachineSet> {
+        let mut sets: Vec<_> = self.sets.iter().map(|s| &**s).collect();
+        sets.sort_by_key(|s| {
+            (
+                s.metadata.creation_timestamp.clone().map(|t| t.0),
+                s.name_any(),
+            )
+        });
+        sets
+    }
+
+    /// The set with the wanted template: of several the largest, then the oldest.
+    pub(super) fn new_set(&self, now: Timestamp) -> Option<&MachineSet> {
+        let after = self
+            .deployment
+            .spec
+            .rollout
+            .as_ref()
+            .and_then(|r| r.after.as_ref())
+            .map(|t| t.0);
+        let is_young_enough = |s: &MachineSet| {
+            let created = s.metadata.creation_timestamp.as_ref().map(|t| t.0);
+            after
+                .filter(|a| *a <= now)
+                .is_none_or(|after| created.is_some_and(|c| c >= after))
+        };
+        let wanted = &self.deployment.spec.template.spec;
+        let live = |s: &&MachineSet| s.metadata.deletion_timestamp.is_none();
+        let mut candidates: Vec<_> = self
+            .by_age()
+            .into_iter()
+            .filter(live)
+            .filter(|s| differences(wanted, &s.spec.template.spec).is_empty() && is_young_enough(s))
+            .collect();
+        candidates.sort_by_key(|s| std::cmp::Reverse(s.replicas()));
+        candidates.into_iter().next()
+    }
+}
+
+pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
+    if world.is_paused() {
+        return pause::plan();
+    }
+    let mut plan = Plan::default();
+    let deployment = &world.deployment;
+    if deployment.metadata.deletion_timestamp.is_some() {
+        delete(world, &mut plan);
+        return plan;
+    }
+    let Some(cluster) = world.cluster.as_deref() else {
+        plan.wait(
+            "ObjectDoesNotExist",
+            format!("Cluster {} does not exist", deployment.spec.cluster_name),
+        );
+        return plan;
+    };
+    let owner = object::owner_ref(cluster, false);
+    let labels = object::labels([(labels::CLUSTER_NAME, &deployment.spec.cluster_name)]);
+    plan.changes.extend(object::adopt(
+        object::target(deployment),
+        &deployment.metadata,
+        &owner,
+        &labels,
+    ));
+    follow(world, now, &mut plan);
+    plan
+}
+
+/// Brings the sets to the sizes and settings that are wanted now.
+fn follow(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) {
+    let deployment = &world.deployment;
+    let new = world.new_set(now);
+    let revision = revision(world, new);
+    if object::annotation(&deployment.metadata, labels::REVISION) != Some(&revision) {
+        plan.changes.push(Change::Patch {
+            target: object::target(deployment),
+            subresource: "",
+            patch: json!({"metadata": {"annotations": {labels::REVISION: revision}}}),
+        });
+    }
+    let (sizes, new_name) = sizes(world, new, now);
+    for set in world
+        .by_age()
+        .into_iter()
+        .filter(|s| s.metadata.deletion_timestamp.is_none())
+    {
+        let is_new = set.name_any() == new_name;
+        let size = sizes.get(&set.name_any()).copied().unwrap_or_default();
+        if !is_new
+            && size == 0
+            && set.replicas() == 0
+            && status_replicas(set) == 0
+            && is_complete(world, new)
+        {
+            plan.changes.push(object::delete(set));
+            continue;
+        }
+        let revision = if is_new {
+            Some(revision.as_str())
+        } else {
+            None
+        };
+        plan.changes.push(Change::Apply(Box::new(wanted(
+            world,
+            &set.name_any(),
+            Some(set),
+            size,
+            revision,
+        ))));
+    }
+    if new.is_none() {
+        let blocked = &world.missing_templates;
+        if deployment.spec.paused == Some(true) && !world.sets.is_empty() {
+            return;
+        }
+        if blocked.is_empty() {
+            let size = sizes.get(&new_name).copied().unwrap_or_default();
+            plan.changes.push(Change::Create(Box::new(wanted(
+                world,
+                &new_name,
+                None,
+                size,
+                Some(&revision),
+            ))));
+            plan.note(
+                "SuccessfulCreate",
+                format!("Created MachineSet {new_name} with {size} replicas"),
+            );
+        } else {
+            plan.wait("ScalingUp", format!("{} do not exist", blocked.join(", ")));
+        }
+    }
+}
+
+fn delete(world: &World, plan: &mut Plan<Infallible>) {
+    let live = world
+        .sets
+        .iter()
+        .filter(|s| s.metadata.deletion_timestamp.is_none());
+    plan.changes.extend(live.map(|s| object::delete(&**s)));
+    if world.sets.is_empty() {
+        plan.is_finished = true;
+    } else {
+        let names: Vec<_> = world.sets.iter().map(|s| s.name_any()).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        plan.wait(
+            "Deleting",
+            format!("Deleting {}", crate::condition::named("MachineSet", &names)),
+        );
+    }
+}
+
+fn status_replicas(set: &MachineSet) -> i32 {
+    set.status
+        .as_ref()
+        .and_then(|s| s.replicas)
+        .unwrap_or_default()
+}
+
+/// Whether all machines are what is wanted, and work.
+fn is_complete(world: &World, new: Option<&MachineSet>) -> bool {
+    let Some(status) = new.and_then(|s| s.status.as_ref()) else {
+        return false;
+    };
+    let wanted = Some(world.deployment.replicas());
+    status.replicas.or(Some(0)) == wanted && status.available_replicas.or(Some(0)) == wanted
+}
+
+/// The revision of the new set: its own if it has the highest, else one more than the highest.
+fn revision(world: &World, new: Option<&MachineSet>) -> String {
+    let of = |s: &MachineSet| {
+        object::annotation(&s.metadata, labels::REVISION)
+            .and_then(|r| r.parse::<u64>().ok())
+            .unwrap_or(0)
+    };
+    let others = world
+        .sets
+        .iter()
+        .filter(|s| new.is_none_or(|n| n.name_any() != s.name_any()));
+    let highest = others.map(|s| of(s)).max().unwrap_or(0);
+    let own = new.map_or(0, of);
+    if own > highest {
+        own.to_string()
+    } else {
+        (highest + 1).to_string()
+    }
+}
+
+/// How many machines each set should have, and the name of the new one.
+fn sizes(
+    world: &World,
+    new: Option<&MachineSet>,
+    now: Timestamp,
+) -> (BTreeMap<String, i32>, String) {
+    let deployment = &world.deployment;
+    let new_name = new.map_or_else(|| new_name(world, now), ResourceExt::name_any);
+    let mut sets: Vec<Set> = world
+        .by_age()
+        .into_iter()
+        .map(|s| Set {
+            name: s.name_any(),
+            is_new: s.name_any() == new_name,
+            wanted: s.replicas(),
+            replicas: status_replicas(s),
+            available: s
+                .status
+                .as_ref()
+                .and_then(|s| s.available_replicas)
+                .unwrap_or_default(),
+        })
+        .collect();
+    let is_paused = deployment.spec.paused == Some(true);
+    if new.is_none() && (!is_paused || sets.is_empty()) {
+        sets.push(Set {
+            name: new_name.clone(),
+            is_new: true,
+            wanted: 0,
+            replicas: 0,
+            available: 0,
+        });
+    }
+    let (max_surge, max_unavailable) = deployment.surge_and_unavailable();
+    let bounds = Bounds {
+        replicas: deployment.replicas(),
+        max_surge,
+        max_unavailable,
+    };
+    let sizes = if is_paused {
+        proportional(&sets, bounds.replicas)
+    } else if deployment.is_on_delete() {
+        on_delete(&sets, bounds.replicas)
+    } else {
+        rolling_update(&sets, bounds)
+    };
+    (sizes, new_name)
+}
+
+fn new_name(world: &World, now: Timestamp) -> String {
+    let name = world.deployment.name_any();
+    let namer = names::Namer {
+        template: None,
+        owner_variable: "machineDeployment",
+        owner: &name,
+        owner_uid: world.deployment.metadata.uid.as_deref().unwrap_or_default(),
+        cluster: &world.deployment.spec.cluster_name,
+    };
+    let taken: Vec<_> = world
+        .sets
+        .iter()
+        .map(|s: &Arc<MachineSet>| s.name_any())
+        .collect();
+    let taken: Vec<_> = taken.iter().map(String::as_str).collect();
+    names::fresh(&namer, &taken, now)
+}
+
+/// The set as the deployment wants it. What only new machines can have comes from the set itself, if there is one.
+fn wanted(
+    world: &World,
+    name: &str,
+    existing: Option<&MachineSet>,
+    size: i32,
+    revision: Option<&str>,
+) -> DynamicObject {
+    let deployment = &world.deployment;
+    let spec = &deployment.spec;
+    let hash = existing
+        .and_then(|s| object::label(&s.metadata, labels::TEMPLATE_HASH).map(str::to_owned))
+        .unwrap_or_else(|| template_hash(&spec.template.spec, name));
+    let mut template_labels = spec
+        .template
+        .metadata
+        .as_ref()
+        .and_then(|m| m.labels.clone())
+        .unwrap_or_default();
+    template_labels.insert(labels::CLUSTER_NAME.to_owned(), spec.cluster_name.clone());
+    template_labels.insert(labels::DEPLOYMENT_NAME.to_owned(), deployment.name_any());
+    template_labels.insert(labels::TEMPLATE_HASH.to_owned(), hash.clone());
+    let mut selector = spec.selector.clone();
+    api::cluster::rules::add_selector(&mut selector, labels::TEMPLATE_HASH, &hash);
+    let annotations = annotations(deployment, existing, revision);
+    let fixed = existing.map_or(&spec.template.spec, |s| &s.spec.template.spec);
+    let set = MachineSet {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: deployment.metadata.namespace.clone(),
+            labels: Some(template_labels.clone()),
+            annotations: Some(annotations),
+            owner_references: Some(vec![object::owner_ref(deployment, true)]),
+            ..ObjectMeta::default()
+        },
+        spec: MachineSetSpec {
+            cluster_name: spec.cluster_name.clone(),
+            replicas: Some(size),
+            selector: existing.map_or(selector, |s| s.spec.selector.clone()),
+            template: MachineTemplateSpec {
+                metadata: Some(TemplateMeta {
+                    labels: Some(template_labels),
+                    annotations: spec
+                        .template
+                        .metadata
+                        .as_ref()
+                        .and_then(|m| m.annotations.clone()),
+                }),
+                spec: MachineSpec {
+                    cluster_name: spec.cluster_name.clone(),
+                    version: fixed.version.clone(),
+                    bootstrap: fixed.bootstrap.clone(),
+                    infrastructure_ref: fixed.infrastructure_ref.clone(),
+                    failure_domain: fixed.failure_domain.clone(),
+                    provider_id: None,
+                    min_ready_seconds: spec.template.spec.min_ready_seconds,
+                    readiness_gates: spec.template.spec.readiness_gates.clone(),
+                    deletion: spec.template.spec.deletion.clone(),
+                    taints: spec.template.spec.taints.clone(),
+                },
+            },
+            machine_naming: spec.machine_naming.clone(),
+            deletion: spec.deletion.clone(),
+        },
+        status: None,
+    };
+    object::dynamic(&set)
+}
+
+/// Annotations of a set: those of the deployment, and what the deployment notes there for itself.
+fn annotations(
+    deployment: &MachineDeployment,
+    existing: Option<&MachineSet>,
+    revision: Option<&str>,
+) -> BTreeMap<String, String> {
+    let mut annotations: BTreeMap<_, _> = deployment
+        .annotations()
+        .iter()
+        .filter(|(key, _)| !OWN_ANNOTATIONS.contains(&key.as_str()))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    let old_revision = existing.and_then(|s| object::annotation(&s.metadata, labels::REVISION));
+    annotations.insert(
+        labels::REVISION.to_owned(),
+        revision.or(old_revision).unwrap_or("1").to_owned(),
+    );
+    let (surge, _) = deployment.surge_and_unavailable();
+    annotations.insert(
+        labels::DESIRED_REPLICAS.to_owned(),
+        deployment.replicas().to_string(),
+    );
+    annotations.insert(
+        labels::MAX_REPLICAS.to_owned(),
+        (deployment.replicas() + surge).to_string(),
+    );
+    if deployment.is_on_delete() && revision.is_none() {
+        annotations.insert(labels::DISABLE_MACHINE_CREATE.to_owned(), "true".to_owned());
+    }
+    annotations
+}
+
+/// A label value that tells sets of one deployment apart.
+fn template_hash(template: &MachineSpec, set_name: &str) -> String {
+    let text = serde_json::to_string(template).unwrap_or_default();
+    let suffix = set_name.rsplit('-').next().unwrap_or_default();
+    format!("{}-{suffix}", names::hash(&[&text]) & 0xffff_ffff)
+}
