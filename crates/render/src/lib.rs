@@ -2,14 +2,7 @@
 //! randomness but what the caller hands in ([`ReleaseContext`]). Templates are input from outside and run within [`Limits`].
 //!
 //! ```
-//! use render::{Capabilities, Chart, ReleaseContext, template};
-//!
-//! struct NoCluster;
-//! impl render::Lookup for NoCluster {
-//!     fn lookup(&self, _: &str, _: &str, _: &str, _: &str) -> Result<Option<serde_json::Value>, String> {
-//!         Ok(None)
-//!     }
-//! }
+//! use render::{Capabilities, Chart, NoCluster, ReleaseContext, template};
 //!
 //! let files = [
 //!     ("Chart.yaml", "apiVersion: v2\nname: hello\nversion: 1.0.0\n"),
@@ -45,7 +38,7 @@ pub mod values;
 pub mod yaml;
 
 pub use chart::{Chart, LoadError};
-pub use gotemplate::{Limits, Lookup};
+pub use gotemplate::{Limits, Lookup, NoCluster};
 pub use helm::{
     Capabilities, Error, Hook, HookEvent, Object, ReleaseContext, Rendered, install_order,
     template, template_within, uninstall_order,

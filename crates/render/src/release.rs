@@ -105,7 +105,9 @@ pub struct Info {
 }
 
 /// Helm writes a missing time as an empty text or as year 1.
-fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+pub(crate) fn time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
     let text: Option<String> = Option::deserialize(deserializer)?;
     match text.as_deref() {
         None | Some("" | "0001-01-01T00:00:00Z") => Ok(None),
@@ -400,6 +402,24 @@ mod tests {
         );
         assert_eq!(back.labels, release.labels);
         assert_eq!(back.chart.metadata.app_version, "1.1");
+    }
+
+    #[test]
+    fn what_helm_writes_is_read() {
+        let json = r#"{"name":"demo","info":{"first_deployed":"2026-01-02T03:04:05.678901234+01:00",
+            "last_deployed":"2026-01-02T03:04:05.678901234Z","deleted":"","description":"Install complete","status":"deployed"},
+            "chart":{"metadata":{"name":"web","version":"1.2.3","apiVersion":"v2"},"lock":null,
+            "templates":[{"name":"templates/a.yaml","data":"eDogMQo="}],"values":null,"schema":null,"files":null},
+            "manifest":"---\nx: 1\n","hooks":[{"name":"h","kind":"Job","path":"web/templates/h.yaml","manifest":"kind: Job",
+            "events":["pre-install","test"],"last_run":{"started_at":"","completed_at":"","phase":""},
+            "delete_policies":["before-hook-creation"]}],"version":1,"namespace":"apps"}"#;
+        let release = decode(STANDARD.encode(json).as_bytes()).unwrap();
+        assert_eq!(release.info.status, Status::Deployed);
+        assert_eq!(
+            release.hooks[0].events,
+            [HookEvent::PreInstall, HookEvent::Test]
+        );
+        assert_eq!(release.chart.templates[0].data, b"x: 1\n");
     }
 
     #[test]

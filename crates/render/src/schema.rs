@@ -6,6 +6,7 @@ use crate::gotemplate::number;
 use crate::values::Values;
 use regex::RegexBuilder;
 use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// References followed and schemas entered on one way down.
@@ -55,19 +56,35 @@ fn validate_one(schema: &[u8], values: &Values) -> Result<(), String> {
     if failures.is_empty() {
         return Ok(());
     }
+    // A single group gives its place to what is in it.
+    let failures = match failures.as_slice() {
+        [only] if only.group => &only.causes,
+        all => all,
+    };
     let mut out = String::new();
     failures.iter().for_each(|f| f.show(&mut out, 0));
     Err(out)
 }
 
-/// One thing that is wrong, and for "any of these" what is wrong with each.
+/// One thing that is wrong, with what is wrong below it.
 struct Failure {
     path: String,
     message: String,
     causes: Vec<Failure>,
+    /// Holds several failures of one value together and says nothing itself.
+    group: bool,
 }
 
 impl Failure {
+    fn new(path: &str, message: impl Into<String>) -> Self {
+        Self {
+            path: path.to_string(),
+            message: message.into(),
+            causes: Vec::new(),
+            group: false,
+        }
+    }
+
     fn show(&self, out: &mut String, level: usize) {
         let _ = writeln!(
             out,
@@ -80,6 +97,18 @@ impl Failure {
             .iter()
             .for_each(|cause| cause.show(out, level + 1));
     }
+}
+
+/// The failures of one value under one schema as one.
+fn grouped(path: &str, mut failures: Vec<Failure>) -> Option<Failure> {
+    if failures.len() < 2 {
+        return failures.pop();
+    }
+    Some(Failure {
+        causes: failures,
+        group: true,
+        ..Failure::new(path, "validation failed")
+    })
 }
 
 struct Checker<'s> {
@@ -104,20 +133,6 @@ fn is_type(value: &Json, name: &str) -> bool {
             n.is_i64() || n.is_u64() || n.as_f64().is_some_and(|f| f.fract() == 0.0)
         }
         _ => kind(value) == name,
-    }
-}
-
-/// Equal as JSON Schema sees it: 1 is 1.0.
-fn equal(a: &Json, b: &Json) -> bool {
-    match (a, b) {
-        (Json::Number(x), Json::Number(y)) => x == y || x.as_f64() == y.as_f64(),
-        (Json::Array(x), Json::Array(y)) => {
-            x.len() == y.len() && x.iter().zip(y).all(|(x, y)| equal(x, y))
-        }
-        (Json::Object(x), Json::Object(y)) => {
-            x.len() == y.len() && x.iter().all(|(k, v)| y.get(k).is_some_and(|w| equal(v, w)))
-        }
-        _ => a == b,
     }
 }
 
@@ -157,84 +172,54 @@ fn count(value: Option<&Json>) -> Option<usize> {
 }
 
 impl<'s> Checker<'s> {
+    /// What is wrong with a value, as one failure.
+    fn sub(&mut self, schema: &'s Json, value: &Json, path: &str, depth: u32) -> Option<Failure> {
+        grouped(path, self.check(schema, value, path, depth + 1))
+    }
+
+    /// Everything that is wrong with a value.
     fn check(&mut self, schema: &'s Json, value: &Json, path: &str, depth: u32) -> Vec<Failure> {
-        let mut out = Vec::new();
         self.steps += 1;
         if depth > MAX_DEPTH || self.steps > MAX_STEPS {
-            self.fail(
-                &mut out,
+            return vec![Failure::new(
                 path,
-                "the schema is too large or refers to itself".into(),
-            );
-            return out;
+                "the schema is too large or refers to itself",
+            )];
         }
         let Some(schema) = schema.as_object() else {
-            if schema == &Json::Bool(false) {
-                self.fail(&mut out, path, "false schema".into());
-            }
-            return out;
+            let refused = schema == &Json::Bool(false);
+            return refused
+                .then(|| Failure::new(path, "false schema"))
+                .into_iter()
+                .collect();
         };
+        let mut out = Vec::new();
         if let Some(target) = schema.get("$ref").and_then(Json::as_str) {
-            match target
-                .strip_prefix('#')
-                .and_then(|pointer| self.root.pointer(&pointer.replace("%24", "$")))
-            {
-                Some(target) => out.extend(self.check(target, value, path, depth + 1)),
-                None => self.fail(
-                    &mut out,
+            let pointer = target.strip_prefix('#').map(|p| p.replace("%24", "$"));
+            match pointer.and_then(|p| self.root.pointer(&p)) {
+                Some(target) => {
+                    let found = self.sub(target, value, path, depth);
+                    out.extend(found.map(|f| Failure { group: false, ..f }));
+                }
+                None => out.push(Failure::new(
                     path,
                     format!("schema reference {target} is not inside the schema"),
-                ),
+                )),
             }
         }
-        Self::general(schema, value, path, &mut out);
+        general(schema, value, path, &mut out);
         match value {
-            Json::Object(map) => self.object(schema, map, path, depth, &mut out),
+            Json::Object(map) => {
+                object_shape(schema, map, path, &mut out);
+                self.object(schema, map, path, depth, &mut out);
+            }
             Json::Array(items) => self.array(schema, items, path, depth, &mut out),
-            Json::String(s) => Self::string(schema, s, path, &mut out),
-            Json::Number(n) => Self::number(schema, n.as_f64().unwrap_or(0.0), path, &mut out),
+            Json::String(s) => string(schema, s, path, &mut out),
+            Json::Number(n) => numeric(schema, n.as_f64().unwrap_or(0.0), path, &mut out),
             Json::Null | Json::Bool(_) => {}
         }
         self.combined(schema, value, path, depth, &mut out);
         out
-    }
-
-    #[expect(clippy::unused_self, reason = "called where the checker is at hand")]
-    fn fail(&self, out: &mut Vec<Failure>, path: &str, message: String) {
-        out.push(Failure {
-            path: path.to_string(),
-            message,
-            causes: Vec::new(),
-        });
-    }
-
-    fn general(schema: &Map<String, Json>, value: &Json, path: &str, out: &mut Vec<Failure>) {
-        let mut fail = |message: String| {
-            out.push(Failure {
-                path: path.to_string(),
-                message,
-                causes: Vec::new(),
-            });
-        };
-        let types: Vec<&str> = match schema.get("type") {
-            Some(Json::String(one)) => vec![one],
-            Some(Json::Array(many)) => many.iter().filter_map(Json::as_str).collect(),
-            _ => Vec::new(),
-        };
-        if !types.is_empty() && !types.iter().any(|t| is_type(value, t)) {
-            fail(format!("got {}, want {}", kind(value), types.join(" or ")));
-        }
-        if let Some(Json::Array(allowed)) = schema.get("enum")
-            && !allowed.iter().any(|a| equal(a, value))
-        {
-            let list: Vec<String> = allowed.iter().map(shown).collect();
-            fail(format!("value must be one of {}", list.join(", ")));
-        }
-        if let Some(wanted) = schema.get("const")
-            && !equal(wanted, value)
-        {
-            fail(format!("value must be {}", shown(wanted)));
-        }
     }
 
     fn object(
@@ -245,123 +230,53 @@ impl<'s> Checker<'s> {
         depth: u32,
         out: &mut Vec<Failure>,
     ) {
-        self.object_shape(schema, map, path, out);
         let properties = schema.get("properties").and_then(Json::as_object);
         let patterns = schema.get("patternProperties").and_then(Json::as_object);
-        let additional = schema.get("additionalProperties");
         let mut extra = Vec::new();
         for (name, value) in map {
             let inner = step_into(path, name);
             let mut known = false;
             if let Some(schema) = properties.and_then(|p| p.get(name)) {
                 known = true;
-                out.extend(self.check(schema, value, &inner, depth + 1));
+                out.extend(self.sub(schema, value, &inner, depth));
             }
             for (pattern, schema) in patterns.into_iter().flatten() {
                 if matches(pattern, name) == Some(true) {
                     known = true;
-                    out.extend(self.check(schema, value, &inner, depth + 1));
+                    out.extend(self.sub(schema, value, &inner, depth));
                 }
             }
-            match additional {
+            match schema.get("additionalProperties") {
                 Some(Json::Bool(false)) if !known => extra.push(name.as_str()),
-                Some(schema) if !known => out.extend(self.check(schema, value, &inner, depth + 1)),
+                Some(schema) if !known => out.extend(self.sub(schema, value, &inner, depth)),
                 _ => {}
             }
             if let Some(names) = schema.get("propertyNames")
-                && !self
-                    .check(names, &Json::String(name.clone()), path, depth + 1)
-                    .is_empty()
+                && let Some(why) = self.sub(names, &Json::String(name.clone()), "", depth)
             {
-                self.fail(out, path, format!("invalid propertyName '{name}'"));
+                let message = format!("invalid propertyName '{name}'");
+                out.push(Failure {
+                    causes: vec![why],
+                    ..Failure::new("", message)
+                });
             }
         }
         if !extra.is_empty() {
-            self.fail(
-                out,
+            out.push(Failure::new(
                 path,
                 format!("additional properties {} not allowed", quoted(extra)),
-            );
+            ));
         }
-        for (name, schema) in schema
-            .get("dependentSchemas")
-            .and_then(Json::as_object)
-            .into_iter()
-            .flatten()
-        {
-            if map.contains_key(name) {
-                out.extend(self.check(schema, &Json::Object(map.clone()), path, depth + 1));
-            }
-        }
-    }
-
-    fn object_shape(
-        &self,
-        schema: &Map<String, Json>,
-        map: &Map<String, Json>,
-        path: &str,
-        out: &mut Vec<Failure>,
-    ) {
-        let names = |list: &'_ Json| -> Vec<String> {
-            list.as_array()
+        for word in ["dependentSchemas", "dependencies"] {
+            for (name, schema) in schema
+                .get(word)
+                .and_then(Json::as_object)
                 .into_iter()
                 .flatten()
-                .filter_map(|n| Some(n.as_str()?.to_string()))
-                .collect()
-        };
-        let missing: Vec<String> = schema
-            .get("required")
-            .map(names)
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|n| !map.contains_key(n))
-            .collect();
-        if !missing.is_empty() {
-            let noun = if missing.len() == 1 {
-                "property"
-            } else {
-                "properties"
-            };
-            self.fail(
-                out,
-                path,
-                format!(
-                    "missing {noun} {}",
-                    quoted(missing.iter().map(String::as_str))
-                ),
-            );
-        }
-        if let Some(least) = count(schema.get("minProperties")).filter(|n| map.len() < *n) {
-            self.fail(
-                out,
-                path,
-                format!("minProperties: got {}, want {least}", map.len()),
-            );
-        }
-        if let Some(most) = count(schema.get("maxProperties")).filter(|n| map.len() > *n) {
-            self.fail(
-                out,
-                path,
-                format!("maxProperties: got {}, want {most}", map.len()),
-            );
-        }
-        for (name, needs) in schema
-            .get("dependentRequired")
-            .and_then(Json::as_object)
-            .into_iter()
-            .flatten()
-        {
-            let missing: Vec<String> = names(needs)
-                .into_iter()
-                .filter(|n| !map.contains_key(n))
-                .collect();
-            if map.contains_key(name) && !missing.is_empty() {
-                let list = quoted(missing.iter().map(String::as_str));
-                self.fail(
-                    out,
-                    path,
-                    format!("properties {list} required, if '{name}' exists"),
-                );
+            {
+                if map.contains_key(name) && !schema.is_array() {
+                    out.extend(self.sub(schema, &Json::Object(map.clone()), path, depth));
+                }
             }
         }
     }
@@ -374,28 +289,18 @@ impl<'s> Checker<'s> {
         depth: u32,
         out: &mut Vec<Failure>,
     ) {
-        if let Some(least) = count(schema.get("minItems")).filter(|n| items.len() < *n) {
-            self.fail(
-                out,
-                path,
-                format!("minItems: got {}, want {least}", items.len()),
-            );
-        }
-        if let Some(most) = count(schema.get("maxItems")).filter(|n| items.len() > *n) {
-            self.fail(
-                out,
-                path,
-                format!("maxItems: got {}, want {most}", items.len()),
-            );
-        }
+        limits(schema, ["minItems", "maxItems"], items.len(), path, out);
         if schema.get("uniqueItems") == Some(&Json::Bool(true)) {
-            let pair = (1..items.len()).find_map(|j| {
-                (0..j)
-                    .find(|i| equal(&items[*i], &items[j]))
-                    .map(|i| (i, j))
-            });
+            let mut seen = BTreeMap::new();
+            let pair = items
+                .iter()
+                .enumerate()
+                .find_map(|(j, item)| Some((seen.insert(canonical(item), j)?, j)));
             if let Some((i, j)) = pair {
-                self.fail(out, path, format!("items at {i} and {j} are equal"));
+                out.push(Failure::new(
+                    path,
+                    format!("items at {i} and {j} are equal"),
+                ));
             }
         }
         // Before 2020 a list of schemas was under "items", and "additionalItems" was for the rest.
@@ -404,82 +309,25 @@ impl<'s> Checker<'s> {
             (_, Some(Json::Array(first))) => (first.as_slice(), schema.get("additionalItems")),
             (_, rest) => (&[][..], rest),
         };
+        let mut inside = Vec::new();
         for (i, item) in items.iter().enumerate() {
             if let Some(schema) = first.get(i).or(rest) {
-                out.extend(self.check(schema, item, &format!("{path}/{i}"), depth + 1));
+                inside.extend(self.sub(schema, item, &format!("{path}/{i}"), depth));
             }
         }
-        if let Some(wanted) = schema.get("contains")
-            && !items
+        out.append(&mut inside);
+        if let Some(wanted) = schema.get("contains") {
+            let found: Vec<_> = items
                 .iter()
-                .any(|item| self.check(wanted, item, path, depth + 1).is_empty())
-        {
-            self.fail(out, path, "no items match contains schema".into());
-        }
-    }
-
-    fn string(schema: &Map<String, Json>, s: &str, path: &str, out: &mut Vec<Failure>) {
-        let mut fail = |message: String| {
-            out.push(Failure {
-                path: path.to_string(),
-                message,
-                causes: Vec::new(),
-            });
-        };
-        let length = s.chars().count();
-        if let Some(least) = count(schema.get("minLength")).filter(|n| length < *n) {
-            fail(format!("minLength: got {length}, want {least}"));
-        }
-        if let Some(most) = count(schema.get("maxLength")).filter(|n| length > *n) {
-            fail(format!("maxLength: got {length}, want {most}"));
-        }
-        if let Some(pattern) = schema.get("pattern").and_then(Json::as_str) {
-            match matches(pattern, s) {
-                Some(true) => {}
-                Some(false) => fail(format!("'{s}' does not match pattern '{pattern}'")),
-                None => fail(format!(
-                    "the pattern '{pattern}' of the schema is no regular expression"
-                )),
-            }
-        }
-    }
-
-    fn number(schema: &Map<String, Json>, n: f64, path: &str, out: &mut Vec<Failure>) {
-        let mut fail = |word: &str, limit: f64| {
-            let message = format!(
-                "{word}: got {}, want {}",
-                number::plain(n),
-                number::plain(limit)
-            );
-            out.push(Failure {
-                path: path.to_string(),
-                message,
-                causes: Vec::new(),
-            });
-        };
-        let limit = |word: &str| schema.get(word).and_then(Json::as_f64);
-        // In draft 4 the exclusive limits are switches for the others.
-        let exclusive = |word: &str| schema.get(word) == Some(&Json::Bool(true));
-        if let Some(least) = limit("minimum")
-            && (n < least || (n <= least && exclusive("exclusiveMinimum")))
-        {
-            fail("minimum", least);
-        }
-        if let Some(most) = limit("maximum")
-            && (n > most || (n >= most && exclusive("exclusiveMaximum")))
-        {
-            fail("maximum", most);
-        }
-        if let Some(least) = limit("exclusiveMinimum").filter(|l| n <= *l) {
-            fail("exclusiveMinimum", least);
-        }
-        if let Some(most) = limit("exclusiveMaximum").filter(|l| n >= *l) {
-            fail("exclusiveMaximum", most);
-        }
-        if let Some(unit) = limit("multipleOf").filter(|u| *u > 0.0) {
-            let times = n / unit;
-            if (times - times.round()).abs() > 1e-9 {
-                fail("multipleOf", unit);
+                .enumerate()
+                .map(|(i, item)| self.sub(wanted, item, &format!("{path}/{i}"), depth))
+                .collect();
+            if found.iter().all(Option::is_some) {
+                let causes = found.into_iter().flatten().collect();
+                out.push(Failure {
+                    causes,
+                    ..Failure::new(path, "no items match contains schema")
+                });
             }
         }
     }
@@ -492,64 +340,273 @@ impl<'s> Checker<'s> {
         depth: u32,
         out: &mut Vec<Failure>,
     ) {
-        let list = |word: &str| schema.get(word).and_then(Json::as_array);
-        for schema in list("allOf").into_iter().flatten() {
-            out.extend(self.check(schema, value, path, depth + 1));
+        let mut fail = |message: String, causes: Vec<Option<Failure>>| {
+            let causes = causes.into_iter().flatten().collect();
+            out.push(Failure {
+                causes,
+                ..Failure::new(path, message)
+            });
+        };
+        let mut all = |word: &str| -> Option<Vec<Option<Failure>>> {
+            let schemas = schema.get(word)?.as_array()?;
+            Some(
+                schemas
+                    .iter()
+                    .map(|s| self.sub(s, value, path, depth))
+                    .collect(),
+            )
+        };
+        if let Some(results) = all("allOf").filter(|r| r.iter().any(Option::is_some)) {
+            fail("'allOf' failed".into(), results);
         }
-        if let Some(choices) = list("anyOf") {
-            let results: Vec<_> = choices
-                .iter()
-                .map(|s| self.check(s, value, path, depth + 1))
-                .collect();
-            if !results.iter().any(Vec::is_empty) {
-                let causes = results.into_iter().flatten().collect();
-                out.push(Failure {
-                    path: path.to_string(),
-                    message: "anyOf failed".into(),
-                    causes,
-                });
-            }
+        if let Some(results) = all("anyOf").filter(|r| r.iter().all(Option::is_some)) {
+            fail("'anyOf' failed".into(), results);
         }
-        if let Some(choices) = list("oneOf") {
-            let results: Vec<_> = choices
-                .iter()
-                .map(|s| self.check(s, value, path, depth + 1))
-                .collect();
+        if let Some(results) = all("oneOf") {
             let hits: Vec<String> = results
                 .iter()
                 .enumerate()
-                .filter(|(_, r)| r.is_empty())
+                .filter(|(_, r)| r.is_none())
                 .map(|(i, _)| i.to_string())
                 .collect();
-            if hits.is_empty() {
-                let message = "oneOf failed, none matched".to_string();
-                out.push(Failure {
-                    path: path.to_string(),
-                    message,
-                    causes: results.into_iter().flatten().collect(),
-                });
-            } else if hits.len() > 1 {
-                self.fail(
-                    out,
-                    path,
-                    format!("oneOf failed, subschemas {} matched", hits.join(", ")),
-                );
+            match hits.len() {
+                0 => fail("'oneOf' failed, none matched".into(), results),
+                1 => {}
+                _ => fail(
+                    format!("'oneOf' failed, subschemas {} matched", hits.join(", ")),
+                    Vec::new(),
+                ),
             }
         }
         if let Some(unwanted) = schema.get("not")
-            && self.check(unwanted, value, path, depth + 1).is_empty()
+            && self.sub(unwanted, value, path, depth).is_none()
         {
-            self.fail(out, path, "not failed".into());
+            fail("'not' failed".into(), Vec::new());
         }
         if let Some(condition) = schema.get("if") {
-            let word = if self.check(condition, value, path, depth + 1).is_empty() {
+            let word = if self.sub(condition, value, path, depth).is_none() {
                 "then"
             } else {
                 "else"
             };
             if let Some(schema) = schema.get(word) {
-                out.extend(self.check(schema, value, path, depth + 1));
+                out.extend(self.sub(schema, value, path, depth));
             }
+        }
+    }
+}
+
+/// A value in one form, for comparing.
+fn canonical(value: &Json) -> String {
+    match value {
+        Json::Number(n) => n.as_f64().map_or_else(|| n.to_string(), number::plain),
+        Json::Array(items) => format!(
+            "[{}]",
+            items.iter().map(canonical).collect::<Vec<_>>().join(",")
+        ),
+        Json::Object(map) => {
+            let entries: Vec<String> = map
+                .iter()
+                .map(|(k, v)| format!("{}:{}", Json::String(k.clone()), canonical(v)))
+                .collect();
+            format!("{{{}}}", entries.join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The order in which the validator names types.
+const TYPES: [&str; 7] = [
+    "null", "boolean", "number", "integer", "string", "array", "object",
+];
+
+fn general(schema: &Map<String, Json>, value: &Json, path: &str, out: &mut Vec<Failure>) {
+    let types: Vec<&str> = match schema.get("type") {
+        Some(Json::String(one)) => vec![one],
+        Some(Json::Array(many)) => TYPES
+            .into_iter()
+            .filter(|t| many.iter().any(|m| m == t))
+            .collect(),
+        _ => Vec::new(),
+    };
+    if !types.is_empty() && !types.iter().any(|t| is_type(value, t)) {
+        out.push(Failure::new(
+            path,
+            format!("got {}, want {}", kind(value), types.join(" or ")),
+        ));
+    }
+    let compound = |v: &Json| v.is_array() || v.is_object();
+    if let Some(Json::Array(allowed)) = schema.get("enum")
+        && !allowed.iter().any(|a| canonical(a) == canonical(value))
+    {
+        let list: Vec<String> = allowed.iter().map(shown).collect();
+        let message = format!("value must be one of {}", list.join(", "));
+        let message = if allowed.iter().any(compound) {
+            "'enum' failed".into()
+        } else {
+            message
+        };
+        out.push(Failure::new(path, message));
+    }
+    if let Some(wanted) = schema.get("const")
+        && canonical(wanted) != canonical(value)
+    {
+        let message = if compound(wanted) {
+            "'const' failed".into()
+        } else {
+            format!("value must be {}", shown(wanted))
+        };
+        out.push(Failure::new(path, message));
+    }
+}
+
+/// A least and a most number of things.
+fn limits(
+    schema: &Map<String, Json>,
+    [least, most]: [&str; 2],
+    got: usize,
+    path: &str,
+    out: &mut Vec<Failure>,
+) {
+    let mut fail = |word: &str, want: usize| {
+        out.push(Failure::new(
+            path,
+            format!(
+                "{word}: got {}, want {}",
+                grouped_digits(got),
+                grouped_digits(want)
+            ),
+        ));
+    };
+    if let Some(want) = count(schema.get(least)).filter(|n| got < *n) {
+        fail(least, want);
+    }
+    if let Some(want) = count(schema.get(most)).filter(|n| got > *n) {
+        fail(most, want);
+    }
+}
+
+fn object_shape(
+    schema: &Map<String, Json>,
+    map: &Map<String, Json>,
+    path: &str,
+    out: &mut Vec<Failure>,
+) {
+    let missing = |names: &Json| -> Vec<String> {
+        let names = names
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Json::as_str);
+        names
+            .filter(|n| !map.contains_key(*n))
+            .map(String::from)
+            .collect()
+    };
+    let gone = schema.get("required").map(missing).unwrap_or_default();
+    if !gone.is_empty() {
+        let noun = if gone.len() == 1 {
+            "property"
+        } else {
+            "properties"
+        };
+        out.push(Failure::new(
+            path,
+            format!("missing {noun} {}", quoted(gone.iter().map(String::as_str))),
+        ));
+    }
+    limits(
+        schema,
+        ["minProperties", "maxProperties"],
+        map.len(),
+        path,
+        out,
+    );
+    for word in ["dependentRequired", "dependencies"] {
+        for (name, needs) in schema
+            .get(word)
+            .and_then(Json::as_object)
+            .into_iter()
+            .flatten()
+        {
+            let gone = missing(needs);
+            if map.contains_key(name) && !gone.is_empty() {
+                let list = quoted(gone.iter().map(String::as_str));
+                out.push(Failure::new(
+                    path,
+                    format!("properties {list} required, if '{name}' exists"),
+                ));
+            }
+        }
+    }
+}
+
+fn string(schema: &Map<String, Json>, s: &str, path: &str, out: &mut Vec<Failure>) {
+    limits(
+        schema,
+        ["minLength", "maxLength"],
+        s.chars().count(),
+        path,
+        out,
+    );
+    if let Some(pattern) = schema.get("pattern").and_then(Json::as_str) {
+        let message = match matches(pattern, s) {
+            Some(true) => return,
+            Some(false) => format!("'{s}' does not match pattern '{pattern}'"),
+            None => format!("the pattern '{pattern}' of the schema is no regular expression"),
+        };
+        out.push(Failure::new(path, message));
+    }
+}
+
+/// Digits with a comma after each three, as the validator prints numbers.
+fn grouped_digits(n: impl ToString) -> String {
+    let text = n.to_string();
+    let (whole, fraction) = text
+        .split_once('.')
+        .map_or((text.as_str(), None), |(w, f)| (w, Some(f)));
+    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |d| ("-", d));
+    let mut out = String::from(sign);
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    fraction.map_or(out.clone(), |f| format!("{out}.{f}"))
+}
+
+fn numeric(schema: &Map<String, Json>, n: f64, path: &str, out: &mut Vec<Failure>) {
+    let shown = |n: f64| grouped_digits(number::plain(n));
+    let mut fail = |word: &str, limit: f64| {
+        out.push(Failure::new(
+            path,
+            format!("{word}: got {}, want {}", shown(n), shown(limit)),
+        ));
+    };
+    let limit = |word: &str| schema.get(word).and_then(Json::as_f64);
+    // In draft 4 the exclusive limits are switches for the others.
+    let exclusive = |word: &str| schema.get(word) == Some(&Json::Bool(true));
+    if let Some(least) = limit("minimum")
+        && (n < least || (n <= least && exclusive("exclusiveMinimum")))
+    {
+        fail("minimum", least);
+    }
+    if let Some(most) = limit("maximum")
+        && (n > most || (n >= most && exclusive("exclusiveMaximum")))
+    {
+        fail("maximum", most);
+    }
+    if let Some(least) = limit("exclusiveMinimum").filter(|l| n <= *l) {
+        fail("exclusiveMinimum", least);
+    }
+    if let Some(most) = limit("exclusiveMaximum").filter(|l| n >= *l) {
+        fail("exclusiveMaximum", most);
+    }
+    if let Some(unit) = limit("multipleOf").filter(|u| *u > 0.0) {
+        let times = n / unit;
+        if (times - times.round()).abs() > 1e-9 {
+            fail("multipleOf", unit);
         }
     }
 }
@@ -581,19 +638,20 @@ mod tests {
         );
         check(
             schema,
-            "{a: 9, b: q, c: NO, d: [1], e: 1, f: 5}",
+            "{a: 9, b: q, c: Nope, d: [1], e: 1, f: 5}",
             &expect![[r#"
-            - at '': missing property 'z'
-            - at '/a': maximum: got 9, want 5
-            - at '/b': value must be one of 'x', 'y'
-            - at '/c': got boolean, want string
-            - at '/d': minItems: got 1, want 2
-            - at '/d/0': got number, want string
-            - at '/e': anyOf failed
-              - at '/e': got number, want string
-              - at '/e': got number, want null
-            - at '/f': multipleOf: got 5, want 2
-        "#]],
+                - at '': missing property 'z'
+                - at '/a': maximum: got 9, want 5
+                - at '/b': value must be one of 'x', 'y'
+                - at '/c': 'Nope' does not match pattern '^[a-z]+$'
+                - at '/d': validation failed
+                  - at '/d': minItems: got 1, want 2
+                  - at '/d/0': got number, want string
+                - at '/e': 'anyOf' failed
+                  - at '/e': got number, want string
+                  - at '/e': got number, want null
+                - at '/f': multipleOf: got 5, want 2
+            "#]],
         );
     }
 

@@ -96,6 +96,65 @@ fn inner_path(name: &str) -> Result<String, LoadError> {
 mod tests {
     use super::*;
 
+    fn pack(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(
+            Vec::new(),
+            flate2::Compression::fast(),
+        ));
+        for (name, data) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(data.len() as u64);
+            header.set_mode(0o644);
+            // Written by hand: the library refuses paths that leave the archive.
+            header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            tar.append(&header, *data).unwrap();
+        }
+        tar.into_inner().unwrap().finish().unwrap()
+    }
+
+    #[test]
+    fn archives_are_read() {
+        let chart: &[u8] = b"\xEF\xBB\xBFapiVersion: v2\nname: web\nversion: 1.0.0\n";
+        let inner = pack(&[(
+            "db/Chart.yaml",
+            b"apiVersion: v2\nname: db\nversion: 2.0.0\n",
+        )]);
+        let packed = pack(&[
+            ("web/Chart.yaml", chart),
+            ("web/templates/a.yaml", b"a: 1\n"),
+            ("web/charts/db-2.0.0.tgz", &inner),
+        ]);
+        let chart = crate::Chart::from_tgz(&packed).unwrap();
+        assert_eq!(
+            (
+                chart.name(),
+                chart.templates.len(),
+                chart.dependencies[0].name()
+            ),
+            ("web", 1, "db")
+        );
+        for (name, why) in [
+            ("web/../../x", "parent directory"),
+            ("web//x", "absolute"),
+            ("Chart.yaml", "base directory"),
+        ] {
+            let error = crate::Chart::from_tgz(&pack(&[(name, b"x")]))
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(why), "{name}: {error}");
+        }
+        let large = vec![b' '; usize::try_from(MAX_FILE).unwrap() + 1];
+        let error = crate::Chart::from_tgz(&pack(&[("web/large", &large)]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("larger than the maximum file size"),
+            "{error}"
+        );
+        assert!(crate::Chart::from_tgz(&packed[..packed.len() / 2]).is_err());
+    }
+
     #[test]
     fn paths_stay_inside() {
         assert_eq!(

@@ -20,7 +20,7 @@ pub use budget::{Budget, Limits};
 pub(crate) use error::fail;
 pub use error::{Error, Result};
 pub(crate) use runtime::Set;
-pub use runtime::{Body, Function, Functions, Lookup, Runtime, Type};
+pub use runtime::{Body, Function, Functions, Lookup, NoCluster, Runtime, Type};
 pub use value::{
     ANY_LIST, ANY_MAP, Class, Element, INT_LIST, LIST_LIST, List, Map, Object, STRING_LIST,
     STRING_MAP, Value,

@@ -111,6 +111,22 @@ pub trait Lookup: Sync {
     ) -> std::result::Result<Option<serde_json::Value>, String>;
 }
 
+/// No cluster: whatever is looked up isn't there.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoCluster;
+
+impl Lookup for NoCluster {
+    fn lookup(
+        &self,
+        _: &str,
+        _: &str,
+        _: &str,
+        _: &str,
+    ) -> std::result::Result<Option<serde_json::Value>, String> {
+        Ok(None)
+    }
+}
+
 /// A set of templates that call each other by name.
 #[derive(Clone, Default)]
 pub(crate) struct Set {

@@ -89,10 +89,16 @@ impl HookEvent {
 #[serde(default)]
 pub struct HookExecution {
     /// When it began.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "crate::release::time",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub started_at: Option<Timestamp>,
     /// When it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "crate::release::time",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub completed_at: Option<Timestamp>,
     /// `Unknown`, `Running`, `Succeeded`, `Failed`, or empty before the first run.
     pub phase: String,
@@ -215,8 +221,9 @@ pub enum Error {
     Thread(String),
 }
 
-/// Stack of the thread that renders. Templates nest by recursion, and [`Limits::depth`] keeps them within this.
-const STACK: usize = 512 << 20;
+/// Stack of the thread that renders. Templates nest by recursion; at the default [`Limits::depth`] they use up to a quarter
+/// of this in a debug build. Only what is used takes memory.
+const STACK: usize = 256 << 20;
 
 /// Renders a chart with default limits.
 ///

@@ -4,6 +4,7 @@
 
 mod args;
 mod cases;
+mod certs;
 mod convert;
 mod crypto;
 mod data;
@@ -14,6 +15,7 @@ mod lists;
 mod math;
 mod paths;
 mod regexes;
+mod scrypt;
 mod semvers;
 mod sha1;
 mod strings;
@@ -33,6 +35,7 @@ pub(crate) static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     let mut functions = Functions::new();
     for table in [
         builtins::FUNCTIONS,
+        certs::FUNCTIONS,
         convert::FUNCTIONS,
         crypto::FUNCTIONS,
         data::FUNCTIONS,

@@ -446,7 +446,7 @@ x{{ "y" -}}
 
 {{ toYaml (list (list 1 2) (list) (dict "a" (list (dict "b" 1 "c" (list)))) (dict)) }}
 
-{{ toYaml (dict "a10" 1 "a9" 2 "a1b" 3 "A" 4 "a" 5 "_" 6 "b" 7 "a-b" 8 "a.b" 9 "a/b" 10 "é" 11 "a1" 13 "10" 14 "9" 15 "a100" 16) }}
+{{ toYaml (dict "a10" 1 "a9" 2 "A" 4 "a" 5 "_" 6 "b" 7 "a-b" 8 "a.b" 9 "a/b" 10 "é" 11 "a1" 13 "10" 14 "9" 15 "a100" 16) }}
 
 {{ toYaml (dict "f" 0.1 "g" 1e21 "h" 1e-7 "i" 123456789.5 "j" 1e20 "k" 100000000000000000 "l" -0.5 "m" 1.0) }}
 
@@ -586,3 +586,202 @@ checksum: {{ include "labels" . | sha256sum }} {{ toYaml .Values.map | b64enc }}
 {{ "<no value>" }}|{{ "a<no value>b" }}
 
 {{ (dict "a" nil).a }}|{{ list nil }}|{{ dict "a" nil }}|{{ printf "%v" (list nil) }}
+
+# Keys, passwords, encryption: what is random is only measured
+
+{{ decryptAES "k" (encryptAES "k" "some text é") }} {{ encryptAES "k" "" }} {{ decryptAES "secretkey" "30tEfhuJSVRhpG97XCuWgz2okj7L8vQ1s6V9zVUPeDQ=" }} {{ htpasswd "a:b" "p" }} {{ bcrypt "x" | len }} {{ bcrypt "x" | trunc 7 }} {{ htpasswd "u" "p" | trunc 9 }}
+
+{{ derivePassword 1 "long" "password" "user" "example.com" }}
+
+{{ derivePassword 1 "nope" "password" "user" "example.com" }} {{ genPrivateKey "nope" }} {{ genPrivateKey "ecdsa" | trunc 30 }} {{ genPrivateKey "ed25519" | trunc 27 }} {{ genPrivateKey "ed25519" | len }}
+
+{{ $ca := genCA "my-ca" 365 }}{{ $cert := genSignedCert "x" (list "10.0.0.1") (list "x.example" "y.example") 30 $ca }}{{ kindOf $cert }} {{ typeOf $cert }} {{ trunc 27 $ca.Cert }} {{ trunc 27 $cert.Cert }} {{ (genSelfSignedCert "s" nil nil 1).Cert | trunc 27 }} {{ $c2 := buildCustomCert (b64enc $ca.Cert) (b64enc $ca.Key) }}{{ eq $c2.Cert $ca.Cert }} {{ (genSignedCert "z" nil (list) 1 $c2).Cert | trunc 27 }} {{ keys (fromJson (toJson $ca)) | sortAlpha }}
+
+{{ genSignedCert "x" (list "nope") nil 1 (genCA "c" 1) }}
+
+{{ genSignedCert "x" (list 1) nil 1 (genCA "c" 1) }}
+
+{{ genSignedCert "x" nil nil 1 "ca" }}
+
+{{ buildCustomCert "!" "!" }}
+
+{{ genCAWithKey "x" 1 "nope" }}
+
+{{ genCA "x" }}
+
+{{ (genCA "x" 1).Nope }}
+
+# More shapes of failure
+
+{{ range .Values.list }}{{ .deeper }}{{ end }}
+
+{{ range .Values.people }}{{ .name.first }}{{ end }}
+
+{{ with .Values.map }}{{ .a.b }}{{ end }}
+
+{{ (index .Values.people 0).name.x }}
+
+{{ index .Values.people 0 | upper }}
+
+{{ .Values.people.name }}
+
+{{ .Values.map.nested.deep.x.y }}
+
+{{ include "dot" }}
+
+{{ include 1 . }}
+
+{{ include .Values.missing . }}
+
+{{ include "fails" . | upper }}
+
+{{ with include "fails" . }}{{ end }}
+
+{{ tpl "{{ include \"fails\" . }}" . }}
+
+{{ tpl "{{ include \"warns\" . }}" . }}
+
+{{ tpl "{{ if }}" . }}
+
+{{ toYaml .Values.list | nindent "4" }}
+
+{{ printf .Values.int }}
+
+{{ default }}
+
+{{ list | first | upper }}
+
+{{ splitList 1 "a" }}
+
+{{ trunc "3" "abc" }}
+
+{{ trunc 3 .Values.int }}
+
+{{ .Values.int | trunc 3 }}
+
+{{ join .Values.list "," }}
+
+{{ merge .Values.name (dict) }}
+
+{{ merge .Values.missing (dict "a" 1) }}
+
+{{ set .Values.missing "a" 1 }}
+
+{{ hasKey .Values.missing "a" }} {{ keys .Values.missing }} {{ pick .Values.missing "a" }} {{ omit .Values.missing "a" }}
+
+{{ get .Values.missing "a" }}x{{ values .Values.missing }}
+
+{{ b64enc .Values.int }}
+
+{{ b64enc .Values.missing }}
+
+{{ .Values.missing | b64enc }}
+
+{{ .Values.missing | quote }} {{ .Values.missing | toYaml }} {{ .Values.missing | toJson }} {{ .Values.missing | default "x" }} {{ .Values.missing | empty }}
+
+{{ .Values.missing | upper }}
+
+{{ .Values.missing | trunc 3 }}
+
+{{ .Values.missing | int }} {{ .Values.missing | toString }} {{ .Values.missing | kindOf }} {{ .Values.missing | typeOf }} {{ .Values.missing | ternary "a" "b" }}
+
+{{ if eq .Values.missing "x" }}a{{ else }}b{{ end }} {{ if eq "x" .Values.missing }}a{{ end }} {{ if ne .Values.missing "x" }}c{{ end }}
+
+{{ if gt .Values.missing 1 }}x{{ end }}
+
+{{ if gt 1.5 1 }}x{{ end }}
+
+{{ if and }}x{{ end }}
+
+{{ if (not) }}x{{ end }}
+
+{{ $x }}
+
+{{ $x = 1 }}
+
+{{ range $k, $v, $z := .Values.map }}{{ end }}
+
+{{ with $a, $b := 1 }}{{ end }}
+
+{{ template "name" . | upper }}
+
+{{ template .Values.name }}
+
+{{ block "x" }}{{ end }}
+
+{{ define x }}{{ end }}
+
+{{ define "in" }}{{ define "nested" }}{{ end }}{{ end }}
+
+{{ if true }}{{ define "in" }}{{ end }}{{ end }}
+
+{{ .Values.list[0] }}
+
+{{ .Values.a-b }}
+
+{{ .Values.1a }}
+
+{{ index .Values "a-b" }} {{ .Values.true }} {{ index .Values "true" }}
+
+{{ "a" "b" }}
+
+{{ .Values.name | "x" }}
+
+{{ .Values.name || "x" }}
+
+{{ .Values.name && "x" }}
+
+{{ !true }}
+
+{{ 1 + 2 }}
+
+{{ a.b }}
+
+{{ {{ . }} }}
+
+{{- if true -}}
+{{ .Values.nope.x -}}
+{{- end -}}
+
+line one
+{{ "two" }}
+   {{ .Values.nope.three }}
+
+{{/* a comment */}}{{- /* and another */ -}}
+text {{ .Values.name }} {{/* inside */}} more
+
+{{/* bad comment */ }}
+
+{{ (.Values.name) }} {{ ((.Values.name)) | upper }} {{ (list 1 2 3) | len }} {{ (dict "a" (dict "b" 5)).a.b }} {{ (index .Values.list 0) }}
+
+{{ with (dict "Values" (dict "x" 1)) }}{{ .Values.x }}{{ $.Values.name }}{{ end }} {{ $v := .Values }}{{ $v.name }} {{ $v.map.nested.deep.x }} {{ $n := $v.map.nested }}{{ $n.deep }}
+
+{{ range $i, $v := .Values.ints }}{{ if $i }},{{ end }}{{ $v }}{{ end }} {{ range $i, $v := until 3 }}{{ if gt $i 0 }},{{ end }}{{ $v }}{{ end }} {{ range tuple 1 2 }}{{ . }}{{ end }}
+
+{{ range $k := keys .Values.env | sortAlpha }}{{ $k }}:{{ index $.Values.env $k }} {{ end }}{{ range $k, $v := dict "z" 1 "a" 2 }}{{ $k }}{{ end }}
+
+{{ $s := "" }}{{ range .Values.list }}{{ $s = printf "%s%s" $s . }}{{ end }}{{ $s }} {{ $m := dict }}{{ range $i, $e := .Values.list }}{{ $_ := set $m $e $i }}{{ end }}{{ $m }} {{ $m | toYaml | nindent 2 }}
+
+{{ range $p := .Values.people }}{{ with $p }}{{ .name }}{{ end }}{{ end }}{{ range .Values.people }}{{ range $k, $v := . }}{{ $k }}{{ $v }}{{ end }}{{ end }}
+
+{{ $f := .Values.float }}{{ $f }} {{ mulf $f 2 }} {{ $f | floor | int }} {{ round $f 0 }} {{ printf "%.2f" $f }} {{ $f | toString }} {{ div $f 1 }}
+
+{{ 3 | add 1 | mul 2 | printf "%d" }} {{ 10 | sub 3 }} {{ 10 | div 3 }} {{ "3" | int | add 2 }} {{ .Values.int | add 1 | toString | quote }} {{ add .Values.float 1 }} {{ .Values.big | add 1 }}
+
+{{ "5Gi" | trimSuffix "Gi" | int | mul 1024 }} {{ regexFind "^[0-9]+" "512Mi" | int }} {{ printf "%dMi" (div (mul (int "4096") 75) 100) }} {{ .Values.big | int64 | toString | b64enc }}
+
+{{ "a,b;c" | replace ";" "," | splitList "," | join "|" }} {{ "  x " | trim | upper | quote }} {{ list "b" "a" | sortAlpha | join "," }} {{ .Values.list | reverse | join "" }} {{ .Values.list | toStrings | join "-" }} {{ "x" | repeat 3 | len }} {{ "abc" | substr 1 2 }}
+
+{{ list 1 "a" true nil 1.5 | toJson }} {{ list (dict "a" 1) | toYaml }} {{ dict "a" (list) "b" (dict) "c" nil "d" "" | toYaml }} {{ dict "x" (until 3) | toJson }} {{ tuple "a" 1 | toJson }} {{ "{\"a\":1}" | fromJson | toYaml }} {{ "- 1\n- b: 2" | fromYamlArray | toJson }}
+
+{{ toYaml (fromYaml "a: 1.0\nb: 1e3\nc: 0.10\nd: 1_000\ne: 0x10\nf: 010\ng: 08\nh: 1.5e-7\ni: 123456789012345678901234567890\n") }}
+
+{{ toYaml (fromYaml "a: 'single ''quoted'''\nb: \"double \\\"quoted\\\" \\u00e9 \\n\"\nc: plain text # comment\nd: |-\n  block\n   indented\ne: >-\n  folded\n  text\n\n  para\nf: [a, 'b', {c: d}]\ng: {x: 1, y: [2]}\n? complex\n: value\n") }}
+
+{{ toYaml (fromYaml "a: !!str 123\nb: !!int '5'\nc: !!float 1\nd: !custom x\ne: &anchor\n  k: v\nf: *anchor\n") }}
+
+{{ toYaml (fromYaml "a:\n- 1\n- - 2\n  - 3\n-   x: 1\n    y: 2\n") }}{{ toYaml (fromYaml "a:\n  - 1\n  - - 2\n    - 3\nb:\n- x: 1\n  y: 2\n") }}
+
+{{ fromYaml "a: b: c" | keys }} {{ fromYaml "a: [1" | keys }} {{ fromYaml "a: 'x" | keys }} {{ fromYaml "- a" | keys }} {{ fromYaml "x" | keys }} {{ fromYaml "a: *b" | keys }}
+
+{{ typeOf (fromYaml "a: 1").a }} {{ typeOf (fromJson "{\"a\": 1}").a }} {{ typeOf (fromYamlArray "[1]") }} {{ typeOf (fromJsonArray "[1]" | first) }} {{ typeOf (index (fromYaml "a: [x]").a 0) }}

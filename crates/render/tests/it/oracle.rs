@@ -1,7 +1,7 @@
 //! Real Helm, as the Python package `helm-python-sdk` has it. `APIARY_HELM_PYTHON` names an interpreter that can import it
 //! (`python3` otherwise). Without the package the comparisons are skipped with a message; in CI that is a failure.
 
-use render::{Capabilities, Chart, Lookup, ReleaseContext, Rendered};
+use render::{Capabilities, Chart, NoCluster, ReleaseContext, Rendered};
 use serde_json::Value as Json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -71,15 +71,6 @@ pub(crate) fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     }
     found.sort();
     found
-}
-
-/// No cluster to look things up in.
-pub(crate) struct NoCluster;
-
-impl Lookup for NoCluster {
-    fn lookup(&self, _: &str, _: &str, _: &str, _: &str) -> Result<Option<Json>, String> {
-        Ok(None)
-    }
 }
 
 /// Renders a first installation.

@@ -1,0 +1,6 @@
+{{- define "deep" -}}
+{{ include "deeper" . }}
+{{- end -}}
+{{- define "deeper" -}}
+{{ .Values.a.b.c }}
+{{- end -}}

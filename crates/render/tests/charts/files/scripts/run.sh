@@ -1,0 +1,3 @@
+#!/bin/sh
+echo "{{ not rendered }}"
+	exit 0
