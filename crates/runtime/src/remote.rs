@@ -98,7 +98,7 @@ pub struct Clusters {
     connector: Arc<dyn Connector>,
     clock: Clock,
     options: RemoteOptions,
-    /// By namespace and name.
+    /// By namespace and name of the kubeconfig Secret.
     links: Mutex<HashMap<(String, String), Link>>,
 }
 
@@ -199,12 +199,26 @@ impl<'a> RemoteClusters<'a> {
     /// # Errors
     /// If the Secret can't be read.
     pub async fn get(&self, namespace: &str, name: &str) -> Result<Remote, GatherError> {
-        let secret: Option<Arc<Secret>> = self
-            .cx
-            .get(namespace, &format!("{name}-kubeconfig"))
-            .await?;
-        let data = secret.as_ref().and_then(|s| s.data.as_ref()?.get("value"));
-        let key = (namespace.to_owned(), name.to_owned());
+        self.through(namespace, &format!("{name}-kubeconfig"), &["value"])
+            .await
+    }
+
+    /// As [`RemoteClusters::get`], through a Secret of any name; the first of `keys` that it has counts.
+    ///
+    /// # Errors
+    /// If the Secret can't be read.
+    pub async fn through(
+        &self,
+        namespace: &str,
+        secret_name: &str,
+        keys: &[&str],
+    ) -> Result<Remote, GatherError> {
+        let secret: Option<Arc<Secret>> = self.cx.get(namespace, secret_name).await?;
+        let data = secret.as_ref().and_then(|secret| {
+            let data = secret.data.as_ref()?;
+            keys.iter().find_map(|key| data.get(*key))
+        });
+        let key = (namespace.to_owned(), secret_name.to_owned());
         let Some(data) = data else {
             self.clusters.links().remove(&key);
             return Ok(Remote::NoKubeconfig);

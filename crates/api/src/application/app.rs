@@ -245,6 +245,14 @@ pub mod reasons {
     pub const RELEASE_FAILED: &str = "ReleaseFailed";
     /// A hook failed or did not end in time.
     pub const HOOK_FAILED: &str = "HookFailed";
+    /// The release is being installed.
+    pub const INSTALLING: &str = "Installing";
+    /// The release is being upgraded.
+    pub const UPGRADING: &str = "Upgrading";
+    /// Somebody else works on the release with Helm.
+    pub const RELEASE_BUSY: &str = "ReleaseBusy";
+    /// The chart is being fetched.
+    pub const CHART_LOADING: &str = "ChartLoading";
     /// Deleting: the release is being removed.
     pub const UNINSTALLING: &str = "Uninstalling";
 }
