@@ -4,7 +4,11 @@
     reason = "a command-line tool talks on its standard output"
 )]
 
+mod ci;
 mod codegen;
+mod tools;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -17,12 +21,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Write the tables that are derived from public sources.
+    /// Check everything that CI checks, and install what that needs
+    Ci(ci::Args),
+    /// Write the tables that are derived from public sources
     Codegen(codegen::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Ci(args) => ci::run(&args),
         Task::Codegen(args) => codegen::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
