@@ -16,7 +16,6 @@ use tracing::Instrument;
 use crate::cache::Entry;
 use crate::driver::Env;
 use crate::metrics::Counters;
-use crate::plan::Note;
 use crate::queue::{Dependent, Next};
 use crate::status::{ConditionStyle, Facts, INTERNAL_ERROR, TRANSIENT_ERROR, complete, unready};
 use crate::tasks::panic_text;
@@ -132,21 +131,25 @@ async fn pass<R: Reconciler>(reconciler: &R, env: &Env, cx: &Cx, subject: &Subje
         }
     }
     let wanted = R::status(&world, &plan, &outcome, now);
+    if matches!(failure, Some(Failure::Rejected { .. })) {
+        let note = R::refusal(&world, &plan, &outcome);
+        env.recorder
+            .record(R::REPORTER, &env.reference(subject), note);
+    }
+    let done = outcome.done;
     let sketch = Sketch::of(&plan, outcome, R::FINALIZER, subject);
     for note in plan.notes {
-        if note.warning || failure.is_none() {
-            env.recorder.record(R::NAME, &env.reference(subject), note);
+        let has_happened = note.after.map_or(failure.is_none(), |after| done >= after);
+        if note.warning || has_happened {
+            env.recorder
+                .record(R::REPORTER, &env.reference(subject), note);
         }
     }
+    let style = R::CONDITIONS.in_group(&subject.resource.group);
     finish(
-        env,
         &mut writer,
         subject,
-        (
-            R::NAME,
-            R::FINALIZER,
-            R::CONDITIONS.in_group(&subject.resource.group),
-        ),
+        (R::FINALIZER, style),
         wanted,
         failure,
         sketch,
@@ -186,25 +189,15 @@ impl Sketch {
 
 /// The part of a pass after its changes that does not depend on the controller's types.
 async fn finish(
-    env: &Env,
     writer: &mut Writer<'_>,
     subject: &Subject<'_>,
-    controller: (&'static str, Option<&'static str>, ConditionStyle),
+    controller: (Option<&'static str>, ConditionStyle),
     wanted: Option<Value>,
     mut failure: Option<Failure>,
     sketch: Sketch,
 ) -> Report {
-    let (name, finalizer, style) = controller;
+    let (finalizer, style) = controller;
     let made = writer.revisions.len();
-    if let Some(Failure::Rejected { message, .. }) = &failure {
-        let message = message.clone();
-        let note = Note {
-            warning: true,
-            reason: crate::status::APPLY_REJECTED,
-            message,
-        };
-        env.recorder.record(name, &env.reference(subject), note);
-    }
     let is_told = match &failure {
         Some(Failure::Conflict(_)) => false,
         Some(Failure::Transient(_)) => subject.failures >= FAILURES_UNTOLD,

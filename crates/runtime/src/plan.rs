@@ -54,6 +54,9 @@ pub struct Note {
     /// CamelCase.
     pub reason: &'static str,
     pub message: String,
+    /// It happened when this many changes of the plan are made, whatever becomes of the others; `None` if it takes all
+    /// of them. Warnings are told in any case.
+    pub after: Option<usize>,
 }
 
 /// What a controller decided in one pass.
@@ -104,12 +107,34 @@ impl<A> Plan<A> {
         });
     }
 
-    /// Adds an event of type Normal.
+    /// Adds an event of type Normal, told if all changes of the plan are made.
     pub fn note(&mut self, reason: &'static str, message: impl Into<String>) {
         self.notes.push(Note {
             warning: false,
             reason,
             message: message.into(),
+            after: None,
+        });
+    }
+
+    /// Adds a change with its event of type Normal, told if the changes up to this one are made.
+    pub fn change(&mut self, change: Change<A>, reason: &'static str, message: impl Into<String>) {
+        self.changes.push(change);
+        self.notes.push(Note {
+            warning: false,
+            reason,
+            message: message.into(),
+            after: Some(self.changes.len()),
+        });
+    }
+
+    /// Adds an event of type Warning.
+    pub fn warn(&mut self, reason: &'static str, message: impl Into<String>) {
+        self.notes.push(Note {
+            warning: true,
+            reason,
+            message: message.into(),
+            after: None,
         });
     }
 }
@@ -167,7 +192,8 @@ impl<A: fmt::Debug> fmt::Display for Plan<A> {
             writeln!(f, "wait {}: {}", wait.reason, wait.message)?;
         }
         for note in &self.notes {
-            writeln!(f, "note {}: {}", note.reason, note.message)?;
+            let kind = if note.warning { "warn" } else { "note" };
+            writeln!(f, "{kind} {}: {}", note.reason, note.message)?;
         }
         if let Some(after) = self.again_in {
             writeln!(f, "again in {after:?}")?;

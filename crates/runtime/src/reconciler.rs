@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{ConditionStyle, Outcome, Plan};
+use crate::{APPLY_REJECTED, ConditionStyle, Note, Outcome, Plan};
 
 /// Why gathering could not finish; a missing object is not an error but a `None` in the world.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,8 @@ pub enum GatherError {
 pub trait Reconciler: Send + Sync + 'static {
     /// Also the name of the field manager (`apiary-<NAME>`), of the finalizer owner and of the metrics' label.
     const NAME: &'static str;
+    /// Who its events say they come from.
+    const REPORTER: &'static str = Self::NAME;
     /// Finalizer that the driver keeps on objects while they live, or `None` if deletion needs no work.
     const FINALIZER: Option<&'static str> = None;
 
@@ -81,4 +83,17 @@ pub trait Reconciler: Send + Sync + 'static {
         outcome: &Outcome,
         now: Timestamp,
     ) -> Option<Value>;
+
+    /// The event about the change that the server refused: `plan.changes[outcome.done]`, with the server's words in
+    /// `outcome.failure`. Pure.
+    fn refusal(world: &Self::World, plan: &Plan<Self::Act>, outcome: &Outcome) -> Note {
+        let _ = (world, plan);
+        let failure = outcome.failure.as_ref();
+        Note {
+            warning: true,
+            reason: APPLY_REJECTED,
+            message: failure.map(|f| f.message.clone()).unwrap_or_default(),
+            after: None,
+        }
+    }
 }
