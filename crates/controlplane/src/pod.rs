@@ -1,19 +1,27 @@
 //! Facts about pods that several controllers ask for.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use kube::core::{ApiResource, DynamicObject};
 use runtime::Selector;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// Succeeded or failed.
+#[must_use]
+pub fn is_over(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
 
 /// Neither finished nor being deleted.
 #[must_use]
 pub fn is_active(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
-    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
+    pod.metadata.deletion_timestamp.is_none() && !is_over(pod)
 }
 
 /// The `Ready` condition is true.
@@ -22,7 +30,9 @@ pub fn is_ready(pod: &Pod) -> bool {
     ready_since(pod).is_some()
 }
 
-fn ready_since(pod: &Pod) -> Option<Timestamp> {
+/// Since when the pod is ready, if it is.
+#[must_use]
+pub fn ready_since(pod: &Pod) -> Option<Timestamp> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let ready = conditions
         .iter()
@@ -66,18 +76,81 @@ pub fn matches(selector: &LabelSelector, pod: &Pod) -> bool {
     !is_empty && Selector::from(selector).matches(&labels, std::iter::empty())
 }
 
-/// A new pod `<base>-<random>` from a workload's template.
+/// A name for a new pod, as `generateName` would make one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// `<owner>-`.
+    pub base: String,
+    pub name: String,
+}
+
+/// Names for the new pods of one workload, computed so that a plan can tell them: they are as good as random, because
+/// they follow from the owner's uid and revision and from the time.
+pub struct Names {
+    base: String,
+    seed: String,
+    count: u32,
+    taken: HashSet<String>,
+}
+
+impl Names {
+    /// The letters of Kubernetes' generated names.
+    const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+    /// A name has 63 characters at most, five of them random.
+    const BASE_MAX: usize = 58;
+
+    /// Names for pods of the owner with this metadata; those of `pods` are taken.
+    pub fn new<'a>(
+        owner: &ObjectMeta,
+        now: Timestamp,
+        pods: impl Iterator<Item = &'a Pod>,
+    ) -> Self {
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        let (uid, revision) = (text(&owner.uid), text(&owner.resource_version));
+        Self {
+            base: format!("{}-", text(&owner.name)),
+            seed: format!("{uid}/{revision}/{}", now.as_nanosecond()),
+            count: 0,
+            taken: pods.filter_map(|pod| pod.metadata.name.clone()).collect(),
+        }
+    }
+
+    /// The next name.
+    pub fn next(&mut self) -> Name {
+        loop {
+            self.count += 1;
+            let digest = Sha256::digest(format!("{}/{}", self.seed, self.count));
+            let letters = digest
+                .iter()
+                .map(|byte| usize::from(*byte) % Self::LETTERS.len());
+            let suffix: String = letters
+                .take(5)
+                .map(|at| char::from(Self::LETTERS[at]))
+                .collect();
+            let mut end = self.base.len().min(Self::BASE_MAX);
+            while !self.base.is_char_boundary(end) {
+                end -= 1;
+            }
+            let name = format!("{}{suffix}", &self.base[..end]);
+            if self.taken.insert(name.clone()) {
+                let base = self.base.clone();
+                return Name { base, name };
+            }
+        }
+    }
+}
+
+/// A new pod from a workload's template.
 #[must_use]
 pub fn from_template(
     template: Option<&PodTemplateSpec>,
-    base: &str,
+    name: &Name,
     namespace: &str,
     owner: &Value,
 ) -> DynamicObject {
     let resource = ApiResource::erase::<Pod>(&());
-    let mut pod = DynamicObject::new("", &resource).within(namespace);
-    pod.metadata.name = None;
-    pod.metadata.generate_name = Some(format!("{base}-"));
+    let mut pod = DynamicObject::new(&name.name, &resource).within(namespace);
+    pod.metadata.generate_name = Some(name.base.clone());
     pod.metadata.owner_references = serde_json::from_value(json!([owner])).ok();
     if let Some(template) = template {
         if let Some(meta) = &template.metadata {

@@ -27,12 +27,17 @@ pub struct DeploymentController;
 pub struct World {
     pub(crate) deployment: Deployment,
     pub(crate) replica_sets: Vec<Arc<ReplicaSet>>,
+    /// ReplicaSets that are its own but no longer match its selector.
+    pub(crate) strays: Vec<Arc<ReplicaSet>>,
     /// Pods that its old ReplicaSets still have, the finished ones excluded: what `Recreate` waits for.
     pub(crate) old_pods: usize,
+    /// The name for the present template's ReplicaSet is somebody else's.
+    pub(crate) is_taken: bool,
 }
 
 impl Reconciler for DeploymentController {
     const NAME: &'static str = "deployment";
+    const REPORTER: &'static str = "deployment-controller";
     type Object = Deployment;
     type World = World;
     type Act = Infallible;
@@ -40,13 +45,23 @@ impl Reconciler for DeploymentController {
     async fn gather(&self, cx: &Cx, deployment: &Deployment) -> Result<World, GatherError> {
         let meta = &deployment.metadata;
         let namespace = meta.namespace.as_deref().unwrap_or_default();
-        let selector = deployment
-            .spec
-            .as_ref()
+        let uid = meta.uid.as_deref().unwrap_or_default();
+        let spec = deployment.spec.as_ref();
+        let selector = spec
             .map(|spec| Selector::from(&spec.selector))
             .unwrap_or_default();
         let mut replica_sets = cx.list::<ReplicaSet>(Some(namespace), &selector).await?;
-        let uid = meta.uid.as_deref().unwrap_or_default();
+        let mut strays = cx
+            .list::<ReplicaSet>(Some(namespace), &Selector::owner(uid))
+            .await?;
+        strays.retain(|set| {
+            let is_ours =
+                controller_uid(set) == Some(uid) && set.metadata.deletion_timestamp.is_none();
+            is_ours
+                && !replica_sets
+                    .iter()
+                    .any(|known| known.metadata.uid == set.metadata.uid)
+        });
         replica_sets.retain(|set| match controller_uid(set) {
             Some(owner) => owner == uid,
             None => set.metadata.deletion_timestamp.is_none(),
@@ -54,24 +69,24 @@ impl Reconciler for DeploymentController {
         let mut world = World {
             deployment: deployment.clone(),
             replica_sets,
+            strays,
             old_pods: 0,
+            is_taken: false,
         };
+        if plan::newest(&world).is_none() {
+            let name = plan::name_of_new(deployment);
+            world.is_taken = cx.get::<ReplicaSet>(namespace, &name).await?.is_some();
+        }
         if plan::is_recreate(&world) {
-            let newest = plan::newest(&world).and_then(|set| set.metadata.uid.clone());
-            for set in &world.replica_sets {
+            let mut running = 0;
+            for set in plan::old(&world) {
                 let uid = set.metadata.uid.as_deref().unwrap_or_default();
-                if newest.as_deref() == Some(uid) {
-                    continue;
-                }
                 let pods = cx
                     .list::<Pod>(Some(namespace), &Selector::owner(uid))
                     .await?;
-                let is_finished = |pod: &Pod| {
-                    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
-                    matches!(phase, Some("Succeeded" | "Failed"))
-                };
-                world.old_pods += pods.iter().filter(|pod| !is_finished(pod)).count();
+                running += pods.iter().filter(|pod| !crate::pod::is_over(pod)).count();
             }
+            world.old_pods = running;
         }
         Ok(world)
     }

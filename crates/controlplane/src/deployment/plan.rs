@@ -10,12 +10,12 @@ use kube::core::{ApiResource, DynamicObject};
 use runtime::{Change, ObjectRef, Plan};
 use serde_json::{Map, Value, json};
 
-use super::revision::{self, DESIRED, HASH_LABEL, MAX, NOT_INHERITED, REVISION};
+use super::revision::{self, DESIRED, HASH_LABEL, HISTORY, MAX, NOT_INHERITED, REVISION};
 use super::rolling::{self, Limits, Set};
-use super::{World, controller_uid};
+use super::{World, controller_uid, status};
 
 /// Old ReplicaSets that are kept for rollbacks when the spec does not say.
-const HISTORY: i32 = 10;
+const HISTORY_LENGTH: i32 = 10;
 
 pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
     let mut plan = Plan::default();
@@ -25,16 +25,24 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
     if world.deployment.metadata.deletion_timestamp.is_some() {
         return plan;
     }
-    for set in world
+    let orphans = world
         .replica_sets
         .iter()
-        .filter(|set| controller_uid(set).is_none())
-    {
-        plan.changes.push(adopt(world, set));
-    }
+        .filter(|set| controller_uid(set).is_none());
+    plan.changes.extend(orphans.map(|set| adopt(world, set)));
+    plan.changes
+        .extend(world.strays.iter().map(|set| release(world, set)));
     let limits = limits(spec);
     let new = newest(world);
     let is_paused = spec.paused == Some(true);
+    if world.is_taken {
+        // The status counts the collision; the next pass has another name.
+        plan.again_in = Some(Duration::from_millis(1));
+        return plan;
+    }
+    if let Some(new) = new {
+        keep_up(world, new, &mut plan);
+    }
     if is_paused || is_resized(world, limits.desired) {
         scale_in_place(world, limits, &mut plan);
     } else if is_recreate(world) {
@@ -42,25 +50,34 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
     } else {
         roll(world, limits, new, &mut plan);
     }
-    number(world, new, &mut plan);
-    if !is_paused {
+    show_revision(world, new, &mut plan);
+    if is_paused || status::is_complete(world) {
         forget_old(world, spec, &mut plan);
     }
-    plan.again_in = deadline(world, now);
+    // A second more, so that the deadline has passed for sure.
+    plan.again_in = status::deadline(world, now)
+        .filter(|left| !left.is_zero())
+        .map(|left| left + Duration::from_secs(1));
     plan
 }
 
 /// How far the number of pods may stray from the desired one.
 pub(super) fn limits(spec: &DeploymentSpec) -> Limits {
-    let rolling = spec
-        .strategy
-        .as_ref()
-        .and_then(|s| s.rolling_update.as_ref());
+    let desired = spec.replicas.unwrap_or(1);
+    let strategy = spec.strategy.as_ref();
+    if strategy.and_then(|s| s.type_.as_deref()) == Some("Recreate") {
+        return Limits {
+            desired,
+            max_surge: 0,
+            max_unavailable: 0,
+        };
+    }
+    let rolling = strategy.and_then(|s| s.rolling_update.as_ref());
     let (surge, unavailable) = (
         rolling.and_then(|r| r.max_surge.as_ref()),
         rolling.and_then(|r| r.max_unavailable.as_ref()),
     );
-    Limits::new(spec.replicas.unwrap_or(1), surge, unavailable)
+    Limits::new(desired, surge, unavailable)
 }
 
 pub(super) fn is_recreate(world: &World) -> bool {
@@ -116,12 +133,13 @@ fn as_set(set: &ReplicaSet) -> Set {
     }
 }
 
-fn wanted(set: &ReplicaSet) -> i32 {
+/// `spec.replicas`.
+pub(super) fn wanted(set: &ReplicaSet) -> i32 {
     set.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1)
 }
 
 /// The Deployment was scaled since its ReplicaSets were: scale first, roll on afterwards.
-fn is_resized(world: &World, desired: i32) -> bool {
+pub(super) fn is_resized(world: &World, desired: i32) -> bool {
     let active = world.replica_sets.iter().filter(|set| wanted(set) > 0);
     active
         .filter_map(|set| revision::annotated(set, DESIRED))
@@ -151,14 +169,13 @@ fn recreate(
     new: Option<&Arc<ReplicaSet>>,
     plan: &mut Plan<Infallible>,
 ) {
-    for set in old(world)
-        .into_iter()
-        .map(|set| as_set(set))
-        .filter(|set| set.wanted > 0)
-    {
-        scale(world, limits, &set, 0, plan);
+    let olds = old(world).into_iter().map(|set| as_set(set));
+    let running: Vec<Set> = olds.filter(|set| set.wanted > 0).collect();
+    for set in &running {
+        scale(world, limits, set, 0, plan);
     }
-    if world.old_pods > 0 {
+    // Only when the last old pod is gone.
+    if !running.is_empty() || world.old_pods > 0 {
         return;
     }
     match new {
@@ -226,39 +243,48 @@ fn scale(world: &World, limits: Limits, set: &Set, replicas: i32, plan: &mut Pla
     let mut patch = json!({"metadata": {"annotations": {
         DESIRED: limits.desired.to_string(), MAX: limits.max_pods().to_string(),
     }}});
-    if before != replicas {
-        patch["spec"] = json!({"replicas": replicas});
-        let direction = if replicas > before { "up" } else { "down" };
-        let message = format!(
-            "Scaled {direction} replica set {} from {before} to {replicas}",
-            set.name
-        );
-        plan.note("ScalingReplicaSet", message);
+    let target = reference(world, &set.name);
+    if before == replicas {
+        return plan.changes.push(merge(target, patch));
     }
-    plan.changes.push(Change::Patch {
-        target: reference(world, &set.name),
+    patch["spec"] = json!({"replicas": replicas});
+    let direction = if replicas > before { "up" } else { "down" };
+    let message = format!(
+        "Scaled {direction} replica set {} from {before} to {replicas}",
+        set.name
+    );
+    plan.change(merge(target, patch), "ScalingReplicaSet", message);
+}
+
+fn merge(target: ObjectRef, patch: Value) -> Change<Infallible> {
+    Change::Patch {
+        target,
         subresource: "",
         patch,
-    });
+    }
 }
 
 fn create(world: &World, limits: Limits, replicas: i32, plan: &mut Plan<Infallible>) {
     let set = new_replica_set(world, limits, replicas);
     let name = set.metadata.name.clone().unwrap_or_default();
-    plan.note(
-        "ScalingReplicaSet",
-        format!("Scaled up replica set {name} from 0 to {replicas}"),
-    );
-    plan.changes.push(Change::Create(Box::new(set)));
+    let change = Change::Create(Box::new(set));
+    if replicas == 0 {
+        return plan.changes.push(change);
+    }
+    let message = format!("Scaled up replica set {name} from 0 to {replicas}");
+    plan.change(change, "ScalingReplicaSet", message);
+}
+
+/// The name of the ReplicaSet for the present template.
+pub(super) fn name_of_new(deployment: &Deployment) -> String {
+    let name = deployment.metadata.name.as_deref().unwrap_or_default();
+    format!("{name}-{}", revision::hash(deployment))
 }
 
 fn new_replica_set(world: &World, limits: Limits, replicas: i32) -> DynamicObject {
     let deployment = &world.deployment;
     let hash = revision::hash(deployment);
-    let name = format!(
-        "{}-{hash}",
-        deployment.metadata.name.as_deref().unwrap_or_default()
-    );
+    let name = name_of_new(deployment);
     let mut spec = deployment
         .spec
         .as_ref()
@@ -308,79 +334,77 @@ fn next_number(world: &World) -> i64 {
         + 1
 }
 
-/// Keeps the revision of the newest ReplicaSet above all others, and shows it on the Deployment.
-fn number(world: &World, new: Option<&Arc<ReplicaSet>>, plan: &mut Plan<Infallible>) {
-    let next = next_number(world);
-    let mut shown = next;
-    if let Some(set) = new {
-        let present = revision::number(set);
-        if present < next {
-            let patch = json!({"metadata": {"annotations": {REVISION: next.to_string()}}});
-            let name = set.metadata.name.as_deref().unwrap_or_default();
-            plan.changes.push(Change::Patch {
-                target: reference(world, name),
-                subresource: "",
-                patch,
-            });
-        } else {
-            shown = present;
+/// Keeps the newest ReplicaSet like its Deployment: what is inherited, and the highest revision of all.
+fn keep_up(world: &World, set: &Arc<ReplicaSet>, plan: &mut Plan<Infallible>) {
+    let known = set.metadata.annotations.clone().unwrap_or_default();
+    let mut annotations = inherited(&world.deployment);
+    let (present, next) = (revision::number(set), next_number(world));
+    if present < next {
+        annotations.insert(REVISION.into(), next.to_string().into());
+        if present > 0 {
+            let history = known.get(HISTORY).map(String::as_str).unwrap_or_default();
+            annotations.insert(HISTORY.into(), revision::remember(history, present).into());
         }
-    } else if world.deployment.spec.as_ref().and_then(|s| s.paused) == Some(true) {
+    }
+    annotations.retain(|key, value| known.get(key).map(String::as_str) != value.as_str());
+    let mut patch = json!({});
+    if !annotations.is_empty() {
+        patch["metadata"] = json!({"annotations": annotations});
+    }
+    let min_ready = |seconds: Option<i32>| seconds.unwrap_or(0);
+    let spec = world.deployment.spec.as_ref();
+    let wanted = min_ready(spec.and_then(|s| s.min_ready_seconds));
+    if wanted != min_ready(set.spec.as_ref().and_then(|s| s.min_ready_seconds)) {
+        patch["spec"] = json!({"minReadySeconds": wanted});
+    }
+    if patch != json!({}) {
+        let name = set.metadata.name.as_deref().unwrap_or_default();
+        plan.changes.push(merge(reference(world, name), patch));
+    }
+}
+
+/// Shows the revision of the newest ReplicaSet on the Deployment.
+fn show_revision(world: &World, new: Option<&Arc<ReplicaSet>>, plan: &mut Plan<Infallible>) {
+    let will_be = plan.changes.iter().any(|c| matches!(c, Change::Create(_)));
+    if new.is_none() && !will_be {
         return;
     }
-    let annotations = world.deployment.metadata.annotations.as_ref();
-    if annotations.and_then(|a| a.get(REVISION)) != Some(&shown.to_string()) {
-        let target = ObjectRef {
-            kind: "Deployment".into(),
-            ..reference(
-                world,
-                world
-                    .deployment
-                    .metadata
-                    .name
-                    .as_deref()
-                    .unwrap_or_default(),
-            )
-        };
-        let patch = json!({"metadata": {"annotations": {REVISION: shown.to_string()}}});
-        plan.changes.push(Change::Patch {
-            target,
-            subresource: "",
-            patch,
-        });
+    let shown = new
+        .map_or(0, |set| revision::number(set))
+        .max(next_number(world));
+    let meta = &world.deployment.metadata;
+    let annotations = meta.annotations.as_ref();
+    if annotations.and_then(|a| a.get(REVISION)) == Some(&shown.to_string()) {
+        return;
     }
+    let name = meta.name.as_deref().unwrap_or_default();
+    let target = ObjectRef {
+        kind: "Deployment".into(),
+        ..reference(world, name)
+    };
+    let patch = json!({"metadata": {"annotations": {REVISION: shown.to_string()}}});
+    plan.changes.push(merge(target, patch));
 }
 
-/// Deletes the oldest of the empty ReplicaSets that are more than the history keeps.
+/// Deletes the oldest ReplicaSets that are more than the history keeps, if they are empty.
 fn forget_old(world: &World, spec: &DeploymentSpec, plan: &mut Plan<Infallible>) {
-    let keep = usize::try_from(spec.revision_history_limit.unwrap_or(HISTORY)).unwrap_or(0);
-    let mut empty: Vec<_> = old(world)
+    let keep = usize::try_from(spec.revision_history_limit.unwrap_or(HISTORY_LENGTH)).unwrap_or(0);
+    let mut old: Vec<_> = old(world)
         .into_iter()
-        .filter(|set| {
-            let replicas = set.status.as_ref().map_or(0, |s| s.replicas);
-            replicas == 0 && wanted(set) == 0 && set.metadata.deletion_timestamp.is_none()
-        })
+        .filter(|set| set.metadata.deletion_timestamp.is_none())
         .collect();
-    empty.sort_by_key(|set| revision::number(set));
-    for set in empty.iter().take(empty.len().saturating_sub(keep)) {
-        let target = reference(world, set.metadata.name.as_deref().unwrap_or_default());
-        plan.changes.push(Change::Delete {
-            target,
-            uid: set.metadata.uid.clone(),
-        });
+    old.sort_by_key(|set| revision::number(set));
+    let surplus = old.len().saturating_sub(keep);
+    for set in &old[..surplus] {
+        let status = set.status.as_ref();
+        let is_seen = status.and_then(|s| s.observed_generation) >= set.metadata.generation;
+        if status.is_some_and(|s| s.replicas == 0) && wanted(set) == 0 && is_seen {
+            plan.changes.push(Change::Delete {
+                target: reference(world, set.metadata.name.as_deref().unwrap_or_default()),
+                uid: set.metadata.uid.clone(),
+            });
+        }
     }
-}
-
-/// When progress is overdue, unless the update is done.
-fn deadline(world: &World, now: Timestamp) -> Option<Duration> {
-    let limit = world.deployment.spec.as_ref()?.progress_deadline_seconds?;
-    if super::status::is_complete(world) {
-        return None;
-    }
-    let since = super::status::progress_since(world)?;
-    let passed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-    let left = Duration::from_secs(u64::try_from(limit).ok()?).saturating_sub(passed);
-    (!left.is_zero()).then_some(left + Duration::from_secs(1))
 }
 
 fn owner_reference(deployment: &Deployment) -> Value {
@@ -395,12 +419,19 @@ fn adopt(world: &World, set: &ReplicaSet) -> Change<Infallible> {
     if let Some(owners) = owners.as_array_mut() {
         owners.push(owner_reference(&world.deployment));
     }
+    own(world, set, owners)
+}
+
+fn release(world: &World, set: &ReplicaSet) -> Change<Infallible> {
+    let mut owners = set.metadata.owner_references.clone().unwrap_or_default();
+    owners.retain(|owner| Some(&owner.uid) != world.deployment.metadata.uid.as_ref());
+    own(world, set, json!(owners))
+}
+
+fn own(world: &World, set: &ReplicaSet, owners: Value) -> Change<Infallible> {
+    let name = set.metadata.name.as_deref().unwrap_or_default();
     let patch = json!({"metadata": {"ownerReferences": owners, "uid": set.metadata.uid}});
-    Change::Patch {
-        target: reference(world, set.metadata.name.as_deref().unwrap_or_default()),
-        subresource: "",
-        patch,
-    }
+    merge(reference(world, name), patch)
 }
 
 fn reference(world: &World, name: &str) -> ObjectRef {

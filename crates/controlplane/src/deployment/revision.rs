@@ -11,11 +11,15 @@ pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
 pub(super) const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
 /// Annotation with the most pods that the Deployment allowed then.
 pub(super) const MAX: &str = "deployment.kubernetes.io/max-replicas";
+/// Annotation with the numbers that the template had before it was rolled back to, oldest first.
+pub(super) const HISTORY: &str = "deployment.kubernetes.io/revision-history";
+/// That annotation is no longer, in characters.
+const HISTORY_CHARS_MAX: usize = 2000;
 /// Annotations of a Deployment that its ReplicaSets do not inherit.
 pub(super) const NOT_INHERITED: &[&str] = &[
     "kubectl.kubernetes.io/last-applied-configuration",
     REVISION,
-    "deployment.kubernetes.io/revision-history",
+    HISTORY,
     DESIRED,
     MAX,
 ];
@@ -77,4 +81,17 @@ pub(super) fn annotated(set: &ReplicaSet, annotation: &str) -> Option<i32> {
         .get(annotation)?
         .parse()
         .ok()
+}
+
+/// The history with one more number; the oldest go if it becomes too long.
+pub(super) fn remember(history: &str, number: i64) -> String {
+    let mut text = number.to_string();
+    let older = history.split(',').filter(|old| !old.is_empty());
+    for old in older.rev() {
+        if text.len() + 1 + old.len() > HISTORY_CHARS_MAX {
+            break;
+        }
+        text = format!("{old},{text}");
+    }
+    text
 }

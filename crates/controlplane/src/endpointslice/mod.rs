@@ -36,6 +36,7 @@ pub struct World {
 
 impl Reconciler for EndpointSliceController {
     const NAME: &'static str = "endpointslice";
+    const REPORTER: &'static str = "endpoint-slice-controller";
     type Object = Service;
     type World = World;
     type Act = Infallible;

@@ -29,6 +29,7 @@ pub struct World {
 
 impl Reconciler for NodeLifecycleController {
     const NAME: &'static str = "nodelifecycle";
+    const REPORTER: &'static str = "node-controller";
     type Object = Node;
     type World = World;
     type Act = Infallible;

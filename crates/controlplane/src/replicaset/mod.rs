@@ -14,7 +14,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
-use runtime::{Cx, GatherError, Outcome, Plan, Reconciler, Selector};
+use runtime::{Cx, GatherError, Note, Outcome, Plan, Reconciler, Selector};
 use serde_json::Value;
 
 /// Keeps the pods of ReplicaSets.
@@ -26,10 +26,13 @@ pub struct World {
     pub(crate) replica_set: ReplicaSet,
     /// All pods of the namespace that match the selector or name the ReplicaSet as their controller.
     pub(crate) pods: Vec<Arc<Pod>>,
+    /// The pods of its siblings, the other ReplicaSets of its owner.
+    pub(crate) related: Vec<Arc<Pod>>,
 }
 
 impl Reconciler for ReplicaSetController {
     const NAME: &'static str = "replicaset";
+    const REPORTER: &'static str = "replicaset-controller";
     type Object = ReplicaSet;
     type World = World;
     type Act = Infallible;
@@ -55,10 +58,36 @@ impl Reconciler for ReplicaSetController {
                 pods.push(owned);
             }
         }
-        Ok(World {
+        let mut world = World {
             replica_set: replica_set.clone(),
             pods,
-        })
+            related: vec![],
+        };
+        let wanted = replica_set
+            .spec
+            .as_ref()
+            .and_then(|s| s.replicas)
+            .unwrap_or(1);
+        let surplus = plan::active(&world)
+            .len()
+            .saturating_sub(usize::try_from(wanted).unwrap_or(0));
+        if surplus > 0 {
+            // Which go depends on where the pods of the whole Deployment are.
+            let owners = meta.owner_references.iter().flatten();
+            for owner in owners.filter(|owner| owner.controller == Some(true)) {
+                let siblings = Selector::owner(owner.uid.as_str());
+                let mut siblings = cx.list::<ReplicaSet>(Some(namespace), &siblings).await?;
+                siblings.retain(|set| set.metadata.uid.as_deref() != Some(uid));
+                for sibling in siblings {
+                    let uid = sibling.metadata.uid.as_deref().unwrap_or_default();
+                    world.related.extend(
+                        cx.list::<Pod>(Some(namespace), &Selector::owner(uid))
+                            .await?,
+                    );
+                }
+            }
+        }
+        Ok(world)
     }
 
     fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
@@ -67,10 +96,14 @@ impl Reconciler for ReplicaSetController {
 
     fn status(
         world: &World,
-        _plan: &Plan<Infallible>,
+        plan: &Plan<Infallible>,
         outcome: &Outcome,
         now: Timestamp,
     ) -> Option<Value> {
-        Some(status::status(world, outcome, now))
+        Some(status::status(world, plan, outcome, now))
+    }
+
+    fn refusal(_: &World, plan: &Plan<Infallible>, outcome: &Outcome) -> Note {
+        status::refusal(plan, outcome)
     }
 }

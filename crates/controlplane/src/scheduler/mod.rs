@@ -48,6 +48,7 @@ pub enum Act {
 
 impl Reconciler for Scheduler {
     const NAME: &'static str = "scheduler";
+    const REPORTER: &'static str = NAME;
     type Object = Pod;
     type World = World;
     type Act = Act;

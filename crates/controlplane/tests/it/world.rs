@@ -53,7 +53,10 @@ impl World {
             };
             planes.start_kubelet("test", spec, plane.client.clone());
         }
-        Self { _planes: planes, plane }
+        Self {
+            _planes: planes,
+            plane,
+        }
     }
 
     pub(crate) async fn request(
