@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::{Request, Response};
 use serde::{Deserialize, Serialize};
@@ -222,23 +222,26 @@ impl Server {
         Ok(())
     }
 
-    /// Replaces what its creator remembers of a cluster.
+    /// Changes the Kubernetes version that a cluster reports.
     ///
     /// # Errors
     /// When there is no such cluster or the store fails.
-    pub async fn update_extra(&self, id: &str, extra: Value) -> Result<(), ServerError> {
+    pub async fn set_version(&self, id: &str, version: &str) -> Result<(), ServerError> {
         let Some(cluster) = self.cluster(id) else {
             return Err(ServerError::Spec {
                 id: id.into(),
                 why: "there is no such cluster".into(),
             });
         };
+        if cluster.version().as_str() == version {
+            return Ok(());
+        }
         let spec = ClusterSpec {
-            extra: extra.clone(),
+            version: version.into(),
             ..cluster.spec.clone()
         };
         self.0.store.update_record(id, json!(spec)).await?;
-        cluster.extra.store(Some(Arc::new(extra)));
+        cluster.version.store(Arc::new(version.to_owned()));
         Ok(())
     }
 
@@ -341,7 +344,7 @@ impl Inner {
         let registry = Registry::new(store, chain, self.config.clock.clone(), cidr);
         Ok(Arc::new_cyclic(|this| Cluster {
             this: this.clone(),
-            extra: ArcSwapOption::from_pointee(spec.extra.clone()),
+            version: ArcSwap::from_pointee(spec.version.clone()),
             spec,
             config: self.config.clone(),
             registry,
@@ -369,7 +372,7 @@ impl Inner {
 pub struct Cluster {
     this: std::sync::Weak<Self>,
     spec: ClusterSpec,
-    extra: ArcSwapOption<Value>,
+    version: ArcSwap<String>,
     config: Config,
     registry: Registry,
     authenticator: Authenticator,
@@ -385,16 +388,10 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// What the cluster was made from; `extra` may be older than [`Cluster::extra`].
+    /// What the cluster was made from; its version may have changed since.
     #[must_use]
     pub fn spec(&self) -> &ClusterSpec {
         &self.spec
-    }
-
-    /// What its creator remembers.
-    #[must_use]
-    pub fn extra(&self) -> Value {
-        self.extra.load().as_deref().cloned().unwrap_or_default()
     }
 
     /// All verbs.
@@ -405,8 +402,8 @@ impl Cluster {
 
     /// The Kubernetes version that the cluster reports.
     #[must_use]
-    pub fn version(&self) -> &str {
-        &self.spec.version
+    pub fn version(&self) -> Arc<String> {
+        self.version.load_full()
     }
 
     /// A client transport inside this process that acts as `user`, without a socket.

@@ -50,9 +50,7 @@ impl Registry {
             .filter_map(|other| crd::Names::accepted(&other))
             .collect();
         value["status"] = crd::status_for(&value, &others, self.now());
-        let written = self.store.write(key, expected, Change::Put(value)).await?;
-        self.types.reload(&self.store);
-        Ok(written)
+        self.store.write(key, expected, Change::Put(value)).await
     }
 
     /// Deletes the objects of every dying definition and lets go of the definitions that have none left. Level

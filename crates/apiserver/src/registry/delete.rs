@@ -137,7 +137,6 @@ impl Registry {
                 .await
             {
                 Ok(written) => {
-                    self.after_delete(target, true);
                     let shown = self.present(&target.resource, &written);
                     return Ok(if is_gone {
                         Deleted::Gone(shown)
@@ -177,13 +176,6 @@ impl Registry {
             }
         }
         Ok(deleted)
-    }
-
-    /// What must follow a deletion at once.
-    pub(super) fn after_delete(&self, target: &Target, has_happened: bool) {
-        if has_happened && super::custom::is_definition(target) {
-            self.types.reload(&self.store);
-        }
     }
 }
 

@@ -139,7 +139,7 @@ impl Registry {
         clock: Clock,
         service_cidr: Cidr,
     ) -> Self {
-        let types = Types::load(&store);
+        let types = Types::new(&store);
         let services = service::Allocator::new(service_cidr);
         Self {
             store,

@@ -17,8 +17,9 @@ pub(super) const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8
 /// Group, version and plural.
 type Path<T> = (T, T, T);
 
-/// The served resources; replaced as a whole when a definition changes.
+/// The served resources; read again as a whole when a definition has changed.
 pub struct Types {
+    store: ClusterStore,
     current: ArcSwap<Served>,
 }
 
@@ -32,38 +33,44 @@ pub struct Served {
     compiled: Vec<Arc<Compiled>>,
     /// Grows with every change; keys caches of derived documents.
     pub generation: u64,
+    /// Revision of the definitions that this was read from.
+    revision: u64,
 }
 
 impl Types {
-    /// Reads the definitions in the store.
-    pub(super) fn load(store: &ClusterStore) -> Self {
+    /// The kinds whose definitions are in the store.
+    pub(super) fn new(store: &ClusterStore) -> Self {
         Self {
+            store: store.clone(),
             current: ArcSwap::from_pointee(Served::read(store, 1)),
         }
     }
 
-    /// Reads the definitions again, after one of them changed.
-    pub(super) fn reload(&self, store: &ClusterStore) {
-        self.current
-            .rcu(|served| Served::read(store, served.generation + 1));
-    }
-
-    /// The set served now.
+    /// The set served now: who has seen a definition, by whatever way, finds its kind here.
     #[must_use]
     pub fn served(&self) -> Arc<Served> {
+        let served = self.current.load_full();
+        if served.revision == self.store.revision_of(DEFINITIONS) {
+            return served;
+        }
+        self.current.rcu(|old| {
+            if old.revision == self.store.revision_of(DEFINITIONS) {
+                return old.clone();
+            }
+            Arc::new(Served::read(&self.store, old.generation + 1))
+        });
         self.current.load_full()
     }
 
     /// One resource by group, version and plural.
     #[must_use]
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
-        self.current.load().find(group, version, plural)
+        self.served().find(group, version, plural)
     }
 
     /// Objects of this storage written before this revision may lack defaults or have pruned fields.
     pub(super) fn schema_revision(&self, storage: &str) -> u64 {
-        self.current
-            .load()
+        self.served()
             .schema_revisions
             .get(storage)
             .copied()
@@ -79,6 +86,7 @@ impl Served {
             schema_revisions: HashMap::new(),
             compiled: vec![],
             generation,
+            revision: store.revision_of(DEFINITIONS),
         };
         for object in store.list(DEFINITIONS, None).objects {
             served.add(&object);

@@ -304,12 +304,10 @@ impl Registry {
         let is_gone = is_released(target, &new);
         let stored = super::to_storage(new, &target.resource);
         if is_gone {
-            let written = self
+            return Ok(self
                 .store
                 .write(&key, expected, Change::Delete(stored))
-                .await;
-            self.after_delete(target, written.is_ok());
-            return Ok(written);
+                .await);
         }
         if super::custom::is_definition(target) {
             return Ok(self.write_definition(&key, expected, stored).await);

@@ -34,7 +34,7 @@ pub(super) fn answer(cluster: &Cluster, request: &Admitted) -> Result<Response<B
     match segments.as_slice() {
         [] => document(Some(discovery::index(&served.resources))),
         ["version"] => document(Some(discovery::server_version(
-            cluster.version(),
+            &cluster.version(),
             "linux/amd64",
         ))),
         [check @ ("healthz" | "livez" | "readyz"), rest @ ..] => {
