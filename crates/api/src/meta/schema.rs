@@ -130,7 +130,10 @@ pub fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             object.remove("nullable");
-            object.remove("title");
+            // The keyword; a property of this name is a schema, not a text.
+            if object.get("title").is_some_and(Value::is_string) {
+                object.remove("title");
+            }
             drop_null(object);
             if object.contains_key("x-kubernetes-int-or-string") {
                 object.remove("type");
