@@ -1,3 +1,7 @@
 //! The `apiary` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    apiary::cli::main()
+}

@@ -4,5 +4,6 @@
 
 mod arrows;
 mod docs;
+mod scenario;
 mod source;
 mod tidy;

@@ -1,0 +1,175 @@
+//! `apiary up`
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+use apiserver::store::Redb;
+use clap::Args;
+use runtime::Clock;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{DEFAULT_PORT, DataDir, default_data_dir};
+use crate::fleet;
+use crate::management::Management;
+use crate::manifests::{self, Manifests};
+use crate::ui::Ui;
+
+use super::progress::Progress;
+
+/// Start the management cluster on this machine and bring the fleet to life
+///
+/// Applies the manifests that it is given (without any, those of examples/hello), shows what becomes of them until
+/// everything is ready, and keeps serving until it is stopped (Ctrl-C, or `apiary down`). All state is in the data
+/// directory: the next `apiary up` on it goes on where this one stopped.
+#[derive(Debug, Args)]
+pub(super) struct Up {
+    /// File or directory of manifests to apply, in YAML
+    #[arg(short = 'f', long = "filename", value_name = "DIR|FILE")]
+    filename: Option<PathBuf>,
+    /// Where state is kept [default: ~/.local/share/apiary]
+    #[arg(long, value_name = "DIR", env = "APIARY_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Port of the API on 127.0.0.1
+    #[arg(short, long, default_value_t = DEFAULT_PORT, env = "APIARY_PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// Apply nothing
+    #[arg(long, conflicts_with = "filename")]
+    empty: bool,
+}
+
+impl Up {
+    pub(super) async fn run(self, ui: &Ui) -> Result<ExitCode> {
+        let start = Instant::now();
+        let data = open_data_dir(self.data_dir.clone())?;
+        let listener = listen(self.port).await?;
+        let storage = Redb::open(&data.store())?;
+        let control = listen_for_control(&data)?;
+        let management = Management::start(storage, Clock::system(), self.port).await?;
+        write_private(&data.kubeconfig(), &management.kubeconfig()?)?;
+        let server = management.planes.server().clone();
+        let serving = tokio::spawn(async move { server.serve(listener).await });
+        let progress = Progress::new(ui, start);
+        progress.management(
+            &format!("https://127.0.0.1:{}", self.port),
+            &data.kubeconfig(),
+        );
+        let fleet = async {
+            if let Some(manifests) = self.manifests(&data)? {
+                manifests::apply_all(management.client(), &manifests).await?;
+            }
+            follow(&management, &progress).await
+        };
+        let end = tokio::select! {
+            followed = fleet => match followed {
+                Ok(()) => stop_requested(&control).await,
+                // The manifests are at fault, not the cluster: it goes on serving so that they can be looked into.
+                Err(error) => {
+                    progress.failed(&error);
+                    stop_requested(&control).await
+                }
+            },
+            asked = stop_requested(&control) => asked,
+            served = serving => bail!("the API stopped serving: {served:?}"),
+        };
+        progress.stopping(end);
+        management.shut_down().await;
+        std::fs::remove_file(data.control_socket()).unwrap_or_default();
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// What to apply.
+    fn manifests(&self, data: &DataDir) -> Result<Option<Manifests>> {
+        match &self.filename {
+            _ if self.empty => Ok(None),
+            Some(path) => manifests::read(path).map(Some),
+            None => {
+                let examples = data.0.join("examples");
+                manifests::unpack_hello(&examples).context("unpacking the example")?;
+                manifests::read(&examples.join("hello")).map(Some)
+            }
+        }
+    }
+}
+
+/// Shows the fleet after every change until all of it is ready.
+async fn follow(management: &Management, progress: &Progress<'_>) -> Result<()> {
+    let mut changes = management.plane.cluster.registry().store().subscribe();
+    loop {
+        let world = fleet::read(management.client()).await?;
+        if progress.show(&fleet::tree(&world)) {
+            return Ok(());
+        }
+        if changes.next().await.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+fn open_data_dir(given: Option<PathBuf>) -> Result<DataDir> {
+    let path = given.map_or_else(default_data_dir, Ok)?;
+    std::fs::create_dir_all(&path).with_context(|| {
+        format!(
+            "the data directory {} cannot be made: choose another with --data-dir",
+            path.display()
+        )
+    })?;
+    let path = path
+        .canonicalize()
+        .with_context(|| format!("the data directory {}", path.display()))?;
+    Ok(DataDir(path))
+}
+
+async fn listen(port: u16) -> Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow!(
+            "port {port} on 127.0.0.1 is in use: choose another with --port, or stop what uses it (`apiary down`, if that is Apiary)"
+        ),
+        _ => anyhow!(error).context(format!("listening on 127.0.0.1:{port}")),
+    })
+}
+
+/// The store's lock says that no other process uses this directory, so a socket that is there is a dead one's.
+fn listen_for_control(data: &DataDir) -> Result<UnixListener> {
+    let path = data.control_socket();
+    if path.exists() {
+        std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+    }
+    UnixListener::bind(&path).with_context(|| format!("listening on {}", path.display()))
+}
+
+/// Why the server stops: a signal, or `apiary down`.
+async fn stop_requested(control: &UnixListener) -> &'static str {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return "signals cannot be received";
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return "interrupted",
+            _ = terminate.recv() => return "terminated",
+            asked = control.accept() => if asked.is_ok() { return "apiary down" },
+        }
+    }
+}
+
+/// Writes a file that only its owner can read.
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let temporary = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let write = || -> std::io::Result<()> {
+        let mut file = options.open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().with_context(|| format!("writing {}", path.display()))
+}

@@ -1,0 +1,433 @@
+//! The tree of a fleet, and how it is printed. Pure.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::World;
+use crate::ui::{Role, Ui};
+
+/// Label and field names that tie the objects together.
+const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
+const CONTROL_PLANE: &str = "cluster.x-k8s.io/control-plane";
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    Ready,
+    /// On its way, or waiting for something named in the reason.
+    Waiting,
+    /// It will not become ready without somebody doing something.
+    Failed,
+}
+
+/// One thing of the fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    pub kind: &'static str,
+    pub name: String,
+    pub state: State,
+    /// A few words about it when all is well.
+    pub summary: String,
+    /// Why it is not ready; empty if it is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Node>,
+}
+
+impl Node {
+    /// Whether this and everything below is ready.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Ready && self.children.iter().all(Node::is_ready)
+    }
+}
+
+/// The fleet, by organization; clusters and apps outside any organization's namespace come last.
+#[must_use]
+pub fn tree(world: &World) -> Vec<Node> {
+    let mut nodes: Vec<Node> = world
+        .organizations
+        .iter()
+        .map(|organization| organization_node(world, organization))
+        .collect();
+    let namespaces: Vec<String> = world
+        .organizations
+        .iter()
+        .map(|o| format!("org-{}", name(o)))
+        .collect();
+    let is_outside = |object: &&Value| !namespaces.contains(&namespace(object).to_owned());
+    nodes.extend(
+        world
+            .clusters
+            .iter()
+            .filter(is_outside)
+            .map(|cluster| cluster_node(world, cluster)),
+    );
+    nodes.extend(world.apps.iter().filter(is_outside).map(app_node));
+    nodes.extend(
+        world
+            .catalogs
+            .iter()
+            .map(catalog_node)
+            .filter(|node| node.state != State::Ready),
+    );
+    nodes
+}
+
+fn organization_node(world: &World, organization: &Value) -> Node {
+    let expected = format!("org-{}", name(organization));
+    let is_ready = organization["status"]["namespace"] == expected;
+    let (reason, message) = condition(organization, "Ready")
+        .filter(|_| !is_ready)
+        .unwrap_or_default();
+    let in_namespace = |object: &&Value| namespace(object) == expected;
+    let mut children: Vec<Node> = world
+        .clusters
+        .iter()
+        .filter(in_namespace)
+        .map(|c| cluster_node(world, c))
+        .collect();
+    children.extend(world.apps.iter().filter(in_namespace).map(app_node));
+    Node {
+        kind: "organization",
+        name: name(organization).to_owned(),
+        state: if is_ready {
+            State::Ready
+        } else {
+            State::Waiting
+        },
+        summary: format!("namespace {expected}"),
+        reason: if is_ready || !reason.is_empty() {
+            reason
+        } else {
+            "NamespaceMissing".into()
+        },
+        message,
+        children,
+    }
+}
+
+fn cluster_node(world: &World, cluster: &Value) -> Node {
+    let is_part = |object: &&Value| {
+        namespace(object) == namespace(cluster)
+            && (object["spec"]["clusterName"] == name(cluster)
+                || object["metadata"]["labels"][CLUSTER_NAME] == name(cluster))
+    };
+    let mut children = vec![];
+    for control_plane in world.control_planes.iter().filter(is_part) {
+        let machines: Vec<&Value> = world
+            .machines
+            .iter()
+            .filter(is_part)
+            .filter(|m| !m["metadata"]["labels"][CONTROL_PLANE].is_null())
+            .collect();
+        children.push(replicas_node(
+            world,
+            "control plane",
+            control_plane,
+            &machines,
+        ));
+    }
+    for deployment in world.machine_deployments.iter().filter(is_part) {
+        let of_deployment = |m: &&Value| {
+            m["metadata"]["labels"]["cluster.x-k8s.io/deployment-name"] == name(deployment)
+        };
+        let machines: Vec<&Value> = world
+            .machines
+            .iter()
+            .filter(is_part)
+            .filter(of_deployment)
+            .collect();
+        children.push(replicas_node(world, "workers", deployment, &machines));
+    }
+    let count = |of: &str| {
+        cluster["status"][of]["availableReplicas"]
+            .as_i64()
+            .unwrap_or(0)
+    };
+    let version = world
+        .control_planes
+        .iter()
+        .filter(is_part)
+        .find_map(|c| c["spec"]["version"].as_str())
+        .unwrap_or_default();
+    let summary = format!(
+        "{}, {}, kubernetes {version}",
+        plural(count("controlPlane"), "control plane"),
+        plural(count("workers"), "worker")
+    );
+    let mut node = conditioned("cluster", cluster, "Available", summary);
+    if is_deleting(cluster) {
+        node.summary = "being deleted".into();
+    }
+    node.children = children;
+    node
+}
+
+fn replicas_node(world: &World, kind: &'static str, object: &Value, machines: &[&Value]) -> Node {
+    let wanted = object["spec"]["replicas"].as_i64().unwrap_or(1);
+    let available = object["status"]["availableReplicas"].as_i64().unwrap_or(0);
+    let up_to_date = object["status"]["upToDateReplicas"].as_i64().unwrap_or(0);
+    let summary = format!("{available}/{wanted} available, {up_to_date} up to date");
+    let mut node = conditioned(kind, object, "Available", summary);
+    if node.state == State::Ready
+        && (available < wanted || up_to_date < wanted || machines.len() as i64 != wanted)
+    {
+        node.state = State::Waiting;
+        node.reason = if machines.len() as i64 > wanted {
+            "RollingOut".into()
+        } else {
+            "ScalingUp".into()
+        };
+    }
+    node.children = machines
+        .iter()
+        .map(|machine| machine_node(world, machine))
+        .collect();
+    node
+}
+
+fn machine_node(world: &World, machine: &Value) -> Node {
+    let version = machine["spec"]["version"].as_str().unwrap_or_default();
+    let phase = machine["status"]["phase"].as_str().unwrap_or("Pending");
+    let mut node = conditioned(
+        "machine",
+        machine,
+        "Available",
+        format!("{} {version}", phase.to_lowercase()),
+    );
+    // The machine's own provider knows more than the machine.
+    let local = world
+        .local_machines
+        .iter()
+        .find(|l| namespace(l) == namespace(machine) && name(l) == name(machine));
+    if node.state != State::Ready
+        && let Some(local) = local
+        && let Some((reason, message)) =
+            condition(local, "Ready").filter(|(reason, _)| reason.contains("Fail"))
+    {
+        node.state = State::Failed;
+        (node.reason, node.message) = (reason, message);
+    }
+    node
+}
+
+fn app_node(app: &Value) -> Node {
+    let status = app["status"]["release"]["status"]
+        .as_str()
+        .unwrap_or_default();
+    let version = app["status"]["version"]
+        .as_str()
+        .or_else(|| app["spec"]["version"].as_str())
+        .unwrap_or_default();
+    let is_current = version.trim_start_matches('v')
+        == app["spec"]["version"]
+            .as_str()
+            .unwrap_or_default()
+            .trim_start_matches('v');
+    let state = match status {
+        "deployed" if is_current => State::Ready,
+        "" | "deployed" | "pending-install" | "pending-upgrade" | "unknown" => State::Waiting,
+        _ => State::Failed,
+    };
+    let reason = match (state, status) {
+        (State::Ready, _) => String::new(),
+        (_, "") => {
+            condition(app, "Ready").map_or_else(|| "NotReconciledYet".into(), |(reason, _)| reason)
+        }
+        (_, status) => status.to_owned(),
+    };
+    let message = app["status"]["release"]["reason"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let message = if message.is_empty() {
+        condition(app, "Ready").map(|(_, m)| m).unwrap_or_default()
+    } else {
+        message
+    };
+    let target = app["spec"]["kubeConfig"]["context"]["name"]
+        .as_str()
+        .or_else(|| app["metadata"]["labels"]["giantswarm.io/cluster"].as_str());
+    let on = target.map_or_else(
+        || "the management cluster".to_owned(),
+        |cluster| format!("cluster {cluster}"),
+    );
+    Node {
+        kind: "app",
+        name: name(app).to_owned(),
+        state,
+        summary: format!(
+            "{} {version} on {on}",
+            if status.is_empty() { "waiting" } else { status }
+        ),
+        message: if state == State::Ready {
+            String::new()
+        } else {
+            message
+        },
+        reason,
+        children: vec![],
+    }
+}
+
+fn catalog_node(catalog: &Value) -> Node {
+    match condition(catalog, "Ready") {
+        Some((reason, message)) if condition_status(catalog, "Ready") == "False" => Node {
+            kind: "catalog",
+            name: name(catalog).to_owned(),
+            state: State::Failed,
+            summary: String::new(),
+            reason,
+            message,
+            children: vec![],
+        },
+        _ => conditionless("catalog", catalog),
+    }
+}
+
+fn conditionless(kind: &'static str, object: &Value) -> Node {
+    let name = name(object).to_owned();
+    Node {
+        kind,
+        name,
+        state: State::Ready,
+        summary: String::new(),
+        reason: String::new(),
+        message: String::new(),
+        children: vec![],
+    }
+}
+
+/// A node whose state is a condition of its object.
+fn conditioned(kind: &'static str, object: &Value, ty: &str, summary: String) -> Node {
+    let is_true = condition_status(object, ty) == "True";
+    let (reason, message) =
+        condition(object, ty).unwrap_or_else(|| ("NotReconciledYet".into(), String::new()));
+    let is_current = object["status"]["observedGeneration"].is_null()
+        || object["status"]["observedGeneration"] == object["metadata"]["generation"];
+    let (state, reason, message) = match (is_true, is_current) {
+        (true, true) => (State::Ready, String::new(), String::new()),
+        (true, false) => (State::Waiting, "NotReconciledYet".into(), String::new()),
+        (false, _) => (State::Waiting, reason, message),
+    };
+    let state = if is_deleting(object) {
+        State::Waiting
+    } else {
+        state
+    };
+    let (reason, message) = match condition(object, "Deleting").filter(|_| is_deleting(object)) {
+        Some(deleting) => deleting,
+        None => (reason, message),
+    };
+    Node {
+        kind,
+        name: name(object).to_owned(),
+        state,
+        summary,
+        reason,
+        message,
+        children: vec![],
+    }
+}
+
+fn condition<'a>(object: &'a Value, ty: &str) -> Option<(String, String)> {
+    let text = |c: &'a Value, field: &str| c[field].as_str().unwrap_or_default().to_owned();
+    let condition = object["status"]["conditions"]
+        .as_array()?
+        .iter()
+        .find(|c| c["type"] == ty)?;
+    Some((text(condition, "reason"), text(condition, "message")))
+}
+
+fn condition_status<'a>(object: &'a Value, ty: &str) -> &'a str {
+    let conditions = object["status"]["conditions"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    conditions
+        .iter()
+        .find(|c| c["type"] == ty)
+        .and_then(|c| c["status"].as_str())
+        .unwrap_or_default()
+}
+
+fn is_deleting(object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+fn namespace(object: &Value) -> &str {
+    object["metadata"]["namespace"].as_str().unwrap_or_default()
+}
+
+fn plural(count: i64, noun: &str) -> String {
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {noun}s")
+    }
+}
+
+/// The tree as lines: ready things in one line each, machines only where they matter or `all` is asked for.
+#[must_use]
+pub fn text(nodes: &[Node], ui: &Ui, all: bool) -> String {
+    let mut lines = vec![];
+    for node in nodes {
+        print(node, "", "", ui, all, &mut lines);
+    }
+    lines.join("\n")
+}
+
+fn print(node: &Node, lead: &str, below: &str, ui: &Ui, all: bool, lines: &mut Vec<String>) {
+    let (mark, role) = match node.state {
+        State::Ready => ("✓", Role::Good),
+        State::Waiting => ("…", Role::Waiting),
+        State::Failed => ("✗", Role::Bad),
+    };
+    let mut line = format!("{lead}{} {} {}", ui.paint(role, mark), node.kind, node.name);
+    if !node.summary.is_empty() {
+        line.push_str(&format!("  {}", ui.paint(Role::Faint, &node.summary)));
+    }
+    lines.push(line);
+    let shown: Vec<&Node> = node
+        .children
+        .iter()
+        .filter(|child| all || child.kind != "machine" || !child.is_ready())
+        .collect();
+    if !node.reason.is_empty() {
+        let bar = if shown.is_empty() { "   " } else { "│  " };
+        let why = if node.message.is_empty() {
+            node.reason.clone()
+        } else {
+            format!("{}: {}", node.reason, node.message)
+        };
+        for part in why.lines() {
+            lines.push(format!("{below}{bar}{}", ui.paint(role, part)));
+        }
+    }
+    for (at, child) in shown.iter().enumerate() {
+        let is_last = at + 1 == shown.len();
+        let (branch, trunk) = if is_last {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
+        print(
+            child,
+            &format!("{below}{branch}"),
+            &format!("{below}{trunk}"),
+            ui,
+            all,
+            lines,
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! The composition root: the one place that knows every room of the house, and the command line over it.
+
+pub mod cli;
+pub mod config;
+pub mod fleet;
+pub mod host;
+pub mod management;
+pub mod manifests;
+pub mod ui;

@@ -1,0 +1,174 @@
+//! The management cluster: the store, the API server, the control planes of the whole fleet, and the platform's
+//! controllers over them. `apiary up` serves it; tests run the same on virtual time and in memory.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use api::meta::Endpoint;
+use apiserver::auth::ClusterKeys;
+use apiserver::store::Storage;
+use apiserver::{ClusterSpec, Config, Server};
+use controlplane::{ControlPlane, ControlPlanes};
+use kube::Client;
+use runtime::{Clock, Controllers, Options, Tasks};
+use runtime::{Clusters, RemoteOptions};
+use serde_json::{Value, json};
+
+use crate::config::KUBERNETES_VERSION;
+use crate::host::LocalHost;
+
+/// Id of the management cluster in the server; workload clusters are `<namespace>/<name>`.
+pub const MANAGEMENT: &str = "management";
+/// The service range of the management cluster.
+const SERVICE_CIDR: &str = "10.112.0.0/12";
+/// Field manager of what start-up applies.
+const FIELD_MANAGER: &str = "apiary-install";
+/// Lifetime of the administrator's certificate; a start renews it.
+const ADMIN_LIFETIME: jiff::SignedDuration = jiff::SignedDuration::from_hours(365 * 24);
+
+/// A running management cluster with its fleet.
+pub struct Management {
+    pub planes: ControlPlanes,
+    pub plane: Arc<ControlPlane>,
+    tasks: Tasks,
+}
+
+impl Management {
+    /// Opens the store and starts everything that is in it; an empty one becomes a new management cluster.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the first objects cannot be written.
+    pub async fn start(storage: impl Storage, clock: Clock, port: u16) -> Result<Self> {
+        let time = clock.clone();
+        let config = Config {
+            clock: Arc::new(move || time.now()),
+            admission: Arc::new(|_| vec![]),
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port,
+        };
+        let server = Server::open(storage, config)
+            .await
+            .context("opening the store")?;
+        let planes = ControlPlanes::new(server.clone(), clock.clone());
+        let plane = match server.cluster(MANAGEMENT) {
+            Some(cluster) => planes.start(cluster.spec().clone()).await?,
+            None => {
+                let keys = ClusterKeys::generate("apiary-management", clock.now())
+                    .context("making the keys of the management cluster")?;
+                let spec = ClusterSpec {
+                    id: MANAGEMENT.into(),
+                    server_names: vec!["*".into()],
+                    keys,
+                    service_cidr: SERVICE_CIDR.into(),
+                    version: KUBERNETES_VERSION.into(),
+                    extra: Value::Null,
+                };
+                planes.start(spec).await?
+            }
+        };
+        for cluster in server.clusters() {
+            planes.start(cluster.spec().clone()).await?;
+        }
+        install(&plane.client)
+            .await
+            .context("installing the platform's kinds")?;
+        let tasks = Tasks::new();
+        let connector = Arc::new(planes.connector());
+        let clusters = Clusters::new(connector, clock.clone(), RemoteOptions::default());
+        let controllers = Controllers::new(plane.client.clone(), clock, Options::default())
+            .with_clusters(clusters);
+        let host = Arc::new(LocalHost::new(planes.clone()));
+        let endpoint = Endpoint {
+            host: Some(server.address().to_string()),
+            port: Some(port.into()),
+        };
+        let controllers = capi::controllers(controllers, host, endpoint);
+        let controllers = platform::add_controllers(controllers);
+        tasks.spawn("platform", controllers.run(std::future::pending()));
+        Ok(Self {
+            planes,
+            plane,
+            tasks,
+        })
+    }
+
+    /// A client that acts as the administrator.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.plane.client
+    }
+
+    /// A kubeconfig for the administrator.
+    ///
+    /// # Errors
+    /// When the cluster's keys cannot be used.
+    pub fn kubeconfig(&self) -> Result<String> {
+        let server = self.planes.server();
+        let keys = &self.plane.cluster.spec().keys;
+        let now = self.planes.clock().now();
+        let issued = keys.authority()?.issue_client(
+            "apiary-admin",
+            &["system:masters"],
+            now,
+            ADMIN_LIFETIME,
+        )?;
+        let base64 = |text: &str| {
+            use base64::Engine;
+            base64::engine::general_purpose::STANDARD.encode(text)
+        };
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "apiary",
+            "clusters": [{"name": "apiary", "cluster": {
+                "server": format!("https://{}:{}", server.address(), server.port()),
+                "certificate-authority-data": base64(&keys.ca_cert_pem),
+            }}],
+            "users": [{"name": "apiary-admin", "user": {
+                "client-certificate-data": base64(&issued.cert_pem), "client-key-data": base64(&issued.key_pem),
+            }}],
+            "contexts": [{"name": "apiary", "context": {"cluster": "apiary", "user": "apiary-admin"}}],
+        });
+        Ok(render::yaml::to_string(&config))
+    }
+
+    /// Stops all controllers, ends all connections, and commits what is queued.
+    pub async fn shut_down(&self) {
+        self.tasks.shutdown().await;
+        self.planes.shut_down().await;
+    }
+}
+
+/// Makes sure that the management cluster serves the platform's kinds.
+async fn install(client: &Client) -> Result<()> {
+    for definition in api::crds() {
+        let name = definition["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        apply(
+            client,
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            &definition,
+        )
+        .await
+        .with_context(|| format!("applying the definition {name}"))?;
+    }
+    Ok(())
+}
+
+/// Server-side apply of one object into the collection at `path`.
+///
+/// # Errors
+/// What the server answers, in its own words.
+pub async fn apply(client: &Client, path: &str, object: &Value) -> Result<Value> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let request = http::Request::patch(format!(
+        "{path}/{name}?fieldManager={FIELD_MANAGER}&force=true"
+    ))
+    .header("content-type", "application/apply-patch+yaml")
+    .body(object.to_string().into_bytes())?;
+    client.request(request).await.map_err(|error| match error {
+        kube::Error::Api(status) => anyhow!(status.message),
+        other => other.into(),
+    })
+}

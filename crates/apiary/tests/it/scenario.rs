@@ -1,0 +1,291 @@
+//! Scenarios: stories of a fleet as text, run in the simulated world; the transcript beside each is what must come out.
+//!
+//! A script is lines `> command`; see [`Story::run`] for the commands. Adding a scenario is adding a file.
+//! `UPDATE_EXPECT=1` rewrites the transcripts.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use apiary::fleet::{self, Node};
+use apiary::management::Management;
+use apiary::manifests;
+use apiary::ui::{Format, Ui};
+use expect_test::expect_file;
+use serde_json::{Value, json};
+
+/// The most virtual time that one step may take.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// A world that a script is told to.
+struct Story {
+    management: Management,
+    transcript: String,
+    directory: PathBuf,
+}
+
+#[test]
+fn every_scenario_goes_as_its_transcript_says() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scenarios");
+    let mut scripts: Vec<PathBuf> = std::fs::read_dir(&directory)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "txt"))
+        .collect();
+    scripts.sort();
+    assert!(
+        !scripts.is_empty(),
+        "no scenarios in {}",
+        directory.display()
+    );
+    for script in scripts {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let transcript = runtime.block_on(tell(&script));
+        expect_file![script.with_extension("golden")].assert_eq(&transcript);
+    }
+}
+
+async fn tell(script: &Path) -> String {
+    let text = std::fs::read_to_string(script).unwrap();
+    let management = Management::start(sim::Memory::new(), sim::clock(), 6443)
+        .await
+        .unwrap();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut story = Story {
+        management,
+        transcript: String::new(),
+        directory,
+    };
+    for line in text.lines() {
+        match line.strip_prefix("> ") {
+            Some(command) => {
+                writeln!(story.transcript, "> {command}").unwrap();
+                if let Err(error) = story.run(command).await {
+                    writeln!(story.transcript, "error: {error}").unwrap();
+                }
+            }
+            None => writeln!(story.transcript, "{line}").unwrap(),
+        }
+    }
+    story.management.shut_down().await;
+    story.transcript
+}
+
+impl Story {
+    /// | command | meaning |
+    /// | --- | --- |
+    /// | `apply PATH` | apply manifests of the repository |
+    /// | `patch PATH JSON` | JSON merge patch of an object |
+    /// | `delete PATH` | delete an object |
+    /// | `ready` | wait until the whole fleet is ready, then show it |
+    /// | `until TEXT` | wait until the fleet shows this text, then show the line |
+    /// | `gone PATH` | wait until the object is gone |
+    /// | `show` | show the fleet |
+    /// | `get PATH POINTER` | show a value of an object |
+    /// | `count PATH` | show how many objects a collection has |
+    /// | `clusters` | show the logical clusters of the server |
+    /// | `rest` | an hour passes: nothing may be written but signs of life |
+    async fn run(&mut self, command: &str) -> anyhow::Result<()> {
+        let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
+        match verb {
+            "apply" => {
+                let manifests = manifests::read(&self.directory.join(rest))?;
+                manifests::apply_all(self.management.client(), &manifests).await?;
+            }
+            "patch" => {
+                let (path, patch) = rest.split_once(' ').unwrap_or((rest, "{}"));
+                self.request(http::Method::PATCH, path, serde_json::from_str(patch)?)
+                    .await?;
+            }
+            "delete" => drop(
+                self.request(http::Method::DELETE, rest, Value::Null)
+                    .await?,
+            ),
+            "ready" => {
+                let nodes = self
+                    .wait(|nodes| nodes.iter().all(Node::is_ready).then(|| nodes.to_vec()))
+                    .await?;
+                self.show(&nodes);
+            }
+            "until" => {
+                let line = self
+                    .wait(|nodes| {
+                        shown(nodes)
+                            .lines()
+                            .find(|l| l.contains(rest))
+                            .map(str::to_owned)
+                    })
+                    .await?;
+                writeln!(
+                    self.transcript,
+                    "{}",
+                    line.trim_start_matches([' ', '│', '├', '└', '─'])
+                )?;
+            }
+            "gone" => {
+                let client = self.management.client().clone();
+                let look = async || match get(&client, rest).await {
+                    Err(kube::Error::Api(status)) if status.code == 404 => Some(()),
+                    _ => None,
+                };
+                sim::until(&self.management.plane, PATIENCE, look).await?;
+            }
+            "show" => {
+                let nodes = self.fleet().await?;
+                self.show(&nodes);
+            }
+            "get" => {
+                let (path, pointer) = rest.split_once(' ').unwrap_or((rest, ""));
+                let value = get(self.management.client(), path).await?;
+                writeln!(
+                    self.transcript,
+                    "{}",
+                    value.pointer(pointer).unwrap_or(&Value::Null)
+                )?;
+            }
+            "count" => self.count(rest).await?,
+            "clusters" => self.clusters()?,
+            "rest" => self.rest().await?,
+            _ => anyhow::bail!("no command is called {verb:?}"),
+        }
+        Ok(())
+    }
+
+    async fn count(&mut self, path: &str) -> anyhow::Result<()> {
+        let list = get(self.management.client(), path).await?;
+        writeln!(
+            self.transcript,
+            "{}",
+            list["items"].as_array().map_or(0, Vec::len)
+        )?;
+        Ok(())
+    }
+
+    fn clusters(&mut self) -> anyhow::Result<()> {
+        for cluster in self.management.planes.server().clusters() {
+            writeln!(
+                self.transcript,
+                "{} {}",
+                cluster.spec().id,
+                cluster.version()
+            )?;
+        }
+        Ok(())
+    }
+
+    async fn fleet(&self) -> anyhow::Result<Vec<Node>> {
+        Ok(fleet::tree(&fleet::read(self.management.client()).await?))
+    }
+
+    async fn wait<T>(&self, find: impl Fn(&[Node]) -> Option<T>) -> anyhow::Result<T> {
+        let look = async || find(&self.fleet().await.ok()?);
+        match sim::until(&self.management.plane, PATIENCE, look).await {
+            Ok(found) => Ok(found),
+            Err(error) => anyhow::bail!("{error}:\n{}", shown(&self.fleet().await?)),
+        }
+    }
+
+    fn show(&mut self, nodes: &[Node]) {
+        writeln!(self.transcript, "{}", shown(nodes)).unwrap();
+    }
+
+    /// An hour in which nothing happens.
+    async fn rest(&mut self) -> anyhow::Result<()> {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let revision = |story: &Self| {
+            let server = story.management.planes.server();
+            let writes = |c: &apiserver::Cluster| c.registry().store().revision();
+            server
+                .clusters()
+                .iter()
+                .map(|c| (c.spec().id.clone(), writes(c)))
+                .collect::<Vec<_>>()
+        };
+        let before = revision(self);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        for ((id, then), (_, now)) in before.into_iter().zip(revision(self)) {
+            let server = self.management.planes.server();
+            let leases = server.cluster(&id).map_or(0, |c| {
+                c.registry()
+                    .store()
+                    .list("leases.coordination.k8s.io", None)
+                    .objects
+                    .len()
+            });
+            // A kubelet renews its lease every ten seconds, and says how its node is every five minutes.
+            let allowed = u64::try_from(leases)? * 375;
+            let verdict = if now - then <= allowed {
+                "quiet"
+            } else {
+                "restless"
+            };
+            writeln!(self.transcript, "{id}: {verdict}")?;
+            anyhow::ensure!(
+                now - then <= allowed,
+                "{} writes in an hour with {leases} leases",
+                now - then
+            );
+        }
+        Ok(())
+    }
+
+    async fn request(
+        &self,
+        method: http::Method,
+        path: &str,
+        body: Value,
+    ) -> Result<Value, kube::Error> {
+        let body = if body.is_null() {
+            vec![]
+        } else {
+            body.to_string().into_bytes()
+        };
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/merge-patch+json")
+            .body(body)
+            .map_err(kube::Error::HttpError)?;
+        self.management.client().request(request).await
+    }
+}
+
+async fn get(client: &kube::Client, path: &str) -> Result<Value, kube::Error> {
+    client
+        .request(
+            http::Request::get(path)
+                .body(vec![])
+                .map_err(kube::Error::HttpError)?,
+        )
+        .await
+}
+
+fn shown(nodes: &[Node]) -> String {
+    if nodes.is_empty() {
+        return "(the fleet is empty)".into();
+    }
+    fleet::text(nodes, &Ui::new(Format::Text, true), false)
+}
+
+#[test]
+fn the_tree_names_the_reason_of_what_is_not_ready() {
+    let world = fleet::World {
+        organizations: vec![
+            json!({"metadata": {"name": "acme"}, "status": {"namespace": "org-acme"}}),
+        ],
+        apps: vec![json!({
+            "metadata": {"name": "web", "namespace": "org-acme"}, "spec": {"version": "1.0.0"},
+            "status": {"release": {"status": "not-installed", "reason": "catalog \"gone\" does not exist"}},
+        })],
+        ..fleet::World::default()
+    };
+    expect_test::expect![[r#"
+        ✓ organization acme  namespace org-acme
+        └─ ✗ app web  not-installed 1.0.0 on the management cluster
+              not-installed: catalog "gone" does not exist"#]]
+    .assert_eq(&shown(&fleet::tree(&world)));
+}
