@@ -3,7 +3,9 @@
 //! Controllers in the shape of [`runtime::Reconciler`], one folder each. They work on the management cluster; an App's act
 //! also works on the cluster that the App is for, through its kubeconfig.
 
+pub mod app;
 pub mod catalog;
+pub mod chart;
 pub mod organization;
 pub mod repository;
 
@@ -17,7 +19,8 @@ pub fn add_controllers(controllers: runtime::Controllers) -> runtime::Controller
     let repositories = Arc::new(Repositories::new());
     controllers
         .add(organization::OrganizationController)
-        .add(catalog::CatalogController::new(repositories))
+        .add(catalog::CatalogController::new(Arc::clone(&repositories)))
+        .add(app::AppController::new(repositories))
 }
 
 /// A JSON object as one of the API; what is no object becomes one without a name, which the server refuses.
