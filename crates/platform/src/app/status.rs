@@ -1,7 +1,7 @@
 //! What an App shows of its release.
 
 use api::application::app::{reasons, statuses};
-use render::release::Release;
+use render::release::{Release, Status as HelmStatus};
 use runtime::{Outcome, Plan, Wait, rfc3339};
 use serde_json::{Value, json};
 
@@ -75,15 +75,17 @@ fn installed(running: Option<&Release>, latest: Option<&Release>) -> Value {
     })
 }
 
+/// A word of the platform said why the App was held back then, so only Helm's words are repeated.
 fn known(world: &World) -> Value {
     let status = world.app.status.clone().unwrap_or_default();
-    let word = Some(status.release.status).filter(|word| !word.is_empty());
+    let word = match status.release.status.as_str() {
+        _ if status.version.is_empty() => statuses::NOT_INSTALLED,
+        word @ (statuses::DEPLOYED | statuses::FAILED) => word,
+        _ => HelmStatus::Unknown.as_str(),
+    };
     json!({
         "version": status.version,
         "appVersion": status.app_version,
-        "release": {
-            "status": word.unwrap_or_else(|| statuses::NOT_INSTALLED.to_owned()),
-            "lastDeployed": status.release.last_deployed,
-        },
+        "release": {"status": word, "lastDeployed": status.release.last_deployed},
     })
 }

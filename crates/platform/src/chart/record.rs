@@ -130,7 +130,7 @@ async fn define_charts(site: &Site) -> Result<(), Wait> {
             .await
         {
             Err(kube::Error::Api(status)) if status.code == 404 => {
-                tokio::time::sleep(DEFINITION_PAUSE).await
+                tokio::time::sleep(DEFINITION_PAUSE).await;
             }
             other => return other.map(drop).map_err(|error| refused(&probe, &error)),
         }
