@@ -206,15 +206,27 @@ fn machine_node(world: &World, machine: &Value) -> Node {
         .local_machines
         .iter()
         .find(|l| namespace(l) == namespace(machine) && name(l) == name(machine));
-    if node.state != State::Ready
-        && let Some(local) = local
-        && let Some((reason, message)) =
-            condition(local, "Ready").filter(|(reason, _)| reason.contains("Fail"))
+    if let Some((reason, message)) = local
+        .and_then(failure)
+        .filter(|_| node.state != State::Ready)
     {
         node.state = State::Failed;
         (node.reason, node.message) = (reason, message);
     }
     node
+}
+
+/// Reason and message of the condition that says that the machine will not come up by itself.
+fn failure(local: &Value) -> Option<(String, String)> {
+    let conditions = local["status"]["conditions"].as_array()?.iter();
+    let failed = |c: &&Value| {
+        matches!(
+            c["reason"].as_str(),
+            Some("BootFailed" | "ProvisioningFault")
+        )
+    };
+    let failed = conditions.filter(|c| c["status"] == "False").find(failed)?;
+    condition(local, failed["type"].as_str().unwrap_or_default())
 }
 
 fn app_node(app: &Value) -> Node {

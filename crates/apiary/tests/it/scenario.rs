@@ -120,11 +120,8 @@ impl Story {
                             .map(str::to_owned)
                     })
                     .await?;
-                writeln!(
-                    self.transcript,
-                    "{}",
-                    line.trim_start_matches([' ', '│', '├', '└', '─'])
-                )?;
+                let line = line.trim_start_matches([' ', '│', '├', '└', '─']);
+                writeln!(self.transcript, "{}", without_hashes(line))?;
             }
             "gone" => {
                 let client = self.management.client().clone();
@@ -252,6 +249,18 @@ impl Story {
             .map_err(kube::Error::HttpError)?;
         self.management.client().request(request).await
     }
+}
+
+/// The text with hashes left out: keys are made anew in each world.
+fn without_hashes(line: &str) -> String {
+    let words = line.split(' ').map(|word| match word.split_once("sha256:") {
+        Some((before, hash)) => {
+            let after = hash.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+            format!("{before}sha256:…{after}")
+        }
+        None => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 async fn get(client: &kube::Client, path: &str) -> Result<Value, kube::Error> {
