@@ -87,6 +87,7 @@ impl Story {
     /// | `show` | show the fleet |
     /// | `get PATH POINTER` | show a value of an object |
     /// | `count PATH` | show how many objects a collection has |
+    /// | `workload CLUSTER PATH POINTER VALUE` | wait until a value in a workload cluster is this |
     /// | `clusters` | show the logical clusters of the server |
     /// | `rest` | an hour passes: nothing may be written but signs of life |
     async fn run(&mut self, command: &str) -> anyhow::Result<()> {
@@ -144,10 +145,34 @@ impl Story {
                     value.pointer(pointer).unwrap_or(&Value::Null)
                 )?;
             }
+            "workload" => self.workload(rest).await?,
             "count" => self.count(rest).await?,
             "clusters" => self.clusters()?,
             "rest" => self.rest().await?,
             _ => anyhow::bail!("no command is called {verb:?}"),
+        }
+        Ok(())
+    }
+
+    async fn workload(&mut self, arguments: &str) -> anyhow::Result<()> {
+        let words: Vec<&str> = arguments.splitn(4, ' ').collect();
+        let [cluster, path, pointer, wanted] = words.as_slice() else {
+            anyhow::bail!("workload CLUSTER PATH POINTER VALUE");
+        };
+        let wanted: Value = serde_json::from_str(wanted)?;
+        let id = format!("org-acme/{cluster}");
+        let plane = self
+            .management
+            .planes
+            .running(&id)
+            .ok_or_else(|| anyhow::anyhow!("no cluster {id}"))?;
+        let look = async || {
+            let value = get(&plane.client, path).await.ok()?;
+            (value.pointer(pointer) == Some(&wanted)).then_some(())
+        };
+        if sim::until(&plane, PATIENCE, look).await.is_err() {
+            let value = get(&plane.client, path).await?;
+            anyhow::bail!("it is {}", value.pointer(pointer).unwrap_or(&Value::Null));
         }
         Ok(())
     }
@@ -253,13 +278,15 @@ impl Story {
 
 /// The text with hashes left out: keys are made anew in each world.
 fn without_hashes(line: &str) -> String {
-    let words = line.split(' ').map(|word| match word.split_once("sha256:") {
-        Some((before, hash)) => {
-            let after = hash.trim_start_matches(|c: char| c.is_ascii_hexdigit());
-            format!("{before}sha256:…{after}")
-        }
-        None => word.to_owned(),
-    });
+    let words = line
+        .split(' ')
+        .map(|word| match word.split_once("sha256:") {
+            Some((before, hash)) => {
+                let after = hash.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+                format!("{before}sha256:…{after}")
+            }
+            None => word.to_owned(),
+        });
     words.collect::<Vec<_>>().join(" ")
 }
 
