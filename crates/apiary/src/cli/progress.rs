@@ -96,16 +96,18 @@ impl<'a> Progress<'a> {
 
     fn node(&self, node: &Node, within: &str) {
         let path = format!("{within}/{} {}", node.kind, node.name);
-        for child in node
-            .children
-            .iter()
-            .filter(|child| child.kind != "machine" || child.state == State::Failed)
-        {
+        let is_detail = matches!(node.kind, "control plane" | "workers");
+        if !is_detail || node.state == State::Failed {
+            self.say(node, &path);
+        }
+        let shown = |child: &&Node| child.kind != "machine" || child.state == State::Failed;
+        for child in node.children.iter().filter(shown) {
             self.node(child, &path);
         }
-        if matches!(node.kind, "control plane" | "workers") && node.state != State::Failed {
-            return;
-        }
+    }
+
+    /// One line about a node, unless the last one about it said the same.
+    fn say(&self, node: &Node, path: &str) {
         let (role, text) = match node.state {
             State::Ready => (Role::Good, node.summary.clone()),
             State::Waiting => (Role::Waiting, waiting(node)),
@@ -117,10 +119,10 @@ impl<'a> Progress<'a> {
             State::Waiting => format!("waiting {}", node.reason),
             State::Failed => format!("failed {text}"),
         };
-        if self.said.borrow().get(&path) == Some(&key) {
+        if self.said.borrow().get(path) == Some(&key) {
             return;
         }
-        self.said.borrow_mut().insert(path, key);
+        self.said.borrow_mut().insert(path.to_owned(), key);
         match self.ui.format() {
             Format::Text => self.line(&format!("{} {}", node.kind, node.name), role, &text),
             Format::Json => self.event(json!({
