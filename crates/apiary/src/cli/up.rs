@@ -1,6 +1,7 @@
 //! `apiary up`
 
 use std::net::Ipv4Addr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -111,12 +112,18 @@ async fn follow(management: &Management, progress: &Progress<'_>) -> Result<()> 
 
 fn open_data_dir(given: Option<PathBuf>) -> Result<DataDir> {
     let path = given.map_or_else(default_data_dir, Ok)?;
-    std::fs::create_dir_all(&path).with_context(|| {
-        format!(
-            "the data directory {} cannot be made: choose another with --data-dir",
-            path.display()
-        )
-    })?;
+    // The store holds the keys of all clusters: nobody else may look into it.
+    let mut builder = std::fs::DirBuilder::new();
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(&path)
+        .with_context(|| {
+            format!(
+                "the data directory {} cannot be made: choose another with --data-dir",
+                path.display()
+            )
+        })?;
     let path = path
         .canonicalize()
         .with_context(|| format!("the data directory {}", path.display()))?;
