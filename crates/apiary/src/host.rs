@@ -11,7 +11,6 @@ use controlplane::{ControlPlanes, kubelet};
 use k8s_openapi::api::core::v1::Taint;
 use kube::config::AuthInfo;
 use runtime::Connector;
-use serde_json::Value;
 
 /// Runs what simulated machines need in this process.
 pub struct LocalHost {
@@ -52,7 +51,6 @@ impl Host for LocalHost {
             keys,
             service_cidr: first_range.trim().to_owned(),
             version: spec.kubernetes_version.clone(),
-            extra: Value::Null,
         };
         self.planes
             .start(cluster)

@@ -62,7 +62,6 @@ impl Management {
                     keys,
                     service_cidr: SERVICE_CIDR.into(),
                     version: KUBERNETES_VERSION.into(),
-                    extra: Value::Null,
                 };
                 planes.start(spec).await?
             }

@@ -9,6 +9,7 @@ pub mod admission;
 pub mod auth;
 pub mod crd;
 pub mod discovery;
+mod expiry;
 pub mod jsonpath;
 pub mod negotiate;
 pub mod object;

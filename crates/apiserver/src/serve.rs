@@ -3,10 +3,15 @@
 //! A connection belongs to the cluster that its handshake named, for all its requests: it is authenticated against that
 //! cluster's authority, and TLS sessions are resumed per cluster, so nobody's identity reaches another cluster.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -17,17 +22,22 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::server::Acceptor;
 
-use crate::server::{ClusterSpec, Server, ServerError};
+use crate::server::{ClusterSpec, InProcess, Server, ServerError};
 
 /// Connections at a time; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 10_000;
 /// A handshake that takes longer is dropped.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection without any request for this long is closed, as is one whose request headers take longer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// What is under way when the server or the cluster ends has this long to finish.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams at a time on one HTTP/2 connection: clients put all their watches on one.
 const MAX_STREAMS: u32 = 1_000;
 /// Silent HTTP/2 connections are asked for a sign of life this often.
@@ -50,7 +60,7 @@ pub(crate) async fn run(
         };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = shutdown.wait_for(|over| *over) => return Ok(()),
+            _ = shutdown.wait_for(|over| *over) => break,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -64,21 +74,32 @@ pub(crate) async fn run(
         let server = server.clone();
         let mut shutdown = shutdown.clone();
         tokio::spawn(async move {
-            tokio::select! {
-                result = connection(&server, stream) => if let Err(error) = result {
-                    tracing::debug!(%error, "a connection ended");
-                },
-                _ = shutdown.wait_for(|over| *over) => {}
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection without TCP_NODELAY");
+            }
+            if let Err(error) = connection(&server, stream, &mut shutdown).await {
+                tracing::debug!(%error, "a connection ended");
             }
             drop(slot);
         });
     }
+    let all = slots.acquire_many(u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX));
+    if tokio::time::timeout(END_TIMEOUT, all).await.is_err() {
+        tracing::debug!("connections were cut off at the end of the server");
+    }
+    Ok(())
 }
 
 type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
-async fn connection(server: &Server, stream: TcpStream) -> Result<(), ConnectionError> {
-    stream.set_nodelay(true)?;
+async fn connection<S>(
+    server: &Server,
+    stream: S,
+    shutdown: &mut watch::Receiver<bool>,
+) -> Result<(), ConnectionError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let handshake = async {
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let name = start.client_hello().server_name().map(str::to_owned);
@@ -88,21 +109,28 @@ async fn connection(server: &Server, stream: TcpStream) -> Result<(), Connection
         let tls = start.into_stream(cluster.tls()?).await?;
         Ok::<_, ConnectionError>((cluster, tls))
     };
-    let (cluster, tls) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
-        .await
-        .map_err(|_| "the handshake took too long")??;
+    let (cluster, tls) = tokio::select! {
+        made = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake) => {
+            made.map_err(|_| "the handshake took too long")??
+        }
+        _ = shutdown.wait_for(|over| *over) => return Ok(()),
+    };
     let certificate = tls
         .get_ref()
         .1
         .peer_certificates()
         .and_then(|chain| chain.first())
         .map(|leaf| leaf.to_vec());
-    let service = TowerToHyperService::new(cluster.network_service(certificate));
+    let asked = Arc::new(Notify::new());
+    let service = TowerToHyperService::new(Noticed {
+        inner: cluster.network_service(certificate),
+        asked: asked.clone(),
+    });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HANDSHAKE_TIMEOUT)
+        .header_read_timeout(IDLE_TIMEOUT)
         .max_buf_size(MAX_HEADERS as usize);
     builder
         .http2()
@@ -111,9 +139,48 @@ async fn connection(server: &Server, stream: TcpStream) -> Result<(), Connection
         .max_header_list_size(MAX_HEADERS)
         .keep_alive_interval(PING_PERIOD)
         .keep_alive_timeout(PING_PERIOD);
+    let mut served = pin!(builder.serve_connection_with_upgrades(TokioIo::new(tls), service));
     tokio::select! {
-        served = builder.serve_connection_with_upgrades(TokioIo::new(tls), service) => served,
-        () = cluster.closed() => Ok(()),
+        served = served.as_mut() => return served,
+        () = cluster.closed() => {}
+        () = never_asked(&asked) => return Err("no request came".into()),
+    }
+    // Watches end by themselves, and requests under way are answered.
+    served.as_mut().graceful_shutdown();
+    tokio::time::timeout(END_TIMEOUT, served)
+        .await
+        .map_err(|_| "requests were cut off at the end")?
+}
+
+/// Resolves if the first request does not come in time.
+async fn never_asked(asked: &Notify) {
+    if tokio::time::timeout(IDLE_TIMEOUT, asked.notified())
+        .await
+        .is_ok()
+    {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Tells when the connection has its first request.
+#[derive(Clone)]
+struct Noticed {
+    inner: InProcess,
+    asked: Arc<Notify>,
+}
+
+impl tower::Service<Request<Incoming>> for Noticed {
+    type Response = <InProcess as tower::Service<Request<Incoming>>>::Response;
+    type Error = Infallible;
+    type Future = <InProcess as tower::Service<Request<Incoming>>>::Future;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        self.asked.notify_one();
+        self.inner.call(request)
     }
 }
 
@@ -230,3 +297,6 @@ impl ClientCertVerifier for AnyClient {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;

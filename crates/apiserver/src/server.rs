@@ -14,13 +14,14 @@ use bytes::Bytes;
 use http::{Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
 use crate::admission::{Admission, Chain};
 use crate::auth::authenticate::AuthenticatorError;
 use crate::auth::pki::{ClusterKeys, PkiError};
 use crate::auth::{self, Attributes, Authenticator, Authorizer, Decision, ReviewContext, User};
 use crate::discovery;
+use crate::expiry;
 use crate::object::Key;
 use crate::openapi::OpenApi;
 use crate::registry::{self, Call, Clock, Registry, Served, Target};
@@ -32,6 +33,8 @@ use crate::store::{Base, ClusterStore, Storage, Store, StoreError};
 
 /// Requests of one cluster that are answered at a time; watches do not count.
 const MAX_IN_FLIGHT: usize = 600;
+/// Watches of one cluster at a time.
+const MAX_WATCHES: usize = 20_000;
 /// The version that OpenAPI documents name.
 const OPEN_API_VERSION: &str = "v1.36.0";
 /// History of idle clusters is forgotten this often.
@@ -67,8 +70,6 @@ pub struct ClusterSpec {
     pub service_cidr: String,
     /// Kubernetes version that the cluster reports, e.g. `v1.36.0`.
     pub version: String,
-    /// Whatever its creator wants to find again.
-    pub extra: Value,
 }
 
 /// Why a server or a cluster could not be had.
@@ -306,9 +307,14 @@ impl Server {
             }
         };
         tokio::select! {
-            served = serve::run(self, listener, self.0.shutdown.subscribe()) => served,
+            served = serve::run(self, listener, self.ending()) => served,
             () = compaction => Ok(()),
         }
+    }
+
+    /// Turns true when the server shuts down.
+    pub(crate) fn ending(&self) -> watch::Receiver<bool> {
+        self.0.shutdown.subscribe()
     }
 
     /// Ends all connections and commits what is queued.
@@ -351,6 +357,7 @@ impl Inner {
             authenticator,
             authorizer,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            watches: Arc::new(Semaphore::new(MAX_WATCHES)),
             closed: watch::Sender::new(false),
             is_cleaning: AtomicBool::new(false),
             open_api: self.open_api.clone(),
@@ -361,6 +368,9 @@ impl Inner {
 
     fn insert(&self, cluster: Arc<Cluster>) {
         cluster.clean_up_definitions();
+        let store = cluster.registry.store().clone();
+        let (clock, closed) = (self.config.clock.clone(), cluster.closed.subscribe());
+        tokio::spawn(expiry::forget_events(store, clock, closed));
         self.clusters
             .write()
             .unwrap_or_else(|e| e.into_inner())
@@ -378,6 +388,7 @@ pub struct Cluster {
     authenticator: Authenticator,
     authorizer: Arc<Authorizer>,
     in_flight: Semaphore,
+    watches: Arc<Semaphore>,
     closed: watch::Sender<bool>,
     /// One task at a time works off dying definitions.
     is_cleaning: AtomicBool,
@@ -478,6 +489,12 @@ impl Cluster {
             .map_err(|_| Status::too_many_requests("too many requests, please try again later", 1))
     }
 
+    /// One of the places for watches, held for as long as the watch lasts.
+    pub(crate) fn watch_place(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let place = Arc::clone(&self.watches).try_acquire_owned();
+        place.map_err(|_| Status::too_many_requests("too many watches, please try again later", 10))
+    }
+
     pub(crate) fn open_api(&self) -> &OpenApi {
         &self.open_api
     }
@@ -528,6 +545,11 @@ impl Cluster {
         let busy = MAX_IN_FLIGHT - self.in_flight.available_permits();
         text.push_str("# TYPE apiserver_current_inflight_requests gauge\n");
         text.push_str(&format!("apiserver_current_inflight_requests {busy}\n"));
+        let watches = MAX_WATCHES - self.watches.available_permits();
+        text.push_str("# TYPE apiserver_longrunning_requests gauge\n");
+        text.push_str(&format!(
+            "apiserver_longrunning_requests{{verb=\"WATCH\"}} {watches}\n"
+        ));
         text
     }
 
@@ -544,7 +566,8 @@ impl Cluster {
 
     /// Starts the task that works off dying definitions, if there are any and it isn't at work.
     fn clean_up_definitions(&self) {
-        if !registry::has_dying_definitions(self.registry.store())
+        if self.is_closed()
+            || !registry::has_dying_definitions(self.registry.store())
             || self.is_cleaning.swap(true, Ordering::AcqRel)
         {
             return;
@@ -666,6 +689,7 @@ impl Cluster {
             field_validation: FieldValidation::Strict,
             manager: "kube-apiserver".into(),
             warnings: vec![],
+            no_creation: None,
         };
         let target = Target::new(resource, ns, "", "");
         self.registry

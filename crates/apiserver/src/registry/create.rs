@@ -116,7 +116,7 @@ impl Registry {
             if let Some(existing) = self.store.newest(&target.key()) {
                 return Err(taken(target, &existing));
             }
-            return Ok(value.clone());
+            return self.rehearse(target, value.clone(), None).await;
         }
         let key = target.key();
         let stored = super::to_storage(value.clone(), &target.resource);

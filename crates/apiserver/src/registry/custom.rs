@@ -30,13 +30,19 @@ impl Registry {
         mut value: Value,
     ) -> Result<Arc<Object>, WriteError> {
         let _one_at_a_time = self.definitions.lock().await;
-        if !metadata::is_deleting(&value) && !metadata::finalizers(&value).contains(&CLEANUP) {
-            let mut finalizers = metadata::finalizers(&value)
+        self.fill_definition(key, &mut value);
+        self.store.write(key, expected, Change::Put(value)).await
+    }
+
+    /// Gives a definition its finalizer and its status.
+    pub(super) fn fill_definition(&self, key: &Key, value: &mut Value) {
+        if !metadata::is_deleting(value) && !metadata::finalizers(value).contains(&CLEANUP) {
+            let mut finalizers = metadata::finalizers(value)
                 .into_iter()
                 .map(str::to_owned)
                 .collect::<Vec<_>>();
             finalizers.push(CLEANUP.into());
-            metadata::of(&mut value).insert("finalizers".into(), finalizers.into());
+            metadata::of(value).insert("finalizers".into(), finalizers.into());
         }
         let group = value["spec"]["group"].clone();
         let others: Vec<crd::Names> = self
@@ -49,8 +55,7 @@ impl Registry {
             .filter(|other| other["spec"]["group"] == group)
             .filter_map(|other| crd::Names::accepted(&other))
             .collect();
-        value["status"] = crd::status_for(&value, &others, self.now());
-        self.store.write(key, expected, Change::Put(value)).await
+        value["status"] = crd::status_for(value, &others, self.now());
     }
 
     /// Deletes the objects of every dying definition and lets go of the definitions that have none left. Level
@@ -76,6 +81,7 @@ impl Registry {
             field_validation: FieldValidation::Ignore,
             manager: "apiserver".into(),
             warnings: vec![],
+            no_creation: None,
         };
         let storage = &*definition.header.name;
         let served = self.types.served();

@@ -52,6 +52,16 @@ impl DeleteOptions {
             resource_version: text(&value["preconditions"]["resourceVersion"]),
             dry_run: value["dryRun"].as_array().is_some_and(|d| !d.is_empty()),
         };
+        let dry_run = value["dryRun"].as_array().map(Vec::as_slice);
+        if let Some(other) = dry_run.unwrap_or_default().iter().find(|v| *v != "All") {
+            let cause = Cause::not_supported("dryRun", other, &["All"]);
+            return Err(Status::invalid(
+                "meta.k8s.io",
+                "DeleteOptions",
+                "",
+                vec![cause],
+            ));
+        }
         options.check()?;
         Ok(options)
     }
@@ -94,6 +104,7 @@ impl Registry {
         target: &Target,
         options: &DeleteOptions,
     ) -> Result<Deleted, Status> {
+        call.dry_run |= options.dry_run;
         for _ in 0..MAX_WRITE_TRIES {
             let Some(object) = self.store.newest(&target.key()) else {
                 return Err(target.not_found());
@@ -107,7 +118,7 @@ impl Registry {
                 .await?;
             let mut next = old.clone();
             let is_gone = begin(target, &mut next, options, self.now());
-            if call.dry_run || options.dry_run {
+            if call.dry_run {
                 return Ok(if is_gone {
                     Deleted::Gone(next)
                 } else {
@@ -197,7 +208,8 @@ fn begin(target: &Target, value: &mut Value, options: &DeleteOptions, now: Times
         let left = value["metadata"]["deletionGracePeriodSeconds"]
             .as_i64()
             .unwrap_or(0);
-        if grace >= left {
+        // A deletion under way can only be made quicker, and only by who says so.
+        if grace >= left || (options.grace_period_seconds.is_none() && grace > 0) {
             return left == 0 && !held;
         }
     } else if grace == 0 && !held {

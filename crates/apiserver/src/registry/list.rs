@@ -55,6 +55,14 @@ impl ListOptions {
     pub fn check(&self, is_watch: bool) -> Result<(), Status> {
         let forbidden = |field: &str, why: &str| Err(Cause::forbidden(field, why));
         let has_match = !self.resource_version_match.is_empty();
+        if !is_watch
+            && !self.continue_token.is_empty()
+            && !matches!(self.resource_version.as_str(), "" | "0")
+        {
+            return Err(Status::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
+        }
         let verdict = if has_match && is_watch && self.send_initial_events.is_none() {
             forbidden(
                 "resourceVersionMatch",

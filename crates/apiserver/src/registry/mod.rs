@@ -24,6 +24,7 @@ pub(crate) use custom::has_dying_definitions;
 pub use delete::{DeleteOptions, Deleted};
 pub use list::{ListOptions, Page};
 pub use service::Cidr;
+pub(crate) use types::DEFINITIONS;
 pub use types::{Served, Types, find_builtin};
 pub use update::PatchBody;
 
@@ -62,6 +63,17 @@ pub struct Call<'a> {
     pub manager: String,
     /// Texts for `Warning` headers.
     pub warnings: Vec<String>,
+    /// Why the user may not create an object by a PUT or an apply that finds none.
+    pub no_creation: Option<Box<Status>>,
+}
+
+impl Call<'_> {
+    fn check_creation(&self) -> Result<(), Status> {
+        match &self.no_creation {
+            Some(status) => Err((**status).clone()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Where a request points: a resource and, within it, one object or one of its subresources.
@@ -226,6 +238,22 @@ impl Registry {
             Some(stored) => resource::convert(value, &stored, resource),
             None => value,
         }
+    }
+
+    /// The state that a write would have left, for who asked for a dry run.
+    async fn rehearse(
+        &self,
+        target: &Target,
+        mut value: Value,
+        old: Option<&Value>,
+    ) -> Result<Value, Status> {
+        if service::is_service(target) {
+            return self.rehearse_service(&target.key(), value, old).await;
+        }
+        if custom::is_definition(target) {
+            self.fill_definition(&target.key(), &mut value);
+        }
+        Ok(value)
     }
 
     async fn admit(

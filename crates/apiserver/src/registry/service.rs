@@ -92,6 +92,32 @@ pub(super) fn is_service(target: &Target) -> bool {
 }
 
 impl Registry {
+    /// What the write would store, with the addresses that it would get; nothing is taken.
+    pub(super) async fn rehearse_service(
+        &self,
+        key: &Key,
+        mut value: Value,
+        old: Option<&Value>,
+    ) -> Result<Value, Status> {
+        let mut next = *self.services.next.lock().await;
+        let others = self.other_services(key);
+        let causes = fill(self.services.cidr, &mut next, &mut value, old, &others);
+        if !causes.is_empty() {
+            return Err(Status::invalid("", "Service", &key.name, causes));
+        }
+        Ok(value)
+    }
+
+    fn other_services(&self, key: &Key) -> Vec<Value> {
+        self.store
+            .list("services", None)
+            .objects
+            .iter()
+            .filter(|o| *o.header.name != *key.name || *o.header.namespace != *key.namespace)
+            .map(|o| o.value())
+            .collect()
+    }
+
     /// Stores a Service with its addresses and ports.
     pub(super) async fn write_service(
         &self,
@@ -101,14 +127,7 @@ impl Registry {
         old: Option<&Value>,
     ) -> Result<Result<Arc<Object>, WriteError>, Status> {
         let mut next = self.services.next.lock().await;
-        let others: Vec<Value> = self
-            .store
-            .list("services", None)
-            .objects
-            .iter()
-            .filter(|o| *o.header.name != *key.name || *o.header.namespace != *key.namespace)
-            .map(|o| o.value())
-            .collect();
+        let others = self.other_services(key);
         let causes = fill(self.services.cidr, &mut next, &mut value, old, &others);
         if !causes.is_empty() {
             return Err(Status::invalid("", "Service", &key.name, causes));

@@ -12,7 +12,7 @@ use crate::resource::{self, Resource};
 use crate::store::ClusterStore;
 
 /// Storage name of the definitions.
-pub(super) const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+pub(crate) const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
 
 /// Group, version and plural.
 type Path<T> = (T, T, T);

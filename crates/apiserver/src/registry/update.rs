@@ -54,8 +54,11 @@ impl Registry {
         };
         if self.store.newest(&target.key()).is_none() {
             if strategy.create_on_update && target.subresource.is_empty() {
+                call.check_creation()?;
                 let mut value = value;
-                metadata::of(&mut value).remove("resourceVersion");
+                let meta = metadata::of(&mut value);
+                meta.remove("resourceVersion");
+                meta.insert("name".into(), target.name.clone().into());
                 return Ok((self.create(call, target, value).await?, true));
             }
             return Err(target.not_found());
@@ -151,11 +154,13 @@ impl Registry {
                 if revision.is_some() {
                     return Err(target.modified());
                 }
+                call.check_creation()?;
                 let manager = self.manager(call, target);
                 let value =
                     patch::apply(None, &config, &target.resource.schema, &manager, body.force)?;
-                let value =
+                let mut value =
                     schema::decode_value(&target.resource, value, FieldValidation::Ignore)?.value;
+                metadata::of(&mut value).insert("name".into(), target.name.clone().into());
                 match self.create_by(call, target, value, true).await {
                     Err(status) if status.reason == "AlreadyExists" => continue,
                     created => return Ok((created?, true)),
@@ -241,7 +246,7 @@ impl Registry {
                 return Ok(old);
             }
             if call.dry_run {
-                return Ok(new);
+                return self.rehearse(target, new, Some(&old)).await;
             }
             match self.commit(target, &object, &old, new).await? {
                 Ok(written) => return Ok(self.present(&target.resource, &written)),
@@ -263,6 +268,10 @@ impl Registry {
         let mut new = (how.next)(old)?;
         check_identity(target, &new)?;
         check_uid(target, old, &new)?;
+        if target.resource.namespaced {
+            let meta = metadata::of(&mut new);
+            meta.insert("namespace".into(), target.namespace.clone().into());
+        }
         metadata::keep_system_fields(old, &mut new);
         metadata::of(&mut new).insert(
             "resourceVersion".into(),

@@ -12,6 +12,7 @@ mod respond;
 mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -29,6 +30,9 @@ use respond::Wish;
 
 /// The largest body that is read, as in Kubernetes.
 pub(crate) const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// A body that takes longer is given up, so that slow clients do not hold the places of others.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Who is at the other end of the connection.
 #[derive(Clone, Debug)]
@@ -175,7 +179,8 @@ fn attributes(
             crate::select::FieldSelector::parse(query.get("fieldSelector")?, &resource).ok()?;
         selector.exact_name().map(str::to_owned)
     };
-    let name = if path.name.is_empty() {
+    let is_collection = matches!(verb, "list" | "watch" | "deletecollection");
+    let name = if path.name.is_empty() && is_collection {
         named_by_selector().unwrap_or_default()
     } else {
         path.name.clone()
@@ -197,7 +202,18 @@ where
     B: http_body::Body<Data = Bytes> + Send,
     B::Error: Into<BodyError>,
 {
-    match Limited::new(body, MAX_BODY).collect().await {
+    let body = Limited::new(body, MAX_BODY).collect();
+    let Ok(read) = tokio::time::timeout(BODY_TIMEOUT, body).await else {
+        return Err(Status::new(
+            504,
+            "Timeout",
+            format!(
+                "the body did not arrive within {} seconds",
+                BODY_TIMEOUT.as_secs()
+            ),
+        ));
+    };
+    match read {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Status::too_large(format!(
             "Request entity too large: limit is {MAX_BODY}"

@@ -72,6 +72,9 @@ pub(crate) fn parse(path: &str) -> Option<Path> {
     Some(parsed)
 }
 
+/// What authorizers see of methods that the API does not have; no resource supports it.
+const UNKNOWN_VERB: &str = "unknown";
+
 /// The verb that authorizers see.
 pub(crate) fn verb(method: &Method, path: &Path, is_watch: bool) -> &'static str {
     if !path.is_resource {
@@ -82,8 +85,12 @@ pub(crate) fn verb(method: &Method, path: &Path, is_watch: bool) -> &'static str
             Method::DELETE => "delete",
             Method::HEAD => "head",
             Method::OPTIONS => "options",
-            _ => "get",
+            Method::GET => "get",
+            _ => UNKNOWN_VERB,
         };
+    }
+    if path.is_watch_prefix {
+        return "watch";
     }
     match *method {
         Method::POST => "create",
@@ -91,9 +98,10 @@ pub(crate) fn verb(method: &Method, path: &Path, is_watch: bool) -> &'static str
         Method::PATCH => "patch",
         Method::DELETE if path.name.is_empty() => "deletecollection",
         Method::DELETE => "delete",
-        _ if is_watch || path.is_watch_prefix => "watch",
-        _ if path.name.is_empty() => "list",
-        _ => "get",
+        Method::GET | Method::HEAD if !path.name.is_empty() => "get",
+        Method::GET | Method::HEAD if is_watch => "watch",
+        Method::GET | Method::HEAD => "list",
+        _ => UNKNOWN_VERB,
     }
 }
 

@@ -55,9 +55,11 @@ impl Query {
         })
     }
 
-    /// Seconds after which a watch ends.
+    /// Seconds after which a watch ends; 0 says nothing.
     pub(crate) fn timeout_seconds(&self) -> Result<Option<u64>, Status> {
-        self.number("timeoutSeconds")
+        Ok(self
+            .number("timeoutSeconds")?
+            .filter(|seconds| *seconds > 0))
     }
 
     /// Whether nothing may be stored.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use serde_json::{Value, json};
 
 use super::respond::{self, Body, Wish};
 use super::watch::{self, Watch};
 use super::{Admitted, written};
+use crate::auth::{Attributes, Authorizer, User};
 use crate::negotiate::{self, Accepted, Encoding, MetaVersion, Offer, PatchType, Transform};
 use crate::registry::{Call, DeleteOptions, Deleted, Page, PatchBody, Target};
 use crate::schema::{self, Expected, FieldValidation};
@@ -55,8 +56,11 @@ pub(super) async fn answer(
     if resource.namespaced && namespace.is_empty() && !path.name.is_empty() {
         return Err(Status::no_such_resource());
     }
+    if !path.rest.is_empty() && path.subresource != "proxy" {
+        return Err(Status::no_such_resource());
+    }
     let target = Target::new(resource, namespace, &path.name, &path.subresource);
-    check_verb(&target, request.verb)?;
+    check_verb(&target, request)?;
     let offer = if request.verb == "watch" {
         Offer::Watch
     } else if target.resource.verbs == ["create"] {
@@ -79,11 +83,18 @@ pub(super) async fn answer(
         "get" => exchange.get(),
         "list" => exchange.list(),
         "watch" => exchange.watch(),
-        _ => exchange.write(body).await,
+        "deletecollection" => exchange.write(body).await,
+        _ => {
+            exchange
+                .accepted
+                .check_shape(false, &exchange.target.resource.kind)?;
+            exchange.write(body).await
+        }
     }
 }
 
-fn check_verb(target: &Target, verb: &str) -> Result<(), Status> {
+fn check_verb(target: &Target, request: &Admitted) -> Result<(), Status> {
+    let verb = request.verb;
     let verbs: &[&str] = match target.subresource.as_str() {
         "" => &target.resource.verbs,
         name => target
@@ -92,7 +103,17 @@ fn check_verb(target: &Target, verb: &str) -> Result<(), Status> {
             .map(|s| s.verbs.as_slice())
             .unwrap_or_default(),
     };
-    if verbs.contains(&verb) {
+    let (is_named, is_main) = (!target.name.is_empty(), target.subresource.is_empty());
+    let fits = match verb {
+        "create" => !(is_named && is_main),
+        "update" | "patch" => is_named,
+        // All namespaces at once would be too easy a mistake.
+        "deletecollection" => !target.resource.namespaced || !target.namespace.is_empty(),
+        // The old `/watch/` paths have a verb of their own, whatever the method.
+        "watch" => is_main && matches!(request.method, Method::GET | Method::HEAD),
+        _ => true,
+    };
+    if fits && verbs.contains(&verb) {
         return Ok(());
     }
     Err(Status::method_not_allowed(
@@ -247,6 +268,7 @@ impl Exchange<'_> {
                 self.request.header(&header::USER_AGENT).unwrap_or_default(),
             )?,
             warnings: vec![],
+            no_creation: None,
         };
         let mut response = match self.request.verb {
             "create" => self.create(&mut call, body).await,
@@ -327,6 +349,7 @@ impl Exchange<'_> {
             );
         }
         let value = self.decode(call, body)?;
+        call.no_creation = self.no_creation(call.user);
         let (value, created) = registry.update(call, &self.target, value).await?;
         self.one(written(created), value)
     }
@@ -372,8 +395,29 @@ impl Exchange<'_> {
                 registry.patch_scale(call, &self.target, &body).await?,
             );
         }
+        if kind == PatchType::Apply {
+            call.no_creation = self.no_creation(call.user);
+        }
         let (value, created) = registry.patch(call, &self.target, &body).await?;
         self.one(written(created), value)
+    }
+
+    /// Why the user may not create what the request names, should it be absent.
+    fn no_creation(&self, user: &User) -> Option<Box<Status>> {
+        let target = &self.target;
+        let attributes = Attributes {
+            verb: "create".into(),
+            group: target.resource.group.to_string(),
+            version: target.resource.version.to_string(),
+            resource: target.resource.plural.to_string(),
+            subresource: target.subresource.clone(),
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            path: String::new(),
+        };
+        let decision = self.cluster.authorize(user, &attributes);
+        (!decision.allowed)
+            .then(|| Box::new(Authorizer::forbidden(user, &attributes, &decision.reason)))
     }
 
     async fn delete(&self, call: &mut Call<'_>, body: &[u8]) -> Result<Response<Body>, Status> {

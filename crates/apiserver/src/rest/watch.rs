@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use http_body::Frame;
 use rand::Rng;
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::negotiate::Transform;
 use crate::object::Object;
-use crate::registry::{ListOptions, Target};
+use crate::registry::{DEFINITIONS, ListOptions, Target};
 use crate::server::Cluster;
 use crate::status::Status;
 use crate::store::{Cursor, Event, EventKind};
@@ -27,6 +28,8 @@ const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// Watches without `timeoutSeconds` end after this long, and up to twice as long.
 const MIN_TIMEOUT_SECONDS: u64 = 1800;
+/// No watch lasts longer, whatever its client wishes.
+const MAX_TIMEOUT_SECONDS: u64 = 24 * 3600;
 
 /// What a watch sends and how.
 pub(super) struct Watch {
@@ -44,13 +47,15 @@ pub(super) struct Watch {
 struct Running {
     watch: Watch,
     cursor: Cursor,
+    /// Changes of definitions, for a watch of custom resources: it ends with the definition that it began under.
+    definitions: Option<Cursor>,
+    _place: OwnedSemaphorePermit,
     /// Synthetic events that come first.
     initial: VecDeque<Arc<Object>>,
     /// Revision of the bookmark that says that the initial events are over.
     initial_end: Option<u64>,
     next_bookmark: Instant,
     deadline: Instant,
-    has_sent_last_bookmark: bool,
     /// Table columns are sent once.
     has_sent_columns: bool,
     is_over: bool,
@@ -61,6 +66,7 @@ pub(super) fn start(
     watch: Watch,
 ) -> Result<impl Stream<Item = Result<Frame<Bytes>, BodyError>> + Send, Status> {
     watch.options.check(true)?;
+    let place = watch.cluster.watch_place()?;
     let asked = watch.options.revision()?;
     let store = watch.cluster.registry().store().clone();
     let storage = watch.target.resource.storage.clone();
@@ -91,17 +97,24 @@ pub(super) fn start(
     };
     let timeout = watch
         .timeout_seconds
-        .unwrap_or_else(|| rand::rng().random_range(MIN_TIMEOUT_SECONDS..2 * MIN_TIMEOUT_SECONDS));
+        .unwrap_or_else(|| rand::rng().random_range(MIN_TIMEOUT_SECONDS..2 * MIN_TIMEOUT_SECONDS))
+        .min(MAX_TIMEOUT_SECONDS);
     let now = Instant::now();
+    let deadline = now + Duration::from_secs(timeout);
+    let definitions = watch.target.resource.custom.as_ref().and_then(|_| {
+        let definitions = store.watch(DEFINITIONS, None, store.revision());
+        definitions.ok()
+    });
     let state = match cursor {
         Ok(cursor) => State::Running(Box::new(Running {
             watch,
             cursor,
             initial,
             initial_end,
-            next_bookmark: now + BOOKMARK_PERIOD,
-            deadline: now + Duration::from_secs(timeout),
-            has_sent_last_bookmark: false,
+            definitions,
+            _place: place,
+            next_bookmark: bookmark_after(now, deadline),
+            deadline,
             has_sent_columns: false,
             is_over: false,
         })),
@@ -110,7 +123,7 @@ pub(super) fn start(
             store.revision()
         ))),
     };
-    Ok(futures::stream::unfold(state, |state| async move {
+    let events = futures::stream::unfold(state, |state| async move {
         match state {
             State::Refused(status) => Some((frame("ERROR", &status.body()), State::Over)),
             State::Running(mut running) => {
@@ -119,7 +132,8 @@ pub(super) fn start(
             }
             State::Over => None,
         }
-    }))
+    });
+    Ok(events.fuse())
 }
 
 enum State {
@@ -139,6 +153,10 @@ impl Running {
                 return Some(self.bookmark(revision, true));
             }
             let deadline = self.deadline;
+            // A busy watch must end as well.
+            if Instant::now() >= deadline {
+                break;
+            }
             let wake = if self.watch.bookmarks {
                 self.next_bookmark.min(deadline)
             } else {
@@ -151,6 +169,7 @@ impl Running {
                     // Too slow, or the cluster is gone: the client comes back with its last revision.
                     Err(_) => self.is_over = true,
                 },
+                () = is_redefined(self.definitions.as_mut(), &self.watch) => self.is_over = true,
                 () = tokio::time::sleep_until(wake) => if let Some(line) = self.at_timer() { return Some(line) },
                 () = self.watch.cluster.closed() => self.is_over = true,
             }
@@ -164,15 +183,7 @@ impl Running {
             self.is_over = true;
             return None;
         }
-        self.next_bookmark = now + BOOKMARK_PERIOD;
-        let last = self
-            .deadline
-            .checked_sub(LAST_BOOKMARK)
-            .unwrap_or(self.deadline);
-        if self.next_bookmark > last && !self.has_sent_last_bookmark {
-            self.next_bookmark = last.max(now + Duration::from_millis(1));
-            self.has_sent_last_bookmark = now >= last;
-        }
+        self.next_bookmark = bookmark_after(now, self.deadline);
         let revision = self.cursor.revision();
         (self.watch.bookmarks).then(|| self.bookmark(revision, false))
     }
@@ -248,6 +259,29 @@ impl Running {
         }
         let object = self.shape(object);
         join("BOOKMARK", object.to_string().as_bytes())
+    }
+}
+
+/// When the bookmark after `now` is due; after the last one, not before the end.
+fn bookmark_after(now: Instant, deadline: Instant) -> Instant {
+    match deadline.checked_sub(LAST_BOOKMARK) {
+        Some(last) if now < last => last.min(now + BOOKMARK_PERIOD),
+        _ => deadline,
+    }
+}
+
+/// Resolves when the kind is not served any more as it was when the watch began; never for built-in kinds.
+async fn is_redefined(definitions: Option<&mut Cursor>, watch: &Watch) {
+    let Some(definitions) = definitions else {
+        return std::future::pending().await;
+    };
+    let resource = &watch.target.resource;
+    while definitions.next().await.is_ok() {
+        let types = watch.cluster.registry().types();
+        let served = types.find(&resource.group, &resource.version, &resource.plural);
+        if served.is_none_or(|served| !Arc::ptr_eq(&served, resource)) {
+            return;
+        }
     }
 }
 

@@ -62,7 +62,10 @@ fn clear_status(value: &mut Value, is_custom: bool) {
 fn update(resource: &Resource, value: &mut Value, old: &Value) {
     match (&*resource.group, &*resource.kind) {
         ("", "Namespace") => defaults::namespace_label(value),
-        ("", "Service") => keep_addresses(&mut value["spec"], &old["spec"]),
+        ("", "Service") => {
+            keep_addresses(&mut value["spec"], &old["spec"]);
+            drop_what_the_type_left(&mut value["spec"], &old["spec"]);
+        }
         ("certificates.k8s.io", _) => value["spec"] = old["spec"].clone(),
         _ => {}
     }
@@ -111,6 +114,47 @@ fn keep_addresses(spec: &mut Value, old: &Value) {
             && !taken.contains(node_port)
         {
             port["nodePort"] = node_port.clone();
+        }
+    }
+}
+
+/// Who changes the type of a service without a word about what only the old type has means to drop it.
+fn drop_what_the_type_left(spec: &mut Value, old: &Value) {
+    let is = |types: &[&str]| types.contains(&spec["type"].as_str().unwrap_or("ClusterIP"));
+    let is_inside = is(&["ClusterIP", "NodePort", "LoadBalancer"]);
+    let is_reachable = is(&["NodePort", "LoadBalancer"])
+        || spec["externalIPs"]
+            .as_array()
+            .is_some_and(|ips| !ips.is_empty());
+    let is_balanced = is(&["LoadBalancer"]);
+    let is_local = is_balanced && spec["externalTrafficPolicy"] == "Local";
+    for (name, is_needed) in [
+        ("clusterIP", is_inside),
+        ("clusterIPs", is_inside),
+        ("ipFamilies", is_inside),
+        ("ipFamilyPolicy", is_inside),
+        ("internalTrafficPolicy", is_inside),
+        ("externalTrafficPolicy", is_reachable),
+        ("healthCheckNodePort", is_local),
+        ("allocateLoadBalancerNodePorts", is_balanced),
+        ("loadBalancerClass", is_balanced),
+    ] {
+        if !is_needed
+            && spec[name] == old[name]
+            && let Some(members) = spec.as_object_mut()
+        {
+            members.remove(name);
+        }
+    }
+    let given: Vec<&Value> = ports(old).map(|port| &port["nodePort"]).collect();
+    let has_node_ports = matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer"));
+    let new_ports = spec.get_mut("ports").and_then(Value::as_array_mut);
+    for port in new_ports.into_iter().flatten() {
+        if !has_node_ports
+            && given.contains(&&port["nodePort"])
+            && let Some(members) = port.as_object_mut()
+        {
+            members.remove("nodePort");
         }
     }
 }

@@ -4,8 +4,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use apiserver::auth::{ClusterKeys, User};
+use apiserver::rest::Body;
 use apiserver::store::Memory;
-use apiserver::{ClusterSpec, Config, InProcess, Server};
+use apiserver::{Cluster, ClusterSpec, Config, InProcess, Server};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use jiff::Timestamp;
@@ -19,7 +20,36 @@ pub(crate) fn now() -> Timestamp {
 
 pub(crate) struct World {
     pub(crate) service: InProcess,
-    _server: Server,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) server: Server,
+}
+
+/// A watch that is under way.
+pub(crate) struct Watching {
+    body: Body,
+}
+
+impl Watching {
+    /// The next event; `None` when the stream has ended.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        let frame = self.body.frame().await?.unwrap();
+        let line = frame.into_data().unwrap();
+        assert!(line.ends_with(b"\n"), "{line:?}");
+        Some(serde_json::from_slice(&line).unwrap())
+    }
+
+    /// The next event as `TYPE name@revision`.
+    pub(crate) async fn line(&mut self) -> String {
+        let Some(event) = self.next().await else {
+            return "end".into();
+        };
+        let meta = &event["object"]["metadata"];
+        let (ty, name) = (event["type"].as_str().unwrap(), meta["name"].as_str());
+        match meta["annotations"]["k8s.io/initial-events-end"].as_str() {
+            Some(_) => format!("{ty} initial-events-end"),
+            None => format!("{ty} {}", name.unwrap_or("-")),
+        }
+    }
 }
 
 /// An answer: code and body.
@@ -57,8 +87,19 @@ impl Answer {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with_clock(Arc::new(now)).await
+    }
+
+    /// A world whose time of day goes on with the runtime's.
+    pub(crate) async fn with_running_clock() -> Self {
+        let start = tokio::time::Instant::now();
+        let clock = move || now() + jiff::SignedDuration::try_from(start.elapsed()).unwrap();
+        Self::with_clock(Arc::new(clock)).await
+    }
+
+    async fn with_clock(clock: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         let config = Config {
-            clock: Arc::new(now),
+            clock,
             admission: Arc::new(|_| vec![]),
             address: Ipv4Addr::LOCALHOST.into(),
             port: 6443,
@@ -70,14 +111,41 @@ impl World {
             keys: ClusterKeys::generate("test", now()).unwrap(),
             service_cidr: "10.96.0.0/12".into(),
             version: "v1.36.0".into(),
-            extra: Value::Null,
         };
         let cluster = server.create_cluster(spec).await.unwrap();
         let admin = User::authenticated("admin", ["system:masters".to_owned()]);
         let service = cluster.service(admin);
         Self {
             service,
-            _server: server,
+            cluster,
+            server,
+        }
+    }
+
+    /// The same world as somebody else sees it.
+    pub(crate) fn seen_by(&self, user: User) -> Self {
+        Self {
+            service: self.cluster.service(user),
+            cluster: self.cluster.clone(),
+            server: self.server.clone(),
+        }
+    }
+
+    /// Starts a watch, which must succeed.
+    pub(crate) async fn watch(&self, path: &str) -> Watching {
+        self.watch_as(path, "application/json").await
+    }
+
+    pub(crate) async fn watch_as(&self, path: &str, accept: &str) -> Watching {
+        let request = Request::builder()
+            .uri(path)
+            .header("accept", accept)
+            .body(Full::new(bytes::Bytes::new()))
+            .unwrap();
+        let response = self.service.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        Watching {
+            body: response.into_body(),
         }
     }
 

@@ -43,7 +43,6 @@ impl Env {
             keys: keys.clone(),
             service_cidr: "10.96.0.0/16".to_owned(),
             version: "v1.36.0".to_owned(),
-            extra: Value::Null,
         };
         let cluster = server.create_cluster(spec).await.unwrap();
         let user = User {

@@ -37,7 +37,6 @@ impl World {
             keys: ClusterKeys::generate("test", clock.now()).unwrap(),
             service_cidr: "10.96.0.0/12".into(),
             version: "v1.36.0".into(),
-            extra: Value::Null,
         };
         let plane = planes.start(spec).await.unwrap();
         for at in 1..=nodes {

@@ -1,0 +1,228 @@
+//! Connections over a pipe in memory, with the clock of the runtime paused.
+
+use std::net::Ipv4Addr;
+
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::*;
+use crate::auth::pki::{ClusterKeys, Issued};
+use crate::server::Config;
+use crate::store::Memory;
+
+#[derive(Debug)]
+struct Trusting(AnyClient);
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+async fn server() -> Server {
+    let now: Timestamp = "2026-04-22T12:00:00Z".parse().unwrap();
+    let config = Config {
+        clock: Arc::new(move || now),
+        admission: Arc::new(|_| vec![]),
+        address: Ipv4Addr::LOCALHOST.into(),
+        port: 6443,
+    };
+    let server = Server::open(Memory::new(), config).await.unwrap();
+    for (id, name) in [("one", "*"), ("two", "two.example.com")] {
+        let spec = ClusterSpec {
+            id: id.into(),
+            server_names: vec![name.into()],
+            keys: ClusterKeys::generate(id, now).unwrap(),
+            service_cidr: "10.96.0.0/12".into(),
+            version: "v1.36.0".into(),
+        };
+        server.create_cluster(spec).await.unwrap();
+    }
+    server
+}
+
+/// A client's end of a new connection to the cluster that `name` means.
+async fn connect(server: &Server, name: &str) -> std::io::Result<TlsStream<DuplexStream>> {
+    connect_as(server, name, None).await
+}
+
+async fn connect_as(
+    server: &Server,
+    name: &str,
+    client: Option<Issued>,
+) -> std::io::Result<TlsStream<DuplexStream>> {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let server = server.clone();
+    tokio::spawn(async move {
+        let mut shutdown = server.ending();
+        connection(&server, far, &mut shutdown)
+            .await
+            .map_err(|error| error.to_string())
+    });
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting(AnyClient(provider))));
+    let config = match client {
+        None => config.with_no_client_auth(),
+        Some(client) => {
+            let chain = CertificateDer::from_pem_slice(client.cert_pem.as_bytes()).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(client.key_pem.as_bytes()).unwrap();
+            config.with_client_auth_cert(vec![chain], key).unwrap()
+        }
+    };
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    TlsConnector::from(Arc::new(config))
+        .connect(name, near)
+        .await
+}
+
+async fn read_to_end(client: &mut TlsStream<DuplexStream>) -> String {
+    let mut bytes = vec![];
+    // How a connection is closed differs; what was said before counts.
+    let _closed = client.read_to_end(&mut bytes).await;
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_ask_nothing_are_closed() {
+    let server = server().await;
+    for said in ["", "G", "GET /version HTTP/1.1\r\nhost: x\r\nslow: "] {
+        let mut client = connect(&server, "localhost").await.unwrap();
+        let start = tokio::time::Instant::now();
+        client.write_all(said.as_bytes()).await.unwrap();
+        let _answer = read_to_end(&mut client).await;
+        assert!(start.elapsed() <= 2 * IDLE_TIMEOUT, "{said:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_choose_clusters_and_unknown_ones_are_refused() {
+    let server = server().await;
+    let ask = b"GET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    for name in [
+        "localhost",
+        "127.0.0.1",
+        "two.example.com",
+        "TWO.example.com",
+    ] {
+        let mut client = connect(&server, name).await.unwrap();
+        client.write_all(ask).await.unwrap();
+        let answer = read_to_end(&mut client).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{name}: {answer}");
+    }
+    assert!(connect(&server, "three.example.com").await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_without_rights_are_told_apart() {
+    let server = server().await;
+    for (path, headers, code) in [
+        ("/readyz", "", "200"),
+        ("/api/v1/pods", "", "403"),
+        ("/api/v1/pods", "authorization: Bearer x\r\n", "401"),
+        ("/metrics", "", "403"),
+        ("/api/v1/pods/%zz", "", "400"),
+    ] {
+        let mut client = connect(&server, "localhost").await.unwrap();
+        let ask = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+        client.write_all(ask.as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut client).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {code}")),
+            "{path}: {answer}"
+        );
+        assert!(answer.contains("audit-id: "), "{answer}");
+    }
+    let mut client = connect(&server, "localhost").await.unwrap();
+    let header = format!("GET / HTTP/1.1\r\nhost: {}\r\n\r\n", "x".repeat(100 * 1024));
+    // The server stops reading before all is written; whether its last words get through is up to the transport.
+    let _written = client.write_all(header.as_bytes()).await;
+    let answer = read_to_end(&mut client).await;
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
+        "{answer}"
+    );
+}
+
+/// An administrator of cluster `id`.
+fn admin(server: &Server, id: &str) -> Issued {
+    let cluster = server.cluster(id).unwrap();
+    let (now, lifetime) = (cluster.registry().now(), SignedDuration::from_hours(1));
+    let authority = cluster.spec().keys.authority().unwrap();
+    authority
+        .issue_client("admin", &["system:masters"], now, lifetime)
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_known_to_another_cluster() {
+    let server = server().await;
+    let ask = b"GET /api/v1/pods HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    for (name, code) in [("localhost", "200"), ("two.example.com", "401")] {
+        let client = Some(admin(&server, "one"));
+        let mut client = connect_as(&server, name, client).await.unwrap();
+        client.write_all(ask).await.unwrap();
+        let answer = read_to_end(&mut client).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {code}")),
+            "{name}: {answer}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_end_in_order_when_the_server_does() {
+    let server = server().await;
+    let client = Some(admin(&server, "one"));
+    let mut client = connect_as(&server, "localhost", client).await.unwrap();
+    let ask = "GET /api/v1/namespaces?watch=1 HTTP/1.1\r\nhost: x\r\n\r\n";
+    client.write_all(ask.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    client.read_exact(&mut first).await.unwrap();
+    let start = tokio::time::Instant::now();
+    server.shut_down().await;
+    let rest = read_to_end(&mut client).await;
+    assert!(
+        rest.contains("kube-system") && rest.ends_with("\r\n0\r\n\r\n"),
+        "{rest}"
+    );
+    assert!(
+        start.elapsed() < END_TIMEOUT,
+        "nothing was left to wait for"
+    );
+}
