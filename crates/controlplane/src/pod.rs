@@ -115,8 +115,8 @@ impl Names {
         }
     }
 
-    /// The next name.
-    pub fn next(&mut self) -> Name {
+    /// One more name.
+    pub fn draw(&mut self) -> Name {
         loop {
             self.count += 1;
             let digest = Sha256::digest(format!("{}/{}", self.seed, self.count));

@@ -172,6 +172,7 @@ fn available(world: &World, numbers: Numbers, now: Timestamp) -> Value {
     kept(world, "Available", says, now)
 }
 
+/// The condition that the rollout has now, if it has a deadline at all.
 fn progressing(
     world: &World,
     plan: &Plan<Infallible>,
@@ -179,57 +180,57 @@ fn progressing(
     now: Timestamp,
 ) -> Option<Value> {
     patience(world)?;
+    let spec = world.deployment.spec.as_ref()?;
+    let old = condition(world, "Progressing");
+    let reason = old.and_then(|c| c.reason.as_deref()).unwrap_or_default();
+    let says = |status: &str, reason: &str, message: &str| {
+        Some(kept(world, "Progressing", (status, reason, message), now))
+    };
+    // That it timed out is more than that it is paused.
+    let is_paused = spec.paused == Some(true);
+    if is_paused && reason != TIMED_OUT {
+        return says("Unknown", PAUSED, "Deployment is paused");
+    }
+    if !is_paused && reason == PAUSED {
+        return says("Unknown", RESUMED, "Deployment is resumed");
+    }
+    match created(plan, outcome) {
+        None => {}
+        Some((set, None)) => {
+            let message = format!("Created new replica set \"{set}\"");
+            return says("True", "NewReplicaSetCreated", &message);
+        }
+        Some((set, Some(why))) => {
+            let message = format!("Failed to create new replica set \"{set}\": {why}");
+            return says("False", "ReplicaSetCreateError", &message);
+        }
+    }
+    let numbers = Numbers::now(world);
+    // Once complete it stays so until the template changes, whatever happens to pods.
+    let was_complete = numbers.replicas == numbers.updated && reason == COMPLETE;
+    let is_scaled_only = is_paused || is_resized(world, limits(spec).desired);
+    if let Some(old) = old
+        && (was_complete || is_scaled_only)
+    {
+        let message = old.message.as_deref().unwrap_or_default();
+        return says(&old.status, reason, message);
+    }
+    moving(world, now)
+}
+
+/// The condition of a rollout that is under way.
+fn moving(world: &World, now: Timestamp) -> Option<Value> {
+    let old = condition(world, "Progressing");
+    let reason = old.and_then(|c| c.reason.as_deref()).unwrap_or_default();
+    let says = |status: &str, reason: &str, message: &str| {
+        Some(kept(world, "Progressing", (status, reason, message), now))
+    };
     let name = world
         .deployment
         .metadata
         .name
         .as_deref()
         .unwrap_or_default();
-    let old = condition(world, "Progressing");
-    let reason = old.and_then(|c| c.reason.as_deref()).unwrap_or_default();
-    let says = |status: &str, reason: &str, message: &str| {
-        Some(kept(world, "Progressing", (status, reason, message), now))
-    };
-    let as_before = || {
-        let old = old?;
-        says(
-            &old.status,
-            old.reason.as_deref()?,
-            old.message.as_deref().unwrap_or_default(),
-        )
-    };
-    let spec = world.deployment.spec.as_ref()?;
-    if spec.paused == Some(true) {
-        // That it timed out is more than that it is paused.
-        return if reason == TIMED_OUT {
-            as_before()
-        } else {
-            says("Unknown", PAUSED, "Deployment is paused")
-        };
-    }
-    if reason == PAUSED {
-        return says("Unknown", RESUMED, "Deployment is resumed");
-    }
-    if let Some((set, failure)) = created(plan, outcome) {
-        return match failure {
-            None => says(
-                "True",
-                "NewReplicaSetCreated",
-                &format!("Created new replica set \"{set}\""),
-            ),
-            Some(why) => says(
-                "False",
-                "ReplicaSetCreateError",
-                &format!("Failed to create new replica set \"{set}\": {why}"),
-            ),
-        };
-    }
-    let numbers = Numbers::now(world);
-    // Once complete it stays so until the template changes, whatever happens to pods.
-    let was_complete = numbers.replicas == numbers.updated && reason == COMPLETE;
-    if old.is_some() && (was_complete || is_resized(world, limits(spec).desired)) {
-        return as_before();
-    }
     let set = newest(world).and_then(|set| set.metadata.name.as_deref());
     let what = set.map_or_else(
         || format!("Deployment \"{name}\""),
@@ -242,7 +243,7 @@ fn progressing(
             &format!("{what} has successfully progressed."),
         );
     }
-    if numbers.has_moved(Numbers::shown(world)) {
+    if Numbers::now(world).has_moved(Numbers::shown(world)) {
         // Every step restarts the deadline.
         return Some(
             json!({"type": "Progressing", "status": "True", "reason": UPDATED,
@@ -257,12 +258,17 @@ fn progressing(
         );
     }
     match (old, set) {
+        (Some(old), _) => says(
+            &old.status,
+            reason,
+            old.message.as_deref().unwrap_or_default(),
+        ),
         (None, Some(set)) => says(
             "True",
             "FoundNewReplicaSet",
             &format!("Found new replica set \"{set}\""),
         ),
-        _ => as_before(),
+        (None, None) => None,
     }
 }
 

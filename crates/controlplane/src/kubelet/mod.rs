@@ -5,9 +5,12 @@
 //! once and stay ready. Nodes and pods say that they are simulated: label `apiary.io/simulated`, container runtime
 //! `simulated://1.0`.
 
+mod life;
 mod node;
 mod pod;
 pub mod script;
+mod status;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -18,13 +21,14 @@ use std::time::Duration;
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Event, Node, Pod, Taint};
+use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
-use kube::core::ObjectMeta;
 use kube::{Client, ResourceExt};
 use runtime::Clock;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
+
+use life::later;
 
 /// Marks simulated nodes.
 pub const SIMULATED: &str = "apiary.io/simulated";
@@ -38,6 +42,8 @@ const WATCH_SECONDS: u32 = 290;
 /// Pause after the API did not answer; doubled each time up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// Pause after the API refused something about one pod.
+const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
 /// One simulated machine as its kubelet sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +70,9 @@ struct Kubelet {
     /// When to look at a pod again.
     alarms: HashMap<(String, String), Timestamp>,
     addresses: HashMap<(String, String), String>,
+    /// Pods whose end was told.
+    stopping: HashSet<(String, String)>,
+    told: tell::Told,
 }
 
 /// Runs a kubelet until its future is dropped. `client` acts as the node.
@@ -75,6 +84,8 @@ pub async fn run(spec: KubeletSpec, client: Client, clock: Clock) {
         pods: BTreeMap::new(),
         alarms: HashMap::new(),
         addresses: HashMap::new(),
+        stopping: HashSet::new(),
+        told: tell::Told::default(),
     };
     let mut pause = MIN_PAUSE;
     loop {
@@ -141,6 +152,8 @@ impl Kubelet {
                 self.pods.remove(&at);
                 self.alarms.remove(&at);
                 self.addresses.remove(&at);
+                self.stopping.remove(&at);
+                self.told.forget(&at);
             }
             WatchEvent::Bookmark(_) => {}
             WatchEvent::Error(_) => return Ok(false),
@@ -169,14 +182,35 @@ impl Kubelet {
         Ok(())
     }
 
-    /// Plays the next moment of one pod's life.
+    /// Plays the next moment of one pod's life. A pod that the API refuses is tried again later; it is no reason to
+    /// let the others wait.
     async fn advance(&mut self, at: &(String, String)) -> Result<(), kube::Error> {
+        match self.try_advance(at).await {
+            Err(kube::Error::Api(status))
+                if (400..500).contains(&status.code) && !matches!(status.code, 401 | 429) =>
+            {
+                tracing::info!(
+                    namespace = at.0,
+                    pod = at.1,
+                    why = status.message,
+                    "the API refuses what a simulated pod does"
+                );
+                self.alarms
+                    .insert(at.clone(), later(self.clock.now(), REFUSED_PAUSE));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    async fn try_advance(&mut self, at: &(String, String)) -> Result<(), kube::Error> {
         let Some(pod) = self.pods.get(at).cloned() else {
             return Ok(());
         };
         let address = self.address(at, &pod);
         let now = self.clock.now();
         let step = pod::step(&pod, now, &address, &self.spec.internal_ip);
+        self.alarms.remove(at);
         if let Some(alarm) = step.again_at {
             self.alarms.insert(at.clone(), alarm);
         }
@@ -192,8 +226,12 @@ impl Kubelet {
                     .await,
             )?;
         }
-        for (reason, message) in &step.events {
-            self.tell(&pod, reason, message, now).await;
+        // That a container is being stopped is told once, however often we look.
+        let is_news = pod.metadata.deletion_timestamp.is_none() || self.stopping.insert(at.clone());
+        for event in step.events.iter().filter(|_| is_news) {
+            self.told
+                .tell(&self.client, (&self.spec.node_name, &pod), event, now)
+                .await;
         }
         if step.is_over {
             let params = DeleteParams {
@@ -211,6 +249,9 @@ impl Kubelet {
 
     /// The pod's address: the one it has, or a free one of this node.
     fn address(&mut self, at: &(String, String), pod: &Pod) -> String {
+        if pod.spec.as_ref().and_then(|s| s.host_network) == Some(true) {
+            return self.spec.internal_ip.clone();
+        }
         if let Some(known) = pod.status.as_ref().and_then(|s| s.pod_ip.clone()) {
             self.addresses.insert(at.clone(), known.clone());
             return known;
@@ -261,8 +302,15 @@ impl Kubelet {
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             other => return other.map(drop),
         }
+        // The lease goes with its node; for a node that is gone there is none to make.
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let Some(node) = nodes.get_opt(name).await? else {
+            return Ok(());
+        };
+        let owner = json!({"apiVersion": "v1", "kind": "Node", "name": name, "uid": node.uid()});
         let lease = json!({
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name, "namespace": "kube-node-lease"},
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": name, "namespace": "kube-node-lease", "ownerReferences": [owner]},
             "spec": {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now},
         });
         let lease: Lease = serde_json::from_value(lease).map_err(kube::Error::SerdeError)?;
@@ -270,31 +318,6 @@ impl Kubelet {
             .create(&PostParams::default(), &lease)
             .await
             .map(drop)
-    }
-
-    /// Writes an event about a pod; nobody's life depends on it.
-    async fn tell(&self, pod: &Pod, reason: &str, message: &str, now: Timestamp) {
-        let namespace = pod.namespace().unwrap_or_default();
-        let at = runtime::rfc3339(now);
-        let event: Value = json!({
-            "metadata": {}, "type": if reason == "Failed" { "Warning" } else { "Normal" },
-            "reason": reason, "message": message, "count": 1, "firstTimestamp": at, "lastTimestamp": at,
-            "source": {"component": "kubelet", "host": self.spec.node_name},
-            "reportingComponent": "kubelet", "reportingInstance": self.spec.node_name,
-            "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": pod.name_any(), "uid": pod.uid()},
-        });
-        let Ok(mut event) = serde_json::from_value::<Event>(event) else {
-            return;
-        };
-        event.metadata = ObjectMeta {
-            generate_name: Some(format!("{}.", pod.name_any())),
-            namespace: Some(namespace.clone()),
-            ..ObjectMeta::default()
-        };
-        let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        if let Err(error) = events.create(&PostParams::default(), &event).await {
-            tracing::debug!(pod = pod.name_any(), %error, "writing an event");
-        }
     }
 }
 

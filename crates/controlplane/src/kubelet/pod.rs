@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use serde_json::{Value, json};
 
+use super::life::{Happening, Life, State, back_off, later};
 use super::script::Script;
-
-/// A crashed container waits this long before its first restart, doubled each time.
-const FIRST_BACK_OFF: Duration = Duration::from_secs(10);
-const MAX_BACK_OFF: Duration = Duration::from_secs(300);
+use super::status::{Moment, Scene, pod_status};
 
 /// What happens next.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,208 +17,169 @@ pub(super) struct Step {
     pub status: Option<Value>,
     /// The pod has ended after a delete: it can go.
     pub is_over: bool,
-    pub events: Vec<(&'static str, String)>,
+    pub events: Vec<Event>,
     pub again_at: Option<Timestamp>,
 }
 
-/// Where the pod is in its life.
-enum Moment {
-    Creating,
-    PullFails(String),
-    Running {
-        since: Timestamp,
-        is_ready: bool,
-    },
-    /// Crashed, waiting to be started again.
-    BackOff,
-    Ended,
+/// Something that users are told about a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Event {
+    pub is_warning: bool,
+    pub reason: &'static str,
+    pub container: String,
+    pub message: String,
 }
+
+/// The exit code of a container that was told to stop: SIGTERM.
+const STOPPED: i32 = 143;
+/// The exit code of a container that was killed: SIGKILL.
+const KILLED: i32 = 137;
 
 /// The next moment of `pod`.
 pub(super) fn step(pod: &Pod, now: Timestamp, pod_ip: &str, host_ip: &str) -> Step {
     let script = Script::of(pod);
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|s| s.phase.as_deref())
-        .unwrap_or("Pending");
-    if let Some(deletion) = &pod.metadata.deletion_timestamp {
-        return stop(pod, &script, deletion.0, now);
-    }
-    if matches!(phase, "Succeeded" | "Failed") {
-        return Step::default();
-    }
     let started = pod
         .status
         .as_ref()
         .and_then(|s| s.start_time.as_ref())
         .map_or(now, |t| t.0);
-    if now < later(started, script.start_delay) {
-        let status = status(
-            pod,
-            now,
-            started,
-            &Moment::Creating,
-            &script,
-            (pod_ip, host_ip),
-        );
-        return Step {
-            status: changed(pod, status),
-            again_at: Some(later(started, script.start_delay)),
-            ..Step::default()
-        };
-    }
-    if let Some(error) = &script.pull_error {
-        let status = status(
-            pod,
-            now,
-            started,
-            &Moment::PullFails(error.clone()),
-            &script,
-            (pod_ip, host_ip),
-        );
-        let status = changed(pod, status);
-        let events = if status.is_some() {
-            vec![(
-                "Failed",
-                format!("Failed to pull image (simulated): {error}"),
-            )]
-        } else {
-            vec![]
-        };
-        return Step {
-            status,
-            events,
-            ..Step::default()
-        };
-    }
-    run(pod, &script, now, started, (pod_ip, host_ip))
-}
-
-/// Containers that are up, or come up now, or exit now.
-fn run(pod: &Pod, script: &Script, now: Timestamp, started: Timestamp, ips: (&str, &str)) -> Step {
-    let mut step = Step::default();
-    let first = first_container(pod);
-    let running_since = first
-        .and_then(|c| c.state.as_ref()?.running.as_ref()?.started_at.as_ref())
-        .map(|t| t.0);
-    let crashed_at = first
-        .and_then(|c| {
-            c.last_state
-                .as_ref()?
-                .terminated
-                .as_ref()?
-                .finished_at
-                .as_ref()
-        })
-        .map(|t| t.0);
-    let restarts = first.map_or(0, |c| c.restart_count);
-    let since = match (running_since, crashed_at) {
-        (Some(since), _) => since,
-        (None, Some(crashed)) => {
-            let up_at = later(crashed, back_off(restarts));
-            if now < up_at {
-                return Step {
-                    again_at: Some(up_at),
-                    ..step
-                };
-            }
-            now
-        }
-        (None, None) => now,
-    };
-    if running_since.is_none() {
-        for container in containers(pod) {
-            step.events.push((
-                "Started",
-                format!("Started container {} (simulated)", container.name),
-            ));
-        }
-    }
-    let exit_at = script.run_time.map(|time| later(since, time));
-    if exit_at.is_some_and(|at| at <= now) {
-        let moment = after_exit(pod, script);
-        let status = status(pod, now, started, &moment, script, ips);
-        step.status = changed(pod, status);
-        if matches!(moment, Moment::BackOff) {
-            step.again_at = Some(later(now, back_off(restarts + 1)));
-        }
-        return step;
-    }
-    let ready_at = later(since, script.ready_delay);
-    let is_ready = now >= ready_at;
-    let status = status(
+    let scene = Scene {
         pod,
         now,
         started,
-        &Moment::Running { since, is_ready },
-        script,
-        ips,
-    );
-    step.status = changed(pod, status);
-    step.again_at = [(!is_ready).then_some(ready_at), exit_at]
-        .into_iter()
-        .flatten()
-        .min();
+        ips: (pod_ip, host_ip),
+    };
+    if let Some(deletion) = &pod.metadata.deletion_timestamp {
+        return stop(&scene, &script, deletion.0);
+    }
+    if crate::pod::is_over(pod) {
+        return Step::default();
+    }
+    let spec = pod.spec.as_ref();
+    let limit = spec.and_then(|s| s.active_deadline_seconds);
+    let limit = limit.and_then(|s| started.checked_add(SignedDuration::from_secs(s)).ok());
+    if limit.is_some_and(|at| at <= now) {
+        return time_out(&scene);
+    }
+    let mut step = live(&scene, &script);
+    step.again_at = step.again_at.into_iter().chain(limit).min();
     step
 }
 
-/// What an exit means under the pod's restart policy.
-fn after_exit(pod: &Pod, script: &Script) -> Moment {
-    let policy = pod
-        .spec
-        .as_ref()
-        .and_then(|s| s.restart_policy.as_deref())
-        .unwrap_or("Always");
-    match policy {
-        "Never" => Moment::Ended,
-        "OnFailure" if script.exit_code == 0 => Moment::Ended,
-        _ => Moment::BackOff,
+/// Containers that wait, are up, come up now, or exit now.
+fn live(scene: &Scene<'_>, script: &Script) -> Step {
+    let Scene { pod, now, .. } = *scene;
+    let mut life = Life::of(pod);
+    let start_at = later(scene.started, script.start_delay);
+    if life.state == State::New && now < start_at {
+        return Step {
+            status: changed(pod, pod_status(scene, &life, &Moment::Creating)),
+            again_at: Some(start_at),
+            ..Step::default()
+        };
+    }
+    if life.state == State::New
+        && let Some(error) = &script.pull_error
+    {
+        let status = changed(pod, pod_status(scene, &life, &Moment::PullFails(error)));
+        return Step {
+            events: if status.is_some() {
+                pull_events(pod, error)
+            } else {
+                vec![]
+            },
+            status,
+            ..Step::default()
+        };
+    }
+    let (happened, next) = life.go_on(pod, script, now);
+    let mut again_at = next;
+    let mut is_ready = false;
+    if let State::Running { since } = life.state {
+        let ready_at = later(since, script.ready_delay);
+        is_ready = now >= ready_at;
+        again_at = next
+            .into_iter()
+            .chain((!is_ready).then_some(ready_at))
+            .min();
+    }
+    let moment = Moment::Living { is_ready };
+    Step {
+        status: changed(pod, pod_status(scene, &life, &moment)),
+        events: happened
+            .iter()
+            .flat_map(|what| events(pod, *what))
+            .collect(),
+        again_at,
+        is_over: false,
+    }
+}
+
+/// A pod may be active for so long and no longer.
+fn time_out(scene: &Scene<'_>) -> Step {
+    let mut life = Life::of(scene.pod);
+    let since = match life.state {
+        State::Running { since } => since,
+        State::New | State::BackOff { .. } | State::Ended => scene.now,
+    };
+    life.exit(&never_again(scene.pod), KILLED, since, scene.now);
+    let mut status = pod_status(scene, &life, &Moment::Living { is_ready: false });
+    status["phase"] = "Failed".into();
+    status["reason"] = "DeadlineExceeded".into();
+    status["message"] = "Pod was active on the node longer than the specified deadline".into();
+    Step {
+        status: Some(status),
+        events: killing(scene.pod),
+        ..Step::default()
     }
 }
 
 /// A deleted pod ends when its containers have stopped, at the latest when its grace is over.
-fn stop(pod: &Pod, script: &Script, deadline: Timestamp, now: Timestamp) -> Step {
+fn stop(scene: &Scene<'_>, script: &Script, deadline: Timestamp) -> Step {
+    let Scene { pod, now, .. } = *scene;
     let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
     let asked = deadline
         .checked_sub(SignedDuration::from_secs(grace))
         .unwrap_or(now);
     let end = later(asked, script.stop_delay).min(deadline);
-    if now >= end || script.stop_delay.is_zero() {
-        return Step {
-            is_over: true,
-            ..Step::default()
-        };
+    let mut life = Life::of(pod);
+    let since = match life.state {
+        State::Running { since } => Some(since),
+        State::New | State::BackOff { .. } | State::Ended => None,
+    };
+    let is_over = since.is_none() || now >= end || script.stop_delay.is_zero();
+    let mut status = None;
+    // Whoever keeps the pod by a finalizer wants to know how it ended.
+    let is_kept = pod
+        .metadata
+        .finalizers
+        .as_ref()
+        .is_some_and(|all| !all.is_empty());
+    if is_over && is_kept && !crate::pod::is_over(pod) {
+        life.exit(&never_again(pod), STOPPED, since.unwrap_or(now), now);
+        status = changed(
+            pod,
+            pod_status(scene, &life, &Moment::Living { is_ready: false }),
+        );
     }
     Step {
-        again_at: Some(end),
-        ..Step::default()
+        status,
+        is_over,
+        events: since.map(|_| killing(pod)).unwrap_or_default(),
+        again_at: (!is_over).then_some(end),
     }
 }
 
-fn back_off(restarts: i32) -> Duration {
-    let doublings = u32::try_from(restarts.saturating_sub(1))
-        .unwrap_or(0)
-        .min(8);
-    (FIRST_BACK_OFF * 2_u32.pow(doublings)).min(MAX_BACK_OFF)
-}
-
-fn later(at: Timestamp, by: Duration) -> Timestamp {
-    SignedDuration::try_from(by)
-        .ok()
-        .and_then(|by| at.checked_add(by).ok())
-        .unwrap_or(Timestamp::MAX)
-}
-
-fn containers(pod: &Pod) -> &[Container] {
-    pod.spec
-        .as_ref()
-        .map(|s| s.containers.as_slice())
-        .unwrap_or_default()
-}
-
-fn first_container(pod: &Pod) -> Option<&ContainerStatus> {
-    pod.status.as_ref()?.container_statuses.as_ref()?.first()
+/// The pod with a restart policy under which an exit is the end.
+fn never_again(pod: &Pod) -> Pod {
+    let spec = pod.spec.clone().unwrap_or_default();
+    Pod {
+        spec: Some(PodSpec {
+            restart_policy: Some("Never".into()),
+            ..spec
+        }),
+        ..pod.clone()
+    }
 }
 
 /// The status, unless it says what the pod says already.
@@ -233,215 +192,93 @@ fn changed(pod: &Pod, status: Value) -> Option<Value> {
     (!is_same).then_some(status)
 }
 
-fn status(
+/// One event per container.
+fn each(
     pod: &Pod,
-    now: Timestamp,
-    started: Timestamp,
-    moment: &Moment,
-    script: &Script,
-    (pod_ip, host_ip): (&str, &str),
-) -> Value {
-    let is_ready = matches!(moment, Moment::Running { is_ready: true, .. });
-    let phase = match moment {
-        Moment::Creating | Moment::PullFails(_) => "Pending",
-        Moment::Running { .. } | Moment::BackOff => "Running",
-        Moment::Ended if script.exit_code == 0 => "Succeeded",
-        Moment::Ended => "Failed",
-    };
-    let is_up = !matches!(moment, Moment::Creating);
-    let not_ready = match moment {
-        Moment::Ended if script.exit_code == 0 => Some("PodCompleted"),
-        _ => Some("ContainersNotReady"),
-    };
-    let mut conditions = vec![
-        condition(
-            pod,
-            now,
-            "PodReadyToStartContainers",
-            is_up && !matches!(moment, Moment::Ended),
-            None,
-        ),
-        condition(
-            pod,
-            now,
-            "Initialized",
-            is_up,
-            (!is_up).then_some("ContainersNotInitialized"),
-        ),
-        condition(pod, now, "Ready", is_ready, not_ready.filter(|_| !is_ready)),
-        condition(
-            pod,
-            now,
-            "ContainersReady",
-            is_ready,
-            not_ready.filter(|_| !is_ready),
-        ),
-        condition(pod, now, "PodScheduled", true, None),
-    ];
-    for gate in pod
-        .spec
-        .iter()
-        .flat_map(|s| s.readiness_gates.iter().flatten())
-    {
-        conditions.push(condition(pod, now, &gate.condition_type, is_ready, None));
-    }
-    let statuses: Vec<Value> = containers(pod)
-        .iter()
-        .map(|c| container(pod, c, now, moment, script))
-        .collect();
-    let mut status = json!({
-        "phase": phase, "startTime": runtime::rfc3339(started), "hostIP": host_ip, "hostIPs": [{"ip": host_ip}],
-        "conditions": conditions, "containerStatuses": statuses,
-    });
-    if let Some(generation) = pod.metadata.generation {
-        status["observedGeneration"] = json!(generation);
-    }
-    if is_up {
-        status["podIP"] = pod_ip.into();
-        status["podIPs"] = json!([{"ip": pod_ip}]);
-    }
-    let inits: Vec<Value> = pod
-        .spec
-        .iter()
-        .flat_map(|s| s.init_containers.iter().flatten())
-        .map(|c| init_container(pod, c, now, is_up))
-        .collect();
-    if !inits.is_empty() {
-        status["initContainerStatuses"] = inits.into();
-    }
-    status
-}
-
-fn condition(pod: &Pod, now: Timestamp, ty: &str, is_true: bool, reason: Option<&str>) -> Value {
-    let status = if is_true { "True" } else { "False" };
-    let known = pod.status.as_ref().and_then(|s| {
-        s.conditions
-            .as_ref()?
-            .iter()
-            .find(|c| c.type_ == ty && c.status == status)
-    });
-    let since = known
-        .and_then(|c| c.last_transition_time.as_ref())
-        .map_or(now, |t| t.0);
-    let mut condition =
-        json!({"type": ty, "status": status, "lastTransitionTime": runtime::rfc3339(since)});
-    if let Some(generation) = pod.metadata.generation {
-        condition["observedGeneration"] = json!(generation);
-    }
-    if let Some(reason) = reason {
-        condition["reason"] = reason.into();
-        if reason == "ContainersNotReady" {
-            let names: Vec<&str> = containers(pod).iter().map(|c| c.name.as_str()).collect();
-            condition["message"] =
-                format!("containers with unready status: [{}]", names.join(" ")).into();
-        }
-    }
-    condition
-}
-
-/// An id in the form that runtimes use; it names no container, because there is none.
-fn container_id(pod: &Pod, name: &str, restarts: i32) -> String {
-    let text = format!(
-        "{}/{name}/{restarts}",
-        pod.metadata.uid.as_deref().unwrap_or_default()
-    );
-    let hash = |seed: u64| {
-        text.bytes().fold(seed, |h, b| {
-            (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+    is_warning: bool,
+    reason: &'static str,
+    message: impl Fn(&str, &str) -> String,
+) -> Vec<Event> {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    containers
+        .map(|container| Event {
+            is_warning,
+            reason,
+            container: container.name.clone(),
+            message: message(
+                &container.name,
+                container.image.as_deref().unwrap_or_default(),
+            ),
         })
-    };
-    format!(
-        "simulated://{:016x}{:016x}",
-        hash(0xcbf2_9ce4_8422_2325),
-        hash(0x8422_2325_cbf2_9ce4)
-    )
+        .collect()
 }
 
-fn container(
-    pod: &Pod,
-    container: &Container,
-    now: Timestamp,
-    moment: &Moment,
-    script: &Script,
-) -> Value {
-    let image = container.image.clone().unwrap_or_default();
-    let old = pod.status.as_ref().and_then(|s| {
-        s.container_statuses
-            .as_ref()?
-            .iter()
-            .find(|c| c.name == container.name)
-    });
-    let mut restarts = old.map_or(0, |c| c.restart_count);
-    let since = old
-        .and_then(|c| c.state.as_ref()?.running.as_ref()?.started_at.as_ref())
-        .map_or(now, |t| t.0);
-    let exited = json!({
-        "exitCode": script.exit_code, "reason": if script.exit_code == 0 { "Completed" } else { "Error" },
-        "startedAt": runtime::rfc3339(since), "finishedAt": runtime::rfc3339(now),
-        "containerID": container_id(pod, &container.name, restarts),
-    });
-    let mut last_state = old
-        .and_then(|c| c.last_state.as_ref())
-        .map_or_else(|| json!({}), |s| json!(s));
-    let state = match moment {
-        Moment::Creating => json!({"waiting": {"reason": "ContainerCreating"}}),
-        Moment::PullFails(error) => {
-            json!({"waiting": {"reason": "ImagePullBackOff", "message": format!("Back-off pulling image {image:?}: {error}")}})
-        }
-        Moment::Running { since, .. } => {
-            json!({"running": {"startedAt": runtime::rfc3339(*since)}})
-        }
-        Moment::Ended => json!({"terminated": exited}),
-        Moment::BackOff => {
-            restarts += 1;
-            last_state = json!({"terminated": exited});
-            let message = format!(
-                "back-off {}s restarting failed container={} pod={}",
-                back_off(restarts).as_secs(),
-                container.name,
-                pod.metadata.name.as_deref().unwrap_or_default()
-            );
-            json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}})
-        }
-    };
-    let is_running = matches!(moment, Moment::Running { .. });
-    let mut status = json!({
-        "name": container.name, "image": image, "imageID": "", "restartCount": restarts, "started": is_running,
-        "ready": matches!(moment, Moment::Running { is_ready: true, .. }), "state": state, "lastState": last_state,
-    });
-    if !matches!(moment, Moment::Creating | Moment::PullFails(_)) {
-        status["imageID"] = format!("simulated://{image}").into();
-        status["containerID"] = container_id(pod, &container.name, restarts).into();
-    }
-    status
-}
-
-/// Init containers complete at once; those that always restart keep running beside the pod.
-fn init_container(pod: &Pod, container: &Container, now: Timestamp, is_up: bool) -> Value {
-    let image = container.image.clone().unwrap_or_default();
-    let old = pod.status.as_ref().and_then(|s| {
-        s.init_container_statuses
-            .as_ref()?
-            .iter()
-            .find(|c| c.name == container.name)
-    });
-    let is_sidecar = container.restart_policy.as_deref() == Some("Always");
-    let at = |known: Option<Timestamp>| runtime::rfc3339(known.unwrap_or(now));
-    let state = if !is_up {
-        json!({"waiting": {"reason": "PodInitializing"}})
-    } else if is_sidecar {
-        let known = old
-            .and_then(|c| c.state.as_ref()?.running.as_ref()?.started_at.as_ref())
-            .map(|t| t.0);
-        json!({"running": {"startedAt": at(known)}})
-    } else {
-        let known = old
-            .and_then(|c| c.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref())
-            .map(|t| t.0);
-        json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": at(known), "finishedAt": at(known)}})
-    };
-    json!({
-        "name": container.name, "image": image, "imageID": if is_up { format!("simulated://{image}") } else { String::new() },
-        "restartCount": 0, "ready": is_up, "started": is_up && is_sidecar, "state": state, "lastState": {},
+fn killing(pod: &Pod) -> Vec<Event> {
+    each(pod, false, "Killing", |name, _| {
+        format!("Stopping container {name} (simulated)")
     })
+}
+
+fn events(pod: &Pod, what: Happening) -> Vec<Event> {
+    match what {
+        Happening::Started => {
+            let mut all = each(pod, false, "Pulled", |_, image| {
+                format!("Container image \"{image}\" already present on machine (simulated)")
+            });
+            all.extend(each(pod, false, "Created", |name, _| {
+                format!("Created container: {name} (simulated)")
+            }));
+            all.extend(each(pod, false, "Started", |name, _| {
+                format!("Started container {name} (simulated)")
+            }));
+            all
+        }
+        Happening::BackedOff => {
+            let meta = &pod.metadata;
+            let text = |field: &Option<String>| field.clone().unwrap_or_default();
+            let (name, namespace, uid) = (text(&meta.name), text(&meta.namespace), text(&meta.uid));
+            each(pod, true, "BackOff", |container, _| {
+                format!(
+                    "Back-off restarting failed container {container} in pod {name}_{namespace}({uid})"
+                )
+            })
+        }
+    }
+}
+
+fn pull_events(pod: &Pod, error: &str) -> Vec<Event> {
+    let mut all = each(pod, true, "Failed", |_, image| {
+        format!("Failed to pull image \"{image}\" (simulated): {error}")
+    });
+    all.extend(each(pod, true, "Failed", |_, _| {
+        "Error: ErrImagePull".into()
+    }));
+    all.extend(each(pod, false, "BackOff", |_, image| {
+        format!("Back-off pulling image \"{image}\"")
+    }));
+    all.extend(each(pod, true, "Failed", |_, _| {
+        "Error: ImagePullBackOff".into()
+    }));
+    all
+}
+
+/// A duration as Go writes it: `10s`, `1m20s`, `5m0s`.
+pub(super) fn go_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds / 60 {
+        0 => format!("{seconds}s"),
+        minutes => format!("{minutes}m{}s", seconds % 60),
+    }
+}
+
+/// What a container that waits to be restarted says.
+pub(super) fn back_off_message(pod: &Pod, container: &str, restarts: i32) -> String {
+    let meta = &pod.metadata;
+    format!(
+        "back-off {} restarting failed container={container} pod={}_{}({})",
+        go_duration(back_off(restarts)),
+        meta.name.as_deref().unwrap_or_default(),
+        meta.namespace.as_deref().unwrap_or_default(),
+        meta.uid.as_deref().unwrap_or_default()
+    )
 }

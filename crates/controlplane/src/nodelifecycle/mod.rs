@@ -1,8 +1,8 @@
-//! Nodes are watched over: a node whose kubelet falls silent counts as not ready, and taints keep pods off nodes that are
-//! not ready.
+//! Nodes are watched over: a node whose kubelet falls silent counts as not ready, and taints say what is wrong with a node.
 //!
-//! Reads Nodes and their Leases; writes the taints `node.kubernetes.io/not-ready` and `…/unreachable`, and the `Ready`
-//! condition of silent nodes. Not here: moving pods away from dead nodes.
+//! Reads Nodes, their Leases, and the pods of silent nodes; writes the taints `node.kubernetes.io/…` that follow from
+//! conditions and cordons, the conditions of silent nodes, and that their pods are not ready. Not here: moving pods away
+//! from such nodes.
 
 mod plan;
 #[cfg(test)]
@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Node;
-use runtime::{Cx, GatherError, Outcome, Plan, Reconciler};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use runtime::{Cx, GatherError, Outcome, Plan, Reconciler, Selector};
 use serde_json::Value;
 
 /// Watches over nodes.
@@ -25,6 +25,8 @@ pub struct NodeLifecycleController;
 pub struct World {
     pub(crate) node: Node,
     pub(crate) lease: Option<Arc<Lease>>,
+    /// The pods on it, if it is silent.
+    pub(crate) pods: Vec<Arc<Pod>>,
 }
 
 impl Reconciler for NodeLifecycleController {
@@ -36,11 +38,17 @@ impl Reconciler for NodeLifecycleController {
 
     async fn gather(&self, cx: &Cx, node: &Node) -> Result<World, GatherError> {
         let name = node.metadata.name.as_deref().unwrap_or_default();
-        let lease = cx.get::<Lease>("kube-node-lease", name).await?;
-        Ok(World {
+        let mut world = World {
             node: node.clone(),
-            lease,
-        })
+            lease: cx.get::<Lease>("kube-node-lease", name).await?,
+            pods: vec![],
+        };
+        if plan::is_silent(&world, cx.now()) {
+            world.pods = cx.list::<Pod>(None, &Selector::all()).await?;
+            let on = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.node_name.clone());
+            world.pods.retain(|pod| on(pod).as_deref() == Some(name));
+        }
+        Ok(world)
     }
 
     fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {

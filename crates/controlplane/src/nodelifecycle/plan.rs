@@ -4,40 +4,73 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Taint;
+use k8s_openapi::api::core::v1::{NodeCondition, Pod, Taint};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use runtime::{Change, ObjectRef, Plan};
 use serde_json::{Value, json};
 
 use super::World;
+use crate::pod;
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+/// Conditions that, if true, keep new pods away.
+const PRESSURES: [(&str, &str); 4] = [
+    ("MemoryPressure", "node.kubernetes.io/memory-pressure"),
+    ("DiskPressure", "node.kubernetes.io/disk-pressure"),
+    ("PIDPressure", "node.kubernetes.io/pid-pressure"),
+    (
+        "NetworkUnavailable",
+        "node.kubernetes.io/network-unavailable",
+    ),
+];
 /// A node that says nothing for this long is silent, as in Kubernetes.
 const GRACE: Duration = Duration::from_secs(50);
+/// A new node may take this long until it says something.
+const START_GRACE: Duration = Duration::from_secs(60);
 
-/// How long the node may still say nothing; zero if it is silent, `None` if it never gave a sign of life.
-fn patience(world: &World, now: Timestamp) -> Option<Duration> {
-    let renewed = world.lease.as_ref()?.spec.as_ref()?.renew_time.as_ref()?.0;
-    let silent_for = Duration::try_from(now.duration_since(renewed)).unwrap_or_default();
-    Some(GRACE.saturating_sub(silent_for))
+fn condition<'a>(world: &'a World, ty: &str) -> Option<&'a NodeCondition> {
+    let status = world.node.status.as_ref()?;
+    status.conditions.as_ref()?.iter().find(|c| c.type_ == ty)
 }
 
-fn is_silent(world: &World, now: Timestamp) -> bool {
-    patience(world, now).is_some_and(|left| left.is_zero())
-}
-
-/// `True`, `False` or `Unknown`.
-fn ready(world: &World) -> &str {
-    let conditions = world
-        .node
-        .status
+/// The last sign of life, if there ever was one.
+fn sign_of_life(world: &World) -> Option<Timestamp> {
+    let lease = world
+        .lease
         .as_ref()
-        .and_then(|s| s.conditions.as_deref());
-    let ready = conditions
-        .unwrap_or_default()
-        .iter()
-        .find(|c| c.type_ == "Ready");
-    ready.map_or("Unknown", |c| c.status.as_str())
+        .and_then(|l| l.spec.as_ref()?.renew_time.as_ref());
+    let heartbeat = condition(world, "Ready").and_then(|c| c.last_heartbeat_time.as_ref());
+    lease.map(|t| t.0).max(heartbeat.map(|t| t.0))
+}
+
+/// How long the node may still say nothing; zero if it is silent.
+fn patience(world: &World, now: Timestamp) -> Duration {
+    let created = world
+        .node
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map_or(now, |t| t.0);
+    let (since, grace) = match sign_of_life(world) {
+        Some(sign) => (sign, GRACE),
+        None => (created, START_GRACE),
+    };
+    let silent_for = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    grace.saturating_sub(silent_for)
+}
+
+pub(super) fn is_silent(world: &World, now: Timestamp) -> bool {
+    patience(world, now).is_zero()
+}
+
+/// `True`, `False` or `Unknown`; of a silent node the last is true whatever its condition says still.
+fn ready(world: &World, now: Timestamp) -> &str {
+    if is_silent(world, now) {
+        return "Unknown";
+    }
+    condition(world, "Ready").map_or("False", |c| c.status.as_str())
 }
 
 pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
@@ -45,74 +78,136 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
     if world.node.metadata.deletion_timestamp.is_some() {
         return plan;
     }
-    let wanted = match ready(world) {
-        _ if is_silent(world, now) => Some(UNREACHABLE),
-        "True" => None,
-        "False" => Some(NOT_READY),
-        _ if world.lease.is_none() => Some(NOT_READY),
-        _ => Some(UNREACHABLE),
+    taint(world, now, &mut plan);
+    if is_silent(world, now) {
+        let name = world.node.metadata.name.as_deref().unwrap_or_default();
+        if condition(world, "Ready").is_some_and(|c| c.status == "True") {
+            plan.note(
+                "NodeNotReady",
+                format!("Node {name} status is now: NodeNotReady"),
+            );
+        }
+        // Nobody else can say so: their kubelet is the one that is silent.
+        for pod in world.pods.iter().filter(|pod| pod::is_ready(pod)) {
+            plan.changes.push(not_ready(pod, now));
+        }
+        return plan;
+    }
+    plan.again_in = Some(patience(world, now));
+    plan
+}
+
+/// Brings the taints that are ours in line with the conditions; those of others stay.
+fn taint(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) {
+    let spec = world.node.spec.as_ref();
+    let taints = spec.and_then(|s| s.taints.clone()).unwrap_or_default();
+    let wanted = wanted(world, now);
+    let is_ours = |taint: &Taint| {
+        let keys = PRESSURES.iter().map(|(_, key)| *key);
+        keys.chain([NOT_READY, UNREACHABLE, UNSCHEDULABLE])
+            .any(|key| key == taint.key)
     };
-    let taints = world
-        .node
-        .spec
-        .as_ref()
-        .and_then(|s| s.taints.clone())
-        .unwrap_or_default();
-    let is_ours = |taint: &Taint| taint.key == NOT_READY || taint.key == UNREACHABLE;
-    let is_right =
-        |taint: &Taint| Some(taint.key.as_str()) == wanted && taint.effect == "NoSchedule";
+    let is_right = |taint: &Taint| wanted.contains(&(taint.key.as_str(), taint.effect.as_str()));
     let mut new: Vec<Taint> = taints
         .iter()
         .filter(|t| !is_ours(t) || is_right(t))
         .cloned()
         .collect();
-    if let Some(key) = wanted.filter(|_| !new.iter().any(is_right)) {
-        new.push(Taint {
-            key: key.into(),
-            effect: "NoSchedule".into(),
-            ..Taint::default()
-        });
+    for (key, effect) in &wanted {
+        if !new
+            .iter()
+            .any(|taint| taint.key == *key && taint.effect == *effect)
+        {
+            new.push(Taint {
+                key: (*key).into(),
+                effect: (*effect).into(),
+                time_added: Some(Time(now)),
+                ..Taint::default()
+            });
+        }
     }
-    if new != taints {
-        // Others change taints as well: the revision makes sure that none of theirs is lost.
-        let meta = json!({"resourceVersion": world.node.metadata.resource_version});
-        let patch = json!({"metadata": meta, "spec": {"taints": new}});
-        let target = ObjectRef {
+    if new == taints {
+        return;
+    }
+    // Others change taints as well: the revision makes sure that none of theirs is lost.
+    let meta = json!({"resourceVersion": world.node.metadata.resource_version});
+    plan.changes.push(Change::Patch {
+        target: ObjectRef {
             group: String::new(),
             version: "v1".into(),
             kind: "Node".into(),
             namespace: String::new(),
             name: world.node.metadata.name.clone().unwrap_or_default(),
-        };
-        plan.changes.push(Change::Patch {
-            target,
-            subresource: "",
-            patch,
-        });
-    }
-    plan.again_in = patience(world, now).filter(|left| !left.is_zero());
-    plan
+        },
+        subresource: "",
+        patch: json!({"metadata": meta, "spec": {"taints": new}}),
+    });
 }
 
-/// The condition of a silent node; a node that speaks says itself how it is.
+/// Key and effect of the taints that the node has to have.
+fn wanted(world: &World, now: Timestamp) -> Vec<(&'static str, &'static str)> {
+    let mut wanted = vec![];
+    let health = match ready(world, now) {
+        "True" => None,
+        "False" => Some(NOT_READY),
+        _ => Some(UNREACHABLE),
+    };
+    if let Some(key) = health {
+        wanted.extend([(key, "NoSchedule"), (key, "NoExecute")]);
+    }
+    for (ty, key) in PRESSURES {
+        if condition(world, ty).is_some_and(|c| c.status == "True") {
+            wanted.push((key, "NoSchedule"));
+        }
+    }
+    if world.node.spec.as_ref().and_then(|s| s.unschedulable) == Some(true) {
+        wanted.push((UNSCHEDULABLE, "NoSchedule"));
+    }
+    wanted
+}
+
+fn not_ready(pod: &Pod, now: Timestamp) -> Change<Infallible> {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.clone());
+    let mut conditions = json!(conditions.unwrap_or_default());
+    for condition in conditions.as_array_mut().into_iter().flatten() {
+        if condition["type"] == "Ready" {
+            condition["status"] = "False".into();
+            condition["lastTransitionTime"] = runtime::rfc3339(now).into();
+        }
+    }
+    Change::Patch {
+        target: ObjectRef {
+            group: String::new(),
+            version: "v1".into(),
+            kind: "Pod".into(),
+            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+            name: pod.metadata.name.clone().unwrap_or_default(),
+        },
+        subresource: "status",
+        patch: json!({"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": conditions}}),
+    }
+}
+
+/// The conditions of a silent node; a node that speaks says itself how it is.
 pub(super) fn status(world: &World, now: Timestamp) -> Option<Value> {
-    if !is_silent(world, now) || ready(world) == "Unknown" {
+    if !is_silent(world, now) {
         return None;
     }
-    let mut conditions = json!(
-        world
-            .node
-            .status
-            .as_ref()
-            .and_then(|s| s.conditions.clone())
-            .unwrap_or_default()
-    );
-    for condition in conditions.as_array_mut().into_iter().flatten() {
-        condition["status"] = "Unknown".into();
-        condition["reason"] = "NodeStatusUnknown".into();
-        condition["message"] = "Kubelet stopped posting node status.".into();
-    }
-    let mut status = json!(world.node.status);
-    status["conditions"] = conditions;
-    Some(status)
+    let (reason, message) = match sign_of_life(world) {
+        Some(_) => ("NodeStatusUnknown", "Kubelet stopped posting node status."),
+        None => (
+            "NodeStatusNeverUpdated",
+            "Kubelet never posted node status.",
+        ),
+    };
+    let types = ["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"];
+    let unknown = |ty: &&str| match condition(world, ty) {
+        Some(known) if known.status == "Unknown" => json!(known),
+        known => json!({
+            "type": ty, "status": "Unknown", "reason": reason, "message": message,
+            "lastHeartbeatTime": known.and_then(|c| c.last_heartbeat_time.as_ref()),
+        }),
+    };
+    let conditions: Vec<Value> = types.iter().map(unknown).collect();
+    Some(json!({"conditions": conditions}))
 }

@@ -109,7 +109,7 @@ fn create(world: &World, missing: usize, now: Timestamp, plan: &mut Plan<Infalli
     let namespace = meta.namespace.as_deref().unwrap_or_default();
     let mut names = Names::new(meta, now, world.pods.iter().map(|pod| &**pod));
     for _ in 0..missing {
-        let name = names.next();
+        let name = names.draw();
         let new = pod::from_template(template, &name, namespace, &owner_reference(world));
         let message = format!("Created pod: {}", name.name);
         plan.change(Change::Create(Box::new(new)), "SuccessfulCreate", message);

@@ -207,10 +207,10 @@ fn names_are_cut_and_never_given_twice() {
         name: Some("x".repeat(80)),
         ..Default::default()
     };
-    let first = crate::pod::Names::new(&meta, now(), std::iter::empty()).next();
+    let first = crate::pod::Names::new(&meta, now(), std::iter::empty()).draw();
     assert_eq!((first.name.len(), first.base.len()), (63, 81));
     let taken: Pod = serde_json::from_value(json!({"metadata": {"name": first.name}})).unwrap();
-    let next = crate::pod::Names::new(&meta, now(), std::iter::once(&taken)).next();
+    let next = crate::pod::Names::new(&meta, now(), std::iter::once(&taken)).draw();
     assert_ne!(next.name, first.name);
 }
 
@@ -335,7 +335,7 @@ fn failures_are_told_in_the_words_of_the_server() {
     };
     let quota = "pods \"web-x\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1";
     let name = crate::pod::Names::new(&world("{}").replica_set.metadata, now(), std::iter::empty())
-        .next()
+        .draw()
         .name;
     fail(
         "replicas: 1",

@@ -1,5 +1,6 @@
 //! Where a pod fits, and in which words it is said that it fits nowhere.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
@@ -8,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::World;
+use super::neighbours::Neighbours;
 use super::quantity::milli;
 
 /// The decision.
@@ -21,30 +23,37 @@ pub(crate) enum Place {
 /// Resources in thousandths, by name.
 type Amounts = BTreeMap<String, i128>;
 
-/// The fitting node with the most room; ties go to the first by name.
+/// How good a place is; more is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Score {
+    /// Taints that would rather not have the pod, negative.
+    unwelcome: i64,
+    /// Weights of the preferred node affinities that hold.
+    preferred: i64,
+    /// The smallest free share of a resource, in permille.
+    room: i128,
+}
+
+/// The fitting node that is best; ties go to the first by name.
 pub(super) fn choose(world: &World) -> Place {
     let Some(spec) = &world.pod.spec else {
         return Place::Nowhere("the pod has no spec".into());
     };
+    let neighbours = Neighbours::of(world, spec);
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    let mut best: Option<(i128, String)> = None;
+    let mut best: Option<(Score, Reverse<String>)> = None;
     for node in &world.nodes {
         let name = node.metadata.name.clone().unwrap_or_default();
-        match fit(world, spec, node) {
-            Err(whys) => whys
-                .into_iter()
-                .for_each(|why| *reasons.entry(why).or_default() += 1),
-            Ok(room) => {
-                let is_better = best.as_ref().is_none_or(|(most, first)| {
-                    (room, std::cmp::Reverse(&name)) > (*most, std::cmp::Reverse(first))
-                });
-                if is_better {
-                    best = Some((room, name));
+        match fit(world, spec, node, &neighbours) {
+            Err(whys) => {
+                for why in whys {
+                    *reasons.entry(why).or_default() += 1;
                 }
             }
+            Ok(score) => best = best.max(Some((score, Reverse(name)))),
         }
     }
-    if let Some((_, name)) = best {
+    if let Some((_, Reverse(name))) = best {
         return Place::On(name);
     }
     if world.nodes.is_empty() {
@@ -62,8 +71,13 @@ pub(super) fn choose(world: &World) -> Place {
     ))
 }
 
-/// Room left on the node in permille of its smallest free share, or all reasons against it.
-fn fit(world: &World, spec: &PodSpec, node: &Node) -> Result<i128, Vec<String>> {
+/// How good the node is, or what is against it: as Kubernetes does, the first filter that fails speaks.
+fn fit(
+    world: &World,
+    spec: &PodSpec,
+    node: &Node,
+    neighbours: &Neighbours<'_>,
+) -> Result<Score, Vec<String>> {
     let tolerations = spec.tolerations.as_deref().unwrap_or_default();
     if let Some(why) = taint_against(node, tolerations) {
         return Err(vec![why]);
@@ -81,17 +95,24 @@ fn fit(world: &World, spec: &PodSpec, node: &Node) -> Result<i128, Vec<String>> 
         .map(|(_, pod)| &**pod)
         .collect();
     let wanted_ports = host_ports(spec);
-    let taken = there
+    let mut taken = there
         .iter()
         .filter_map(|pod| pod.spec.as_ref())
-        .flat_map(host_ports)
-        .any(|port| wanted_ports.contains(&port));
-    if taken {
+        .flat_map(host_ports);
+    if taken.any(|port| wanted_ports.iter().any(|wanted| wanted.clashes(&port))) {
         return Err(vec![
             "node(s) didn't have free ports for the requested pod ports".into(),
         ]);
     }
-    room(spec, node, &there)
+    let room = room(spec, node, &there)?;
+    if let Some(why) = neighbours.against(node) {
+        return Err(vec![why.into()]);
+    }
+    Ok(Score {
+        unwelcome: -soft_taints(node, tolerations),
+        preferred: preference(spec, node),
+        room,
+    })
 }
 
 fn room(spec: &PodSpec, node: &Node, there: &[&Pod]) -> Result<i128, Vec<String>> {
@@ -168,23 +189,73 @@ fn add(sum: &mut Amounts, more: &Amounts) {
     }
 }
 
-fn host_ports(spec: &PodSpec) -> Vec<(i32, String)> {
+/// A port of the host that a pod wants.
+struct HostPort {
+    ip: String,
+    number: i32,
+    protocol: String,
+}
+
+impl HostPort {
+    /// The same port on the same address; no address means all.
+    fn clashes(&self, other: &Self) -> bool {
+        let is_any = |ip: &str| ip.is_empty() || ip == "0.0.0.0";
+        self.number == other.number
+            && self.protocol == other.protocol
+            && (self.ip == other.ip || is_any(&self.ip) || is_any(&other.ip))
+    }
+}
+
+fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
     let ports = spec
         .containers
         .iter()
         .filter_map(|c| c.ports.as_ref())
         .flatten();
     ports
-        .filter_map(|p| {
-            Some((
-                p.host_port.filter(|port| *port > 0)?,
-                p.protocol.clone().unwrap_or_else(|| "TCP".into()),
-            ))
+        .filter_map(|port| {
+            Some(HostPort {
+                ip: port.host_ip.clone().unwrap_or_default(),
+                number: port.host_port.filter(|number| *number > 0)?,
+                protocol: port.protocol.clone().unwrap_or_else(|| "TCP".into()),
+            })
         })
         .collect()
 }
 
-fn taint_against(node: &Node, tolerations: &[Toleration]) -> Option<String> {
+/// Taints with the effect PreferNoSchedule that the pod does not tolerate.
+fn soft_taints(node: &Node, tolerations: &[Toleration]) -> i64 {
+    let taints = node.spec.as_ref().and_then(|s| s.taints.as_deref());
+    let soft = taints
+        .unwrap_or_default()
+        .iter()
+        .filter(|t| t.effect == "PreferNoSchedule");
+    soft.filter(|taint| !tolerations.iter().any(|t| tolerates(t, taint)))
+        .map(|_| 1)
+        .sum()
+}
+
+/// What the pod's preferred node affinities say for the node.
+fn preference(spec: &PodSpec, node: &Node) -> i64 {
+    let empty = BTreeMap::new();
+    let labels = node.metadata.labels.as_ref().unwrap_or(&empty);
+    let affinity = spec
+        .affinity
+        .as_ref()
+        .and_then(|a| a.node_affinity.as_ref());
+    let preferred = affinity.and_then(|a| {
+        a.preferred_during_scheduling_ignored_during_execution
+            .as_ref()
+    });
+    let holding = preferred
+        .into_iter()
+        .flatten()
+        .filter(|p| matches_term(&p.preference, labels, node));
+    holding.map(|p| i64::from(p.weight)).sum()
+}
+
+/// The first taint that keeps the pod off the node, in words.
+pub(crate) fn taint_against(node: &Node, tolerations: &[Toleration]) -> Option<String> {
     let spec = node.spec.as_ref();
     let unschedulable = Taint {
         key: "node.kubernetes.io/unschedulable".into(),
@@ -207,7 +278,8 @@ fn taint_against(node: &Node, tolerations: &[Toleration]) -> Option<String> {
     ))
 }
 
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+/// Whether the toleration lets a pod onto a node with this taint.
+pub(crate) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let effect = toleration.effect.as_deref().unwrap_or_default();
     let key = toleration.key.as_deref().unwrap_or_default();
     let is_exists = toleration.operator.as_deref() == Some("Exists");
@@ -218,7 +290,8 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
                 == taint.value.as_deref().unwrap_or_default())
 }
 
-fn matches_selector(spec: &PodSpec, node: &Node) -> bool {
+/// Whether node selector and required node affinity want the node.
+pub(crate) fn matches_selector(spec: &PodSpec, node: &Node) -> bool {
     let empty = BTreeMap::new();
     let labels = node.metadata.labels.as_ref().unwrap_or(&empty);
     let selected = spec

@@ -1,20 +1,22 @@
 //! The scheduler: finds a node for every pod that has none.
 //!
-//! Reads pods and nodes; writes bindings, and the `PodScheduled` condition of pods that fit nowhere. Simple for now:
-//! filters for readiness, taints, node selectors and affinity, resources and host ports; the node with the most room
-//! wins. Pods that were just bound count at once, before the caches know.
+//! Reads pods and nodes; writes bindings, and the `PodScheduled` condition of pods that fit nowhere. Required are taints,
+//! node selectors and affinity, resources, host ports, affinity to pods and topology spread; among the nodes that fit
+//! the one that is preferred wins, then the one with the most room. Pods that were just bound count at once, before the
+//! caches know. Not here: preemption, volumes, preferences about other pods.
 
-mod filter;
+pub(crate) mod filter;
+mod neighbours;
 mod quantity;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
-use runtime::{Cx, GatherError, Outcome, Plan, Reconciler, Selector, Wait};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use runtime::{Change, Cx, GatherError, Outcome, Plan, Reconciler, Selector, Wait};
 use serde_json::{Value, json};
 
 pub(crate) use filter::Place;
@@ -35,6 +37,8 @@ pub struct World {
     pub(crate) nodes: Vec<Arc<Node>>,
     /// Bound pods with their nodes.
     pub(crate) bound: Vec<(String, Arc<Pod>)>,
+    /// Labels of namespaces, if an affinity asks for them.
+    pub(crate) namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// The pod needs no node, or not from us.
     pub(crate) is_settled: bool,
 }
@@ -73,35 +77,22 @@ impl Reconciler for Scheduler {
             pod: pod.clone(),
             nodes: vec![],
             bound: vec![],
+            namespaces: BTreeMap::new(),
             is_settled: is_bound || !is_ours || is_over || is_gated,
         };
         if world.is_settled {
             return Ok(world);
         }
         world.nodes = cx.list::<Node>(None, &Selector::all()).await?;
-        for pod in cx.list::<Pod>(None, &Selector::all()).await? {
-            let node = pod
-                .spec
-                .as_ref()
-                .and_then(|s| s.node_name.clone())
-                .unwrap_or_default();
-            if !node.is_empty()
-                && !matches!(
-                    pod.status.as_ref().and_then(|s| s.phase.as_deref()),
-                    Some("Succeeded" | "Failed")
-                )
-            {
-                world.bound.push((node, pod));
-            }
-        }
-        let assumed = self.assumed.lock().unwrap_or_else(PoisonError::into_inner);
-        for (uid, (node, pod)) in assumed.iter() {
-            if !world
-                .bound
-                .iter()
-                .any(|(_, known)| known.metadata.uid.as_ref() == Some(uid))
-            {
-                world.bound.push((node.clone(), pod.clone()));
+        let pods = cx.list::<Pod>(None, &Selector::all()).await?;
+        world.bound = self.bound(&pods);
+        if asks_for_namespaces(pod) || pods.iter().any(|pod| asks_for_namespaces(pod)) {
+            for namespace in cx.list::<Namespace>(None, &Selector::all()).await? {
+                let meta = &namespace.metadata;
+                let labels = meta.labels.clone().unwrap_or_default();
+                world
+                    .namespaces
+                    .insert(meta.name.clone().unwrap_or_default(), labels);
             }
         }
         Ok(world)
@@ -116,13 +107,13 @@ impl Reconciler for Scheduler {
         let namespace = world.pod.metadata.namespace.as_deref().unwrap_or_default();
         match filter::choose(world) {
             Place::On(node) => {
-                plan.note(
-                    "Scheduled",
-                    format!("Successfully assigned {namespace}/{name} to {node}"),
-                );
-                plan.changes.push(runtime::Change::Act(Act::Bind(node)));
+                let message = format!("Successfully assigned {namespace}/{name} to {node}");
+                plan.change(Change::Act(Act::Bind(node)), "Scheduled", message);
             }
-            Place::Nowhere(why) => plan.wait("Unschedulable", why),
+            Place::Nowhere(why) => {
+                plan.warn("FailedScheduling", why.clone());
+                plan.wait("Unschedulable", why);
+            }
         }
         plan
     }
@@ -165,30 +156,58 @@ impl Reconciler for Scheduler {
         world: &World,
         plan: &Plan<Act>,
         _outcome: &Outcome,
-        now: Timestamp,
+        _now: Timestamp,
     ) -> Option<Value> {
         if world.is_settled {
             return None;
         }
         // Only the one condition; the rest of a pod's status is its kubelet's.
         let wait = plan.waits.first()?;
-        let mut status = json!(world.pod.status);
-        let condition = json!({
+        Some(json!({"conditions": [{
             "type": "PodScheduled", "status": "False", "reason": wait.reason, "message": wait.message,
-            "lastTransitionTime": runtime::rfc3339(now),
-        });
-        if !status["conditions"].is_array() {
-            status["conditions"] = json!([]);
-        }
-        if let Some(conditions) = status["conditions"].as_array_mut() {
-            conditions.retain(|c| c["type"] != "PodScheduled");
-            conditions.push(condition);
-        }
-        Some(status)
+            "observedGeneration": world.pod.metadata.generation,
+        }]}))
     }
 }
 
+/// Whether the pod chooses other pods by the labels of their namespaces.
+fn asks_for_namespaces(pod: &Pod) -> bool {
+    let affinity = pod.spec.as_ref().and_then(|spec| spec.affinity.as_ref());
+    let near = affinity
+        .and_then(|a| a.pod_affinity.as_ref())
+        .and_then(|a| {
+            a.required_during_scheduling_ignored_during_execution
+                .as_ref()
+        });
+    let far = affinity
+        .and_then(|a| a.pod_anti_affinity.as_ref())
+        .and_then(|a| {
+            a.required_during_scheduling_ignored_during_execution
+                .as_ref()
+        });
+    let mut terms = near.into_iter().chain(far).flatten();
+    terms.any(|term| term.namespace_selector.is_some())
+}
+
 impl Scheduler {
+    /// The pods that are on nodes, with those that were bound a moment ago.
+    fn bound(&self, pods: &[Arc<Pod>]) -> Vec<(String, Arc<Pod>)> {
+        let mut bound = vec![];
+        let mut unbound = HashSet::new();
+        for pod in pods.iter().filter(|pod| !crate::pod::is_over(pod)) {
+            let node = pod.spec.as_ref().and_then(|s| s.node_name.clone());
+            match node.filter(|node| !node.is_empty()) {
+                Some(node) => bound.push((node, Arc::clone(pod))),
+                None => unbound.extend(pod.metadata.uid.as_deref()),
+            }
+        }
+        let mut assumed = self.assumed.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that the caches show bound, or that went, need no assumption.
+        assumed.retain(|uid, _| unbound.contains(uid.as_str()));
+        bound.extend(assumed.values().cloned());
+        bound
+    }
+
     fn assume(&self, uid: &str, node: &str, pod: &Pod) {
         let mut assumed = self.assumed.lock().unwrap_or_else(PoisonError::into_inner);
         assumed.insert(uid.to_owned(), (node.to_owned(), Arc::new(pod.clone())));
