@@ -250,6 +250,9 @@ impl Registry {
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
             ));
         };
+        if !is_ready(pod) && spares_unready_pods(budget) {
+            return Ok(());
+        }
         let is_stale = budget["status"]["observedGeneration"].as_i64()
             != budget["metadata"]["generation"].as_i64();
         let allowed = budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
@@ -282,6 +285,20 @@ impl Registry {
         .await
         .map(drop)
     }
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    let is_ready = |c: &Value| c["type"] == "Ready" && c["status"] == "True";
+    conditions.is_some_and(|all| all.iter().any(is_ready))
+}
+
+/// Whether pods that are not ready may be evicted whatever the budget has left: they do not serve anybody.
+fn spares_unready_pods(budget: &Value) -> bool {
+    let number = |field: &str| budget["status"][field].as_i64().unwrap_or(0);
+    let (desired, current) = (number("desiredHealthy"), number("currentHealthy"));
+    budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+        || (desired > 0 && current >= desired)
 }
 
 fn blocked_by(name: &str, is_stale: bool, budget: &Value) -> Status {

@@ -1,0 +1,70 @@
+//! Eviction: what pod disruption budgets allow.
+
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+const CORE: &str = "/api/v1/namespaces/default";
+const BUDGETS: &str = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+
+/// Evicts a running pod under a budget with this policy and status.
+async fn check(
+    is_ready: bool,
+    policy: &str,
+    (desired, current, allowed): (i64, i64, i64),
+    expected: Expect,
+) {
+    let world = World::new().await;
+    let account =
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+    world
+        .post(&format!("{CORE}/serviceaccounts"), account)
+        .await
+        .ok();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"app": "a"}},
+        "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}});
+    world.post(&format!("{CORE}/pods"), pod).await.ok();
+    let ready = if is_ready { "True" } else { "False" };
+    let status =
+        json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}});
+    world
+        .merge(&format!("{CORE}/pods/p/status"), status)
+        .await
+        .ok();
+    let mut budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}}});
+    if !policy.is_empty() {
+        budget["spec"]["unhealthyPodEvictionPolicy"] = policy.into();
+    }
+    world.post(BUDGETS, budget).await.ok();
+    let status = json!({"status": {"observedGeneration": 1, "desiredHealthy": desired, "currentHealthy": current,
+        "disruptionsAllowed": allowed, "expectedPods": 1}});
+    world
+        .merge(&format!("{BUDGETS}/b/status"), status)
+        .await
+        .ok();
+    let eviction =
+        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
+    let answer = world
+        .post(&format!("{CORE}/pods/p/eviction"), eviction)
+        .await;
+    let left: Value =
+        world.get(&format!("{BUDGETS}/b")).await.ok()["status"]["disruptionsAllowed"].take();
+    expected.assert_eq(&format!("{} {} left", answer.code, left));
+}
+
+#[tokio::test(start_paused = true)]
+async fn budgets_decide_about_ready_pods() {
+    check(true, "", (1, 2, 1), expect!["201 0 left"]).await;
+    check(true, "", (1, 1, 0), expect!["429 0 left"]).await;
+    check(true, "AlwaysAllow", (1, 1, 0), expect!["429 0 left"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_are_not_ready_do_not_count() {
+    check(false, "", (1, 1, 0), expect!["201 0 left"]).await;
+    check(false, "", (1, 0, 0), expect!["429 0 left"]).await;
+    check(false, "IfHealthyBudget", (2, 1, 0), expect!["429 0 left"]).await;
+    check(false, "AlwaysAllow", (1, 0, 0), expect!["201 0 left"]).await;
+}
