@@ -2,6 +2,7 @@
 //!
 //! One folder per API group, one file per kind. Everything here is pure: no client, no clock.
 
+pub mod admission;
 pub mod application;
 pub mod bootstrap;
 pub mod cluster;

@@ -26,6 +26,13 @@ pub(crate) fn object_kind(template_kind: &str) -> &str {
         .unwrap_or(template_kind)
 }
 
+/// Says that templates don't exist; `names` are kinds with names.
+#[must_use]
+pub(crate) fn missing(names: &[String]) -> String {
+    let verb = if names.len() == 1 { "does" } else { "do" };
+    format!("{} {verb} not exist", names.join(", "))
+}
+
 /// `Kind.group` of an object.
 #[must_use]
 pub(crate) fn group_kind(object: &DynamicObject) -> String {

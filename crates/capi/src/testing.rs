@@ -13,12 +13,9 @@ pub(crate) fn now() -> Timestamp {
     "2026-01-02T03:04:05Z".parse().expect("it is a timestamp")
 }
 
-/// A world from YAML, with `overrides` merged in (as RFC 7386 does, but lists of objects with the same name are merged too).
+/// A world from YAML, with `overrides` merged in as RFC 7386 does.
 pub(crate) fn world<W: DeserializeOwned>(base: &str, overrides: &str) -> W {
-    let mut value: Value = serde_saphyr::from_str(base).expect("the base is YAML");
-    let overrides: Value = serde_saphyr::from_str(overrides).expect("the overrides are YAML");
-    merge(&mut value, overrides);
-    serde_json::from_value(value).expect("the world has the right shape")
+    layers(base, &[overrides])
 }
 
 fn merge(target: &mut Value, patch: Value) {
@@ -81,4 +78,16 @@ pub(crate) fn show_status(status: &Value) -> String {
         crate::yaml::render(&status)
     };
     format!("{}\n{rest}", lines.join("\n"))
+}
+
+/// A world from YAML, with several layers merged in.
+pub(crate) fn layers<W: DeserializeOwned>(base: &str, layers: &[&str]) -> W {
+    let mut value: Value = serde_saphyr::from_str(base).expect("the base is YAML");
+    for layer in layers {
+        merge(
+            &mut value,
+            serde_saphyr::from_str(layer).expect("the layer is YAML"),
+        );
+    }
+    serde_json::from_value(value).expect("the world has the right shape")
 }

@@ -1,4 +1,4 @@
-//! YAML out of JSON values.
+//! JSON values to YAML and back.
 
 use serde_json::Value;
 
@@ -7,4 +7,21 @@ use serde_json::Value;
 pub(crate) fn render(value: &Value) -> String {
     // Values of JSON have no form that YAML lacks; if the emitter disagrees, JSON is YAML too.
     serde_saphyr::to_string(value).unwrap_or_else(|_| value.to_string())
+}
+
+/// Reads one document. The error names the line and no more: what is in the document may be secret.
+pub(crate) fn parse(text: &str) -> Result<Value, String> {
+    serde_saphyr::from_str(text).map_err(|error| {
+        let line = error.location().map_or(0, |l| l.line());
+        format!("not YAML, see line {line}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn errors_quote_nothing() {
+        let error = super::parse("a: 1\nsecret: {").unwrap_err();
+        assert_eq!(error, "not YAML, see line 2");
+    }
 }

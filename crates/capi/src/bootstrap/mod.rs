@@ -9,6 +9,8 @@ mod gather;
 pub mod kubeadm;
 mod plan;
 mod status;
+#[cfg(test)]
+mod tests;
 pub mod token;
 
 use std::collections::BTreeMap;

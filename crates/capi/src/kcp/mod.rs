@@ -13,6 +13,8 @@ mod order;
 mod plan;
 pub mod rollout;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -252,7 +252,10 @@ fn preflight(world: &World) -> Option<String> {
         .collect();
     if !deleting.is_empty() {
         let names: Vec<_> = deleting.iter().map(String::as_str).collect();
-        return Some(format!("{} being deleted", named("Machine", &names)));
+        return Some(format!(
+            "Waiting for the deletion of {}",
+            named("Machine", &names)
+        ));
     }
     if !world.is_initialized() {
         return Some("Waiting for the first machine to set up the cluster".to_owned());

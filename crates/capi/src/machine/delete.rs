@@ -1,5 +1,7 @@
 //! Takes a Machine apart, one step after the other. Pure.
 
+use std::time::Duration;
+
 use api::cluster::machine::reasons;
 use api::meta::labels;
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +17,8 @@ use crate::object;
 
 /// Label of pods that says how they are treated when a node is drained: `skip`, `wait-completed`.
 const DRAIN_LABEL: &str = "cluster.x-k8s.io/drain";
+/// How often pods and volumes are looked at, beside on changes.
+const AGAIN: Duration = Duration::from_secs(20);
 /// Seconds for deleting the Node object if the Machine doesn't say.
 const NODE_DELETION_SECONDS: i32 = 10;
 
@@ -161,6 +165,7 @@ fn is_drain_needed(world: &World, now: Timestamp) -> bool {
 fn drain(world: &World, now: Timestamp, plan: &mut Plan<Act>) -> bool {
     if !world.link.is_up() {
         plan.wait(reasons::DRAINING_NODE, world.link.message());
+        plan.again_in = Some(AGAIN);
         return false;
     }
     let Some(node) = world.node() else {
@@ -208,7 +213,7 @@ fn drain(world: &World, now: Timestamp, plan: &mut Plan<Act>) -> bool {
         }
     }
     plan.wait(reasons::DRAINING_NODE, message.join("\n"));
-    plan.again_in = Some(std::time::Duration::from_secs(20));
+    plan.again_in = Some(AGAIN);
     false
 }
 
@@ -300,7 +305,7 @@ fn volumes_are_gone(world: &World, plan: &mut Plan<Act>) -> bool {
             named("Volume", &attached)
         ),
     );
-    plan.again_in = Some(std::time::Duration::from_secs(20));
+    plan.again_in = Some(AGAIN);
     false
 }
 

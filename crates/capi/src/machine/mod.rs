@@ -12,7 +12,10 @@ mod remote;
 
 pub(crate) use remote::client as remote_client;
 mod status;
+#[cfg(test)]
+mod tests;
 
+use std::fmt;
 use std::sync::Arc;
 
 use api::cluster::{Cluster, Machine, MachineDeployment, MachineSet};
@@ -72,7 +75,7 @@ pub struct World {
 }
 
 /// What happens in the workload cluster.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Act {
     /// A merge patch of the Node.
     PatchNode { name: String, patch: Value },
@@ -80,6 +83,16 @@ pub enum Act {
     Drain { pods: Vec<(String, String)> },
     /// Removes the Node object.
     DeleteNode { name: String },
+}
+
+impl fmt::Debug for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PatchNode { name, patch } => write!(f, "patch Node {name} {patch}"),
+            Self::Drain { pods } => write!(f, "evict {pods:?}"),
+            Self::DeleteNode { name } => write!(f, "delete Node {name}"),
+        }
+    }
 }
 
 impl World {

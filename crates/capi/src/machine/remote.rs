@@ -71,10 +71,12 @@ pub(super) async fn act(cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
                 field_manager: Some("apiary-machine".to_owned()),
                 ..PatchParams::default()
             };
-            let patched = nodes.patch(name, &params, &Patch::Merge(patch)).await;
-            patched
-                .map(drop)
-                .map_err(|e| failed(&format!("patching Node {name}"), &e))
+            match nodes.patch(name, &params, &Patch::Merge(patch)).await {
+                Ok(_) => Ok(()),
+                // The Node has changed or is gone: that change wakes the Machine.
+                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+                Err(error) => Err(failed(&format!("patching Node {name}"), &error)),
+            }
         }
         Act::DeleteNode { name } => match nodes.delete(name, &DeleteParams::default()).await {
             Ok(_) => Ok(()),

@@ -6,6 +6,8 @@
 mod plan;
 pub mod rollout;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::sync::Arc;

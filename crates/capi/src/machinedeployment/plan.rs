@@ -142,7 +142,9 @@ fn follow(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) {
     let deployment = &world.deployment;
     let new = world.new_set(now);
     let revision = revision(world, new);
-    if object::annotation(&deployment.metadata, labels::REVISION) != Some(&revision) {
+    // A paused deployment starts nothing new.
+    let is_held = new.is_none() && deployment.spec.paused == Some(true) && !world.sets.is_empty();
+    if !is_held && object::annotation(&deployment.metadata, labels::REVISION) != Some(&revision) {
         plan.changes.push(Change::Patch {
             target: object::target(deployment),
             subresource: "",
@@ -179,11 +181,8 @@ fn follow(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) {
             revision,
         ))));
     }
-    if new.is_none() {
+    if new.is_none() && !is_held {
         let blocked = &world.missing_templates;
-        if deployment.spec.paused == Some(true) && !world.sets.is_empty() {
-            return;
-        }
         if blocked.is_empty() {
             let size = sizes.get(&new_name).copied().unwrap_or_default();
             plan.changes.push(Change::Create(Box::new(wanted(
@@ -198,7 +197,7 @@ fn follow(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) {
                 format!("Created MachineSet {new_name} with {size} replicas"),
             );
         } else {
-            plan.wait("ScalingUp", format!("{} do not exist", blocked.join(", ")));
+            plan.wait("ScalingUp", crate::template::missing(blocked));
         }
     }
 }

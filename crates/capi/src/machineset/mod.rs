@@ -8,6 +8,8 @@ mod order;
 mod plan;
 pub(crate) mod preflight;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -53,7 +55,7 @@ pub struct World {
 
 /// Which parts of a machine are there.
 #[derive(Clone, Copy, Debug, Default)]
-#[cfg_attr(test, derive(serde::Deserialize))]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub struct Parts {
     pub has_bootstrap: bool,
     pub has_infrastructure: bool,

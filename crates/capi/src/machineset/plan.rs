@@ -257,10 +257,7 @@ fn scale_up(world: &World, missing: usize, now: Timestamp, plan: &mut Plan<Infal
     }
     let templates = world.missing_templates();
     if !templates.is_empty() {
-        plan.wait(
-            "ScalingUp",
-            format!("{} do not exist", templates.join(", ")),
-        );
+        plan.wait("ScalingUp", crate::template::missing(&templates));
         return;
     }
     let problems = preflight::problems(&world.set, world.control_plane.as_deref());

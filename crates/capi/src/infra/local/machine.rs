@@ -4,7 +4,7 @@
 //! Secret with what the guest would find on its disk after a restart of the host. Deletion pulls the plug; the last control plane machine
 //! takes the control plane with it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::cluster::{Cluster, Machine};
@@ -33,8 +33,20 @@ const CONSOLE_MAX: usize = 4096;
 /// The controller.
 pub struct LocalMachineController {
     host: Arc<dyn Host>,
-    /// Uids of machines whose processes this host was told to run since it started.
-    running: Mutex<BTreeSet<String>>,
+    /// What this host was told to run since it started, by the machine's uid.
+    running: Mutex<BTreeMap<String, Running>>,
+}
+
+/// What runs of a machine that has booted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub enum Running {
+    /// Nothing, as after a restart of the host.
+    #[default]
+    Nothing,
+    /// The control plane, if the machine has one, but not the kubelet: the machine hangs.
+    AllButKubelet,
+    All,
 }
 
 /// All that planning needs.
@@ -54,9 +66,8 @@ pub struct World {
     /// What the guest left on its disk, if it has booted.
     #[cfg_attr(test, serde(default))]
     pub disk: Option<Disk>,
-    /// Whether the host was told to run the machine since it started.
     #[cfg_attr(test, serde(default))]
-    pub is_running: bool,
+    pub running: Running,
     /// Other machines of the control plane that aren't being deleted.
     #[cfg_attr(test, serde(default))]
     pub control_plane_peers: usize,
@@ -67,8 +78,10 @@ pub struct World {
 pub enum Act {
     /// Runs the bootstrap data.
     Boot,
-    /// Runs what was running before the host was restarted.
+    /// Runs what was running before the host was restarted, or before the machine hung.
     Resume,
+    /// The same without the kubelet.
+    ResumeHanging,
     /// Stops the kubelet, as if the machine hung.
     Hang,
     /// Stops everything on the machine; with the control plane if it is the last machine of it.
@@ -85,8 +98,15 @@ impl LocalMachineController {
         }
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+    fn running(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn resume(&self, world: &World, has_kubelet: bool) -> Result<(), String> {
+        match &world.disk {
+            Some(disk) => guest::resume(&*self.host, &world.hardware(), disk, has_kubelet).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -107,7 +127,11 @@ impl Reconciler for LocalMachineController {
             infrastructure: None,
             bootstrap: None,
             disk: None,
-            is_running: self.running().contains(&local.uid().unwrap_or_default()),
+            running: self
+                .running()
+                .get(&local.uid().unwrap_or_default())
+                .copied()
+                .unwrap_or_default(),
             control_plane_peers: 0,
         };
         let disk: Option<Arc<Secret>> = cx.get(&namespace, &disk_name(local)).await?;
@@ -169,15 +193,15 @@ impl Reconciler for LocalMachineController {
                 .await;
                 let disk = booted.map_err(|failure| failed(failure.to_string()))?;
                 write_disk(cx, &world.local, &disk).await?;
-                self.running().insert(uid);
+                self.running().insert(uid, Running::All);
             }
             Act::Resume => {
-                if let Some(disk) = &world.disk {
-                    guest::resume(&*self.host, &world.hardware(), disk)
-                        .await
-                        .map_err(failed)?;
-                }
-                self.running().insert(uid);
+                self.resume(world, true).await.map_err(failed)?;
+                self.running().insert(uid, Running::All);
+            }
+            Act::ResumeHanging => {
+                self.resume(world, false).await.map_err(failed)?;
+                self.running().insert(uid, Running::AllButKubelet);
             }
             Act::Hang => {
                 if let (Some(disk), Some(id)) = (&world.disk, world.id()) {
@@ -186,7 +210,7 @@ impl Reconciler for LocalMachineController {
                         .await
                         .map_err(failed)?;
                 }
-                self.running().remove(&uid);
+                self.running().insert(uid, Running::AllButKubelet);
             }
             Act::PullPlug {
                 is_last_of_control_plane,
@@ -409,12 +433,14 @@ fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         .faults
         .as_ref()
         .is_some_and(|f| f.kubelet_stopped == Some(true));
-    match (world.has_booted(), is_hung, world.is_running) {
-        (false, _, _) => plan.changes.push(Change::Act(Act::Boot)),
-        (true, true, true) => plan.changes.push(Change::Act(Act::Hang)),
-        (true, false, false) => plan.changes.push(Change::Act(Act::Resume)),
-        (true, true, false) | (true, false, true) => {}
-    }
+    let act = match (world.has_booted(), world.running, is_hung) {
+        (false, _, _) => Some(Act::Boot),
+        (true, Running::Nothing | Running::AllButKubelet, false) => Some(Act::Resume),
+        (true, Running::Nothing, true) => Some(Act::ResumeHanging),
+        (true, Running::All, true) => Some(Act::Hang),
+        (true, Running::All, false) | (true, Running::AllButKubelet, true) => None,
+    };
+    plan.changes.extend(act.map(Change::Act));
     plan
 }
 
@@ -513,3 +539,6 @@ fn tail(text: &str) -> &str {
     let rest = &text[start..];
     rest.split_once('\n').map_or(rest, |(_, lines)| lines)
 }
+
+#[cfg(test)]
+mod tests;

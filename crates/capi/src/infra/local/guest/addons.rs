@@ -176,7 +176,6 @@ async fn core_dns(
     disk: &ControlPlaneDisk,
     repository: &str,
 ) -> Result<(), String> {
-    let labels = json!({"k8s-app": "kube-dns"});
     let account = json!({"metadata": {"name": "coredns", "namespace": "kube-system"}});
     create_in::<ServiceAccount>(admin, "kube-system", &typed(account)?).await?;
     let role = json!({
@@ -199,14 +198,26 @@ async fn core_dns(
     );
     let map = json!({"metadata": {"name": "coredns", "namespace": "kube-system"}, "data": {"Corefile": corefile}});
     create_in::<ConfigMap>(admin, "kube-system", &typed(map)?).await?;
+    let image = dns_image(cluster, repository);
+    create_in::<Deployment>(admin, "kube-system", &typed(dns_deployment(&image))?).await?;
+    let service = dns_service(&tenth_address(&disk.service_cidr)?);
+    create_in::<Service>(admin, "kube-system", &typed(service)?).await
+}
+
+/// The image of CoreDNS: where the user says, or below the repository of all images.
+fn dns_image(cluster: &Value, repository: &str) -> String {
     let dns_repository = text(cluster, &["dns", "imageRepository"]);
     let tag = text(cluster, &["dns", "imageTag"]).unwrap_or("v1.12.4");
-    let image = match dns_repository {
+    match dns_repository {
         Some(own) => format!("{own}/coredns:{tag}"),
         None if repository == IMAGE_REPOSITORY => format!("{repository}/coredns/coredns:{tag}"),
         None => format!("{repository}/coredns:{tag}"),
-    };
-    let deployment = json!({
+    }
+}
+
+fn dns_deployment(image: &str) -> Value {
+    let labels = json!({"k8s-app": "kube-dns"});
+    json!({
         "metadata": {"name": "coredns", "namespace": "kube-system", "labels": labels},
         "spec": {
             "replicas": 2,
@@ -236,23 +247,25 @@ async fn core_dns(
                 },
             },
         },
-    });
-    create_in::<Deployment>(admin, "kube-system", &typed(deployment)?).await?;
-    let service = json!({
+    })
+}
+
+fn dns_service(address: &str) -> Value {
+    let labels = json!({"k8s-app": "kube-dns"});
+    json!({
         "metadata": {
             "name": "kube-dns", "namespace": "kube-system",
             "labels": {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"},
         },
         "spec": {
-            "clusterIP": tenth_address(&disk.service_cidr)?,
+            "clusterIP": address,
             "selector": labels,
             "ports": [
                 {"name": "dns", "port": 53, "protocol": "UDP"},
                 {"name": "dns-tcp", "port": 53, "protocol": "TCP"},
             ],
         },
-    });
-    create_in::<Service>(admin, "kube-system", &typed(service)?).await
+    })
 }
 
 /// The address of the DNS service: the tenth of the first range of services.

@@ -58,6 +58,12 @@ impl Files {
         std::str::from_utf8(&self.0.get(path)?.content).ok()
     }
 
+    /// The permissions of a file, as the document gave them.
+    #[cfg(test)]
+    pub(super) fn permissions(&self, path: &str) -> Option<&str> {
+        Some(&self.0.get(path)?.permissions)
+    }
+
     pub(super) fn write(&mut self, path: &str, text: String) {
         let file = File {
             content: text.into_bytes(),
@@ -82,8 +88,8 @@ pub(super) fn parse(text: &str, hardware: &Hardware) -> Result<Document, String>
                 .to_owned(),
         );
     }
-    let parsed: Value = serde_saphyr::from_str(&body)
-        .map_err(|error| format!("the bootstrap data is not YAML: {error}"))?;
+    let parsed: Value =
+        crate::yaml::parse(&body).map_err(|error| format!("the bootstrap data is {error}"))?;
     let Value::Object(sections) = parsed else {
         return Err("the bootstrap data is no mapping".to_owned());
     };

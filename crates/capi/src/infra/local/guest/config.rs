@@ -19,8 +19,7 @@ pub(super) struct Configuration {
 pub(super) fn parse(text: &str) -> Result<Configuration, String> {
     let mut configuration = Configuration::default();
     for document in documents(text) {
-        let parsed: Value =
-            serde_saphyr::from_str(&document).map_err(|error| format!("not YAML: {error}"))?;
+        let parsed: Value = crate::yaml::parse(&document)?;
         if parsed.is_null() {
             continue;
         }

@@ -9,7 +9,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::config::{Configuration, registration, text};
-use super::network::{PATIENCE, create_in};
+use super::network::create_in;
 use super::register::{CERTIFICATE_SECONDS, Joining, named};
 use super::{ControlPlaneDisk, Disk, Guest, addons};
 use crate::infra::local::Pki;
@@ -160,10 +160,8 @@ impl Guest<'_> {
                 .map_err(|error| runtime::chain(&error))
         })
         .await?;
-        self.console.line(format_args!(
-            "[control-plane-check] kube-apiserver is healthy, within {} s",
-            PATIENCE.as_secs()
-        ));
+        self.console
+            .line("[control-plane-check] kube-apiserver is healthy");
         Ok(())
     }
 

@@ -166,16 +166,24 @@ pub async fn boot(
     }
 }
 
-/// Starts again what runs on a machine that has booted before.
+/// Starts again what runs on a machine that has booted before, with or without its kubelet.
 ///
 /// # Errors
 /// What went wrong.
-pub async fn resume(host: &dyn Host, hardware: &Hardware, disk: &Disk) -> Result<(), String> {
+pub async fn resume(
+    host: &dyn Host,
+    hardware: &Hardware,
+    disk: &Disk,
+    has_kubelet: bool,
+) -> Result<(), String> {
     if let Some(control_plane) = &disk.control_plane {
         host.start_control_plane(control_plane.spec(hardware, disk))
             .await?;
     }
-    host.start_kubelet(disk.kubelet(hardware)).await
+    if has_kubelet {
+        host.start_kubelet(disk.kubelet(hardware)).await?;
+    }
+    Ok(())
 }
 
 impl ControlPlaneDisk {
@@ -289,3 +297,6 @@ impl Guest<'_> {
         result.map_err(|why| format!("kubeadm {verb}: {why}"))
     }
 }
+
+#[cfg(test)]
+mod tests;

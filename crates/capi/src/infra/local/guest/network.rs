@@ -18,7 +18,7 @@ use crate::pki::Pair;
 /// How often something is looked for.
 const POLL: Duration = Duration::from_millis(200);
 /// The longest that one step of a boot waits; a failed boot is tried again.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who asks.
 pub(super) enum Identity<'a> {

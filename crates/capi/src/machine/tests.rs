@@ -1,0 +1,631 @@
+//! Worlds of a Machine: what is planned, and what is shown.
+
+use expect_test::{Expect, expect};
+
+use super::{MachineController, World, plan};
+use crate::testing::{layers, now, show};
+
+const BASE: &str = "
+machine:
+  metadata:
+    name: m
+    namespace: acme
+    uid: m1
+    resourceVersion: '5'
+    labels: {cluster.x-k8s.io/cluster-name: hello, node.cluster.x-k8s.io/pool: a, other: b}
+    ownerReferences: [{apiVersion: cluster.x-k8s.io/v1beta2, kind: MachineSet, name: md-0-abcde, uid: s1, controller: true}]
+  spec:
+    clusterName: hello
+    version: v1.36.0
+    bootstrap: {configRef: {apiGroup: bootstrap.cluster.x-k8s.io, kind: KubeadmConfig, name: m}}
+    infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: LocalMachine, name: m}
+cluster:
+  metadata: {name: hello, namespace: acme, uid: c1}
+  spec: {}
+  status: {initialization: {infrastructureProvisioned: true, controlPlaneInitialized: true}}
+control_plane_size: 1
+link: Up
+";
+
+const BOOTSTRAP: &str = "
+bootstrap:
+  apiVersion: bootstrap.cluster.x-k8s.io/v1beta2
+  kind: KubeadmConfig
+  metadata: {name: m, namespace: acme, labels: {cluster.x-k8s.io/cluster-name: hello}, ownerReferences: [{apiVersion: cluster.x-k8s.io/v1beta2, kind: Machine, name: m, uid: m1, controller: true, blockOwnerDeletion: true}]}
+  status: {initialization: {dataSecretCreated: true}, dataSecretName: m}
+";
+
+const INFRASTRUCTURE: &str = "
+infrastructure:
+  apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
+  kind: LocalMachine
+  metadata: {name: m, namespace: acme, labels: {cluster.x-k8s.io/cluster-name: hello}, ownerReferences: [{apiVersion: cluster.x-k8s.io/v1beta2, kind: Machine, name: m, uid: m1, controller: true, blockOwnerDeletion: true}]}
+  spec: {providerID: 'local:///acme/m'}
+  status: {initialization: {provisioned: true}, failureDomain: local-a, addresses: [{type: InternalIP, address: 10.64.0.1}]}
+";
+
+const NODE: &str = "
+machine:
+  spec: {providerID: 'local:///acme/m', bootstrap: {dataSecretName: m}}
+  status: {phase: Provisioned, initialization: {infrastructureProvisioned: true, bootstrapDataSecretCreated: true}}
+nodes:
+- metadata: {name: m, resourceVersion: '9', annotations: {}}
+  spec: {providerID: 'local:///acme/m', taints: [{key: node.cluster.x-k8s.io/uninitialized, effect: NoSchedule}]}
+  status:
+    nodeInfo: {architecture: amd64, bootID: b, containerRuntimeVersion: r, kernelVersion: k, kubeProxyVersion: '', kubeletVersion: v1.36.0, machineID: m, operatingSystem: linux, osImage: simulated, systemUUID: s}
+    conditions:
+    - {type: Ready, status: 'True'}
+    - {type: MemoryPressure, status: 'False'}
+    - {type: DiskPressure, status: 'False'}
+    - {type: PIDPressure, status: 'False'}
+";
+
+/// The Node as the Machine wants it.
+const SYNCED: &str = "
+machine: {status: {nodeRef: {name: m}, phase: Running}}
+nodes:
+- metadata:
+    name: m
+    resourceVersion: '9'
+    labels: {node.cluster.x-k8s.io/pool: a}
+    annotations:
+      cluster.x-k8s.io/cluster-name: hello
+      cluster.x-k8s.io/cluster-namespace: acme
+      cluster.x-k8s.io/machine: m
+      cluster.x-k8s.io/owner-kind: MachineSet
+      cluster.x-k8s.io/owner-name: md-0-abcde
+      cluster.x-k8s.io/labels-from-machine: node.cluster.x-k8s.io/pool
+      cluster.x-k8s.io/taints-from-machine: ''
+  spec: {providerID: 'local:///acme/m'}
+  status:
+    nodeInfo: {architecture: amd64, bootID: b, containerRuntimeVersion: r, kernelVersion: k, kubeProxyVersion: '', kubeletVersion: v1.36.0, machineID: m, operatingSystem: linux, osImage: simulated, systemUUID: s}
+    conditions:
+    - {type: Ready, status: 'True'}
+    - {type: MemoryPressure, status: 'False'}
+    - {type: DiskPressure, status: 'False'}
+    - {type: PIDPressure, status: 'False'}
+";
+
+const DELETED: &str = "machine: {metadata: {deletionTimestamp: '2026-01-02T03:04:00Z'}}";
+
+fn check(overrides: &[&str], expect: &Expect) {
+    expect.assert_eq(&show::<MachineController>(&layers::<World>(
+        BASE, overrides,
+    )));
+}
+
+fn check_plan(overrides: &[&str], expect: &Expect) {
+    expect.assert_eq(&plan::plan(&layers::<World>(BASE, overrides), now()).to_string());
+}
+
+#[test]
+fn a_new_machine_waits_for_its_parts() {
+    check(
+        &[],
+        &expect![[r#"
+        Available=False NotReady
+        Ready=False NotReady * BootstrapConfigReady: KubeadmConfig m does not exist
+            * InfrastructureReady: LocalMachine m does not exist
+            * NodeHealthy: Waiting for LocalMachine to report spec.providerID
+        BootstrapConfigReady=False ObjectDoesNotExist KubeadmConfig m does not exist
+        InfrastructureReady=False ObjectDoesNotExist LocalMachine m does not exist
+        NodeReady=Unknown InspectionFailed Waiting for LocalMachine to report spec.providerID
+        NodeHealthy=Unknown InspectionFailed Waiting for LocalMachine to report spec.providerID
+        UpToDate=True UpToDate
+        Deleting=False NotDeleting
+        Paused=False NotPaused
+        lastUpdated: "2026-01-02T03:04:05Z"
+        phase: Pending
+    "#]],
+    );
+}
+
+#[test]
+fn parts_are_adopted() {
+    check_plan(
+        &[
+            BOOTSTRAP,
+            "bootstrap: {metadata: {ownerReferences: [{apiVersion: v1, kind: MachineSet, name: s, uid: s1}]}, status: null}",
+        ],
+        &expect![[r#"
+            patch KubeadmConfig acme/m {"metadata":{"labels":{"cluster.x-k8s.io/cluster-name":"hello"},"ownerReferences":[{"apiVersion":"v1","kind":"MachineSet","name":"s","uid":"s1"},{"apiVersion":"cluster.x-k8s.io/v1beta2","blockOwnerDeletion":true,"controller":true,"kind":"Machine","name":"m","uid":"m1"}],"resourceVersion":null}}
+        "#]],
+    );
+}
+
+#[test]
+fn bootstrap_data_is_taken_over() {
+    check(
+        &[BOOTSTRAP],
+        &expect![[r#"
+        patch Machine acme/m {"metadata":{"resourceVersion":"5"},"spec":{"bootstrap":{"dataSecretName":"m"}}}
+        Available=False NotReady
+        Ready=False NotReady * InfrastructureReady: LocalMachine m does not exist
+            * NodeHealthy: Waiting for LocalMachine to report spec.providerID
+        BootstrapConfigReady=True Ready
+        InfrastructureReady=False ObjectDoesNotExist LocalMachine m does not exist
+        NodeReady=Unknown InspectionFailed Waiting for LocalMachine to report spec.providerID
+        NodeHealthy=Unknown InspectionFailed Waiting for LocalMachine to report spec.providerID
+        UpToDate=True UpToDate
+        Deleting=False NotDeleting
+        Paused=False NotPaused
+        initialization:
+          bootstrapDataSecretCreated: true
+        lastUpdated: "2026-01-02T03:04:05Z"
+        phase: Provisioning
+    "#]],
+    );
+}
+
+#[test]
+fn the_provider_id_is_taken_over() {
+    check(
+        &[
+            BOOTSTRAP,
+            INFRASTRUCTURE,
+            "machine: {spec: {bootstrap: {dataSecretName: m}}}",
+        ],
+        &expect![[r#"
+        patch Machine acme/m {"metadata":{"resourceVersion":"5"},"spec":{"providerID":"local:///acme/m"}}
+        Available=False NotReady
+        Ready=Unknown ReadyUnknown * NodeHealthy: Waiting for LocalMachine to report spec.providerID
+        BootstrapConfigReady=True Ready
+        InfrastructureReady=True Ready
+        NodeReady=Unknown InspectionFailed Waiting for LocalMachine to report spec.providerID
+        NodeHealthy=Unknown InspectionFailed Waiting for LocalMachine to report spec.providerID
+        UpToDate=True UpToDate
+        Deleting=False NotDeleting
+        Paused=False NotPaused
+        addresses:
+        - address: "10.64.0.1"
+          type: InternalIP
+        failureDomain: local-a
+        initialization:
+          bootstrapDataSecretCreated: true
+          infrastructureProvisioned: true
+        lastUpdated: "2026-01-02T03:04:05Z"
+        phase: Provisioned
+    "#]],
+    );
+}
+
+#[test]
+fn a_node_is_claimed_and_a_machine_runs() {
+    check(
+        &[BOOTSTRAP, INFRASTRUCTURE, NODE],
+        &expect![[r#"
+        act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/cluster-name":"hello","cluster.x-k8s.io/cluster-namespace":"acme","cluster.x-k8s.io/labels-from-machine":"node.cluster.x-k8s.io/pool","cluster.x-k8s.io/machine":"m","cluster.x-k8s.io/owner-kind":"MachineSet","cluster.x-k8s.io/owner-name":"md-0-abcde","cluster.x-k8s.io/taints-from-machine":""},"labels":{"node.cluster.x-k8s.io/pool":"a"},"resourceVersion":"9"},"spec":{"taints":[]}}
+        note SuccessfulSetNodeRef: The node is m
+        Available=True Available
+        Ready=True Ready
+        BootstrapConfigReady=True Ready
+        InfrastructureReady=True Ready
+        NodeReady=True NodeReady
+        NodeHealthy=True NodeHealthy
+        UpToDate=True UpToDate
+        Deleting=False NotDeleting
+        Paused=False NotPaused
+        addresses:
+        - address: "10.64.0.1"
+          type: InternalIP
+        failureDomain: local-a
+        initialization:
+          bootstrapDataSecretCreated: true
+          infrastructureProvisioned: true
+        lastUpdated: "2026-01-02T03:04:05Z"
+        nodeInfo:
+          architecture: amd64
+          bootID: b
+          containerRuntimeVersion: r
+          kernelVersion: k
+          kubeProxyVersion: ""
+          kubeletVersion: v1.36.0
+          machineID: m
+          operatingSystem: linux
+          osImage: simulated
+          systemUUID: s
+        nodeRef:
+          name: m
+        phase: Running
+    "#]],
+    );
+    check(
+        &[BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED],
+        &expect![[r#"
+        Available=True Available
+        Ready=True Ready
+        BootstrapConfigReady=True Ready
+        InfrastructureReady=True Ready
+        NodeReady=True NodeReady
+        NodeHealthy=True NodeHealthy
+        UpToDate=True UpToDate
+        Deleting=False NotDeleting
+        Paused=False NotPaused
+        addresses:
+        - address: "10.64.0.1"
+          type: InternalIP
+        failureDomain: local-a
+        initialization:
+          bootstrapDataSecretCreated: true
+          infrastructureProvisioned: true
+        nodeInfo:
+          architecture: amd64
+          bootID: b
+          containerRuntimeVersion: r
+          kernelVersion: k
+          kubeProxyVersion: ""
+          kubeletVersion: v1.36.0
+          machineID: m
+          operatingSystem: linux
+          osImage: simulated
+          systemUUID: s
+        nodeRef:
+          name: m
+        phase: Running
+    "#]],
+    );
+}
+
+#[test]
+fn labels_and_taints_follow_the_machine() {
+    let taints = "machine: {metadata: {labels: {node.cluster.x-k8s.io/pool: null, node-role.kubernetes.io/web: ''}}, spec: {taints: [{key: a, effect: NoSchedule, propagation: Always}, {key: b, effect: NoSchedule, propagation: OnInitialization}]}}";
+    check_plan(
+        &[BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, taints],
+        &expect![[r#"
+        act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/labels-from-machine":"node-role.kubernetes.io/web","cluster.x-k8s.io/taints-from-machine":"a:NoSchedule,b:NoSchedule"},"labels":{"node-role.kubernetes.io/web":"","node.cluster.x-k8s.io/pool":null},"resourceVersion":"9"},"spec":{"taints":[{"effect":"NoSchedule","key":"a"}]}}
+    "#]],
+    );
+    check_plan(
+        &[BOOTSTRAP, INFRASTRUCTURE, NODE, taints],
+        &expect![[r#"
+        act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/cluster-name":"hello","cluster.x-k8s.io/cluster-namespace":"acme","cluster.x-k8s.io/labels-from-machine":"node-role.kubernetes.io/web","cluster.x-k8s.io/machine":"m","cluster.x-k8s.io/owner-kind":"MachineSet","cluster.x-k8s.io/owner-name":"md-0-abcde","cluster.x-k8s.io/taints-from-machine":"a:NoSchedule,b:NoSchedule"},"labels":{"node-role.kubernetes.io/web":""},"resourceVersion":"9"},"spec":{"taints":[{"effect":"NoSchedule","key":"a"},{"effect":"NoSchedule","key":"b"}]}}
+        note SuccessfulSetNodeRef: The node is m
+    "#]],
+    );
+}
+
+#[test]
+fn nodes_of_older_revisions_are_avoided() {
+    let spec = "{clusterName: hello, selector: {}, template: {spec: {clusterName: hello, bootstrap: {}, infrastructureRef: {apiGroup: g, kind: K, name: x}}}}";
+    let owners = format!(
+        "{{set: {{metadata: {{annotations: {{machinedeployment.clusters.x-k8s.io/revision: '1'}}}}, spec: {spec}}}, deployment: {{metadata: {{annotations: {{machinedeployment.clusters.x-k8s.io/revision: '2'}}}}, spec: {spec}}}}}"
+    );
+    check_plan(
+        &[BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, &owners],
+        &expect![[r#"
+        act patch Node m {"metadata":{"resourceVersion":"9"},"spec":{"taints":[{"effect":"PreferNoSchedule","key":"node.cluster.x-k8s.io/outdated-revision"}]}}
+    "#]],
+    );
+}
+
+#[test]
+fn a_machine_is_available_after_a_while() {
+    let ready = |since: &str| {
+        format!(
+            "machine: {{spec: {{minReadySeconds: 60}}, status: {{conditions: [{{type: Ready, status: 'True', reason: Ready, message: '', lastTransitionTime: '{since}'}}]}}}}"
+        )
+    };
+    let show = |since: &str| {
+        let text = show::<MachineController>(&layers::<World>(
+            BASE,
+            &[BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, &ready(since)],
+        ));
+        text.lines()
+            .filter(|l| l.starts_with("again") || l.starts_with("Available"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    expect![[r#"
+        again in 25s
+        Available=False WaitingForMinReadySeconds"#]]
+    .assert_eq(&show("2026-01-02T03:03:30Z"));
+    expect!["Available=True Available"].assert_eq(&show("2026-01-02T03:03:05Z"));
+}
+
+/// What a running machine says of its Node.
+fn node_conditions(overrides: &str) -> String {
+    let layers = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, overrides];
+    let text = show::<MachineController>(&crate::testing::layers::<World>(BASE, &layers));
+    let is_wanted =
+        |l: &&str| l.starts_with("Ready=") || l.starts_with("Node") || l.starts_with("    ");
+    let lines = text
+        .lines()
+        .filter(is_wanted)
+        .take_while(|l| !l.starts_with("UpToDate"));
+    lines.map(|l| format!("{l}\n")).collect()
+}
+
+#[test]
+fn an_unhealthy_node_is_told() {
+    expect![[r#"
+        Ready=False NotReady * NodeHealthy:
+              * Node.MemoryPressure: too little
+              * Node.Ready: kubelet stopped posting node status
+              * Node.DiskPressure: Condition not yet reported
+              * Node.PIDPressure: Condition not yet reported
+        NodeReady=Unknown NodeReadyUnknown kubelet stopped posting node status
+        NodeHealthy=False NodeNotHealthy * Node.MemoryPressure: too little
+            * Node.Ready: kubelet stopped posting node status
+            * Node.DiskPressure: Condition not yet reported
+            * Node.PIDPressure: Condition not yet reported
+    "#]].assert_eq(&node_conditions("nodes: [{metadata: {name: m}, spec: {providerID: 'local:///acme/m'}, status: {conditions: [{type: Ready, status: 'Unknown', message: kubelet stopped posting node status}, {type: MemoryPressure, status: 'True', message: too little}]}}]"));
+}
+
+#[test]
+fn a_lost_connection_is_told() {
+    expect![[r#"
+        Ready=Unknown ReadyUnknown * NodeHealthy: Connection down since 2026-01-02T03:00:00Z: refused
+        NodeReady=Unknown ConnectionDown Connection down since 2026-01-02T03:00:00Z: refused
+        NodeHealthy=Unknown ConnectionDown Connection down since 2026-01-02T03:00:00Z: refused
+    "#]].assert_eq(&node_conditions(
+        "{nodes: [], link: {Down: {since: '2026-01-02T03:00:00Z', message: refused}}}",
+    ));
+}
+
+#[test]
+fn a_lost_node_is_told() {
+    expect![[r#"
+        Ready=False NotReady * NodeHealthy: Node m has been deleted while the Machine still exists
+        NodeReady=False NodeDeleted Node m has been deleted while the Machine still exists
+        NodeHealthy=False NodeDeleted Node m has been deleted while the Machine still exists
+    "#]]
+    .assert_eq(&node_conditions("nodes: []"));
+}
+
+#[test]
+fn deletion_waits_for_hooks_first() {
+    check_plan(
+        &[
+            BOOTSTRAP,
+            INFRASTRUCTURE,
+            NODE,
+            SYNCED,
+            DELETED,
+            "machine: {metadata: {annotations: {pre-drain.delete.hook.machine.cluster.x-k8s.io/x: ''}}}",
+        ],
+        &expect![[r#"
+            wait WaitingForPreDrainHook: Waiting for annotation pre-drain.delete.hook.machine.cluster.x-k8s.io/x to be removed
+        "#]],
+    );
+}
+
+const PODS: &str = "
+pods:
+- {metadata: {name: web, namespace: default}, spec: {containers: []}}
+- {metadata: {name: leaving, namespace: default, deletionTimestamp: '2026-01-02T03:04:00Z'}, spec: {containers: []}}
+- {metadata: {name: daemon, namespace: default, ownerReferences: [{apiVersion: apps/v1, kind: DaemonSet, name: d, uid: d, controller: true}]}, spec: {containers: []}}
+- {metadata: {name: static, namespace: kube-system, annotations: {kubernetes.io/config.mirror: x}}, spec: {containers: []}}
+- {metadata: {name: skipped, namespace: default, labels: {cluster.x-k8s.io/drain: Skip}}, spec: {containers: []}}
+- {metadata: {name: job, namespace: default, labels: {cluster.x-k8s.io/drain: wait-completed}}, spec: {containers: []}}
+";
+
+#[test]
+fn deletion_drains_the_node() {
+    let layers = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, DELETED, PODS];
+    check_plan(
+        &layers,
+        &expect![[r#"
+        act patch Node m {"spec":{"unschedulable":true}}
+        act evict [("default", "web")]
+        wait DrainingNode: Drain not completed yet:
+        * Pods default/leaving, default/web: not removed from the node yet
+        * Pod default/job: waiting for completion
+        again in 20s
+    "#]],
+    );
+    let lost = "nodes: [{metadata: {name: m}, spec: {unschedulable: true}, status: {conditions: [{type: Ready, status: 'Unknown'}]}}]";
+    check_plan(
+        &[&layers[..], &[lost]].concat(),
+        &expect![[r#"
+        act evict [("default", "web")]
+        wait DrainingNode: Drain not completed yet:
+        * Pod default/web: not removed from the node yet
+        * Pod default/job: waiting for completion
+        again in 20s
+    "#]],
+    );
+}
+
+#[test]
+fn draining_ends_when_told_or_after_its_time() {
+    let layers = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, DELETED, PODS];
+    let excluded =
+        "machine: {metadata: {annotations: {machine.cluster.x-k8s.io/exclude-node-draining: ''}}}";
+    check_plan(
+        &[&layers[..], &[excluded]].concat(),
+        &expect![[r#"
+        delete LocalMachine acme/m
+        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+    "#]],
+    );
+    let over = "machine: {spec: {deletion: {nodeDrainTimeoutSeconds: 30}}, status: {deletion: {nodeDrainStartTime: '2026-01-02T03:03:00Z'}}}";
+    check_plan(
+        &[&layers[..], &[over]].concat(),
+        &expect![[r#"
+        delete LocalMachine acme/m
+        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+    "#]],
+    );
+}
+
+#[test]
+fn deletion_waits_for_volumes_then_hooks_then_parts_then_the_node() {
+    let layers = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, DELETED];
+    let with = |more: &'static [&'static str]| [&layers[..], more].concat();
+    const ATTACHED: &str = "nodes: [{metadata: {name: m}, spec: {unschedulable: true}, status: {volumesAttached: [{name: disk, devicePath: ''}]}}]";
+    check_plan(
+        &with(&[ATTACHED]),
+        &expect![[r#"
+        wait WaitingForVolumeDetach: Waiting for volumes to be detached: Volume disk
+        again in 20s
+    "#]],
+    );
+    check_plan(
+        &with(&[
+            "machine: {metadata: {annotations: {pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup: ''}}}",
+        ]),
+        &expect![[r#"
+        act patch Node m {"spec":{"unschedulable":true}}
+        wait WaitingForPreTerminateHook: Waiting for annotation pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup to be removed
+    "#]],
+    );
+    check_plan(
+        &with(&[]),
+        &expect![[r#"
+        act patch Node m {"spec":{"unschedulable":true}}
+        delete LocalMachine acme/m
+        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+    "#]],
+    );
+    check_plan(
+        &with(&["infrastructure: null"]),
+        &expect![[r#"
+        delete KubeadmConfig acme/m
+        wait WaitingForBootstrapDeletion: Waiting for KubeadmConfig m to be deleted
+    "#]],
+    );
+    check_plan(
+        &with(&["{infrastructure: null, bootstrap: null}"]),
+        &expect![[r#"
+        act delete Node m
+        wait DeletingNode: Waiting for Node m to be deleted
+    "#]],
+    );
+    check_plan(
+        &with(&["{infrastructure: null, bootstrap: null, nodes: []}"]),
+        &expect![[r#"
+        note Deleted: Machine m is deleted
+        finished
+    "#]],
+    );
+}
+
+#[test]
+fn the_node_is_left_alone_when_all_of_the_cluster_goes() {
+    let layers = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, DELETED, PODS];
+    check_plan(
+        &[
+            &layers[..],
+            &["cluster: {metadata: {deletionTimestamp: '2026-01-02T00:00:00Z'}}"],
+        ]
+        .concat(),
+        &expect![[r#"
+        delete LocalMachine acme/m
+        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+    "#]],
+    );
+    check_plan(
+        &[&layers[..], &["control_plane_size: 0"]].concat(),
+        &expect![[r#"
+        delete LocalMachine acme/m
+        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+    "#]],
+    );
+}
+
+#[test]
+fn an_unreachable_cluster_does_not_block_deletion_for_ever() {
+    let gone = "{infrastructure: null, bootstrap: null, nodes: [], link: {Down: {since: '2026-01-02T03:00:00Z', message: refused}}}";
+    check_plan(
+        &[NODE, SYNCED, DELETED, gone],
+        &expect![[r#"
+        act delete Node m
+        wait DeletingNode: Waiting for Node m to be deleted
+    "#]],
+    );
+    check_plan(
+        &[
+            NODE,
+            SYNCED,
+            gone,
+            "machine: {metadata: {deletionTimestamp: '2026-01-02T03:03:00Z'}}",
+        ],
+        &expect![[r#"
+        note Deleted: Machine m is deleted
+        finished
+    "#]],
+    );
+}
+
+#[test]
+fn deletion_is_shown_step_by_step() {
+    check(
+        &[BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, DELETED, PODS],
+        &expect![[r#"
+        act patch Node m {"spec":{"unschedulable":true}}
+        act evict [("default", "web")]
+        wait DrainingNode: Drain not completed yet:
+        * Pods default/leaving, default/web: not removed from the node yet
+        * Pod default/job: waiting for completion
+        again in 20s
+        Available=False NotReady
+        Ready=False NotReady * Deleting: Drain not completed yet:
+              * Pods default/leaving, default/web: not removed from the node yet
+              * Pod default/job: waiting for completion
+        BootstrapConfigReady=True Ready
+        InfrastructureReady=True Ready
+        NodeReady=True NodeReady
+        NodeHealthy=True NodeHealthy
+        UpToDate=True UpToDate
+        Deleting=True DrainingNode Drain not completed yet:
+            * Pods default/leaving, default/web: not removed from the node yet
+            * Pod default/job: waiting for completion
+        Paused=False NotPaused
+        addresses:
+        - address: "10.64.0.1"
+          type: InternalIP
+        deletion:
+          nodeDrainStartTime: "2026-01-02T03:04:05Z"
+        failureDomain: local-a
+        initialization:
+          bootstrapDataSecretCreated: true
+          infrastructureProvisioned: true
+        lastUpdated: "2026-01-02T03:04:05Z"
+        nodeInfo:
+          architecture: amd64
+          bootID: b
+          containerRuntimeVersion: r
+          kernelVersion: k
+          kubeProxyVersion: ""
+          kubeletVersion: v1.36.0
+          machineID: m
+          operatingSystem: linux
+          osImage: simulated
+          systemUUID: s
+        nodeRef:
+          name: m
+        phase: Deleting
+    "#]],
+    );
+}
+
+/// A control plane machine, and pods of its components.
+const CONTROL_PLANE: &str = "
+machine: {metadata: {labels: {cluster.x-k8s.io/control-plane: ''}, ownerReferences: [{apiVersion: controlplane.cluster.x-k8s.io/v1beta2, kind: KubeadmControlPlane, name: hello, uid: k1, controller: true}]}}
+kubeadm_control_plane: {metadata: {name: hello}, spec: {version: v1.36.0, machineTemplate: {spec: {infrastructureRef: {apiGroup: g, kind: KTemplate, name: t}}}}}
+etcd_members: [m]
+pods:
+- {metadata: {name: kube-apiserver-m}, status: {phase: Running, conditions: [{type: Ready, status: 'True'}]}}
+- {metadata: {name: kube-scheduler-m}, status: {phase: Pending}}
+- {metadata: {name: etcd-m}, status: {phase: Failed}}
+";
+
+#[test]
+fn control_plane_machines_show_their_components() {
+    let text = show::<MachineController>(&layers::<World>(
+        BASE,
+        &[BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, CONTROL_PLANE],
+    ));
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|l| l.contains("Pod") || l.contains("Etcd") || l.contains("Kubeadm"))
+        .collect();
+    expect![[r#"
+        act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/owner-kind":"KubeadmControlPlane","cluster.x-k8s.io/owner-name":"hello"},"resourceVersion":"9"}}
+        NodeKubeadmLabelsAndTaintsSet=False SomeNodeKubeadmLabelsAndTaintsNotSet * Label node-role.kubernetes.io/control-plane is not set
+        APIServerPodHealthy=True Running
+        ControllerManagerPodHealthy=False DoesNotExist Pod kube-controller-manager-m does not exist
+        SchedulerPodHealthy=False Provisioning Pod kube-scheduler-m is not ready yet
+        EtcdPodHealthy=False Failed Pod etcd-m has ended
+        EtcdMemberHealthy=True Healthy"#]].assert_eq(&lines.join("\n"));
+}
