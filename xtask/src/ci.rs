@@ -119,7 +119,12 @@ fn doc(places: &Places, _: &mut Tests) -> Result<()> {
             .cargo()
             .arg("doc")
             .args(PROFILE)
-            .args(["--workspace", "--no-deps", "--quiet"])
+            .args([
+                "--workspace",
+                "--no-deps",
+                "--document-private-items",
+                "--quiet",
+            ])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )
 }

@@ -1,7 +1,7 @@
 //! Work on Helm releases: what a chart operator inside a cluster does, done through the cluster's API from outside.
 //!
-//! [`observe`] reads what is on a cluster, [`deploy`] installs and upgrades (namespace, definitions, hooks, objects, what is
-//! no longer wanted, history), [`uninstall`] removes, [`record`] writes the Chart and the merged values that clients look
+//! `observe` reads what is on a cluster, `deploy` installs and upgrades (namespace, definitions, hooks, objects, what is
+//! no longer wanted, history), `uninstall` removes, `record` writes the Chart and the merged values that clients look
 //! for. Releases are stored as Helm stores them, so that `helm ls`, `history` and `rollback` work on them, and a release
 //! that Helm made is taken over. [`Operations`] runs the slow ones in the background.
 //!
