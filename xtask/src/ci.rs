@@ -125,7 +125,11 @@ fn doc(places: &Places, _: &mut Tests) -> Result<()> {
                 "--document-private-items",
                 "--quiet",
             ])
-            .env("RUSTDOCFLAGS", "-D warnings"),
+            .env(
+                "RUSTDOCFLAGS",
+                // Private items are documented as well, so links to them lead somewhere.
+                "-D warnings -A rustdoc::private_intra_doc_links",
+            ),
     )
 }
 
