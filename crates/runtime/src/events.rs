@@ -19,8 +19,10 @@ use crate::{Cluster, Tasks};
 const QUEUE_MAX: usize = 256;
 /// Events that are remembered to be counted up rather than written anew.
 const REMEMBERED_MAX: usize = 1024;
-/// The same event is written at most this often; in between it is only counted.
+/// The same event is written again after this at the earliest, and each further time after twice as long; in between
+/// it is only counted.
 const REPEAT_MIN: Duration = Duration::from_secs(60);
+const REPEAT_MAX: Duration = Duration::from_secs(900);
 /// An event that did not happen for this long starts anew.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 const BURST_MAX: f64 = 100.0;
@@ -61,6 +63,8 @@ struct Known {
     name: String,
     count: u64,
     written: Instant,
+    /// How long it is only counted.
+    pause: Duration,
 }
 
 struct Writer {
@@ -135,7 +139,7 @@ impl Writer {
             && known.written.elapsed() < REMEMBERED
         {
             known.count += 1;
-            if known.written.elapsed() < REPEAT_MIN {
+            if known.written.elapsed() < known.pause {
                 return;
             }
         }
@@ -156,6 +160,7 @@ impl Writer {
         if written {
             if let Some(known) = self.known.get_mut(&same) {
                 known.written = now;
+                known.pause = (known.pause * 2).min(REPEAT_MAX);
             }
             return;
         }
@@ -165,6 +170,7 @@ impl Writer {
                 name,
                 count: 1,
                 written: now,
+                pause: REPEAT_MIN,
             };
             self.known.insert(same, known);
         }

@@ -439,7 +439,7 @@ async fn an_event_is_written_once_and_counted_up() {
     let env = Env::start();
     env.thing("t", json!({"note": "hello"}));
     env.advance(1).await;
-    for turn in 0..5 {
+    for turn in 0..9 {
         env.api.edit(THINGS, "ns", "t", |thing| {
             thing["metadata"]["labels"] = json!({"turn": turn.to_string()});
         });
@@ -457,7 +457,7 @@ async fn an_event_is_written_once_and_counted_up() {
         .collect();
     expect![[r#"
         [
-            "\"Normal\" \"Noted\" \"hello\" 6",
+            "\"Normal\" \"Noted\" \"hello\" 8",
         ]
     "#]]
     .assert_debug_eq(&shown);
