@@ -8,6 +8,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
 use kube::{Client, ResourceExt};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::pod::Event;
 
@@ -16,7 +17,11 @@ const REMEMBERED_MAX: usize = 32;
 
 /// What was told of each pod.
 #[derive(Default)]
-pub(super) struct Told(HashMap<(String, String), Vec<Known>>);
+pub(super) struct Told {
+    pods: HashMap<(String, String), Vec<Known>>,
+    /// Tells apart what is told at the same moment.
+    serial: u64,
+}
 
 struct Known {
     uid: Option<String>,
@@ -29,7 +34,7 @@ struct Known {
 impl Told {
     /// The pod is gone.
     pub(super) fn forget(&mut self, pod: &(String, String)) {
-        self.0.remove(pod);
+        self.pods.remove(pod);
     }
 
     /// Tells an event about a pod on a node; nobody's life depends on it.
@@ -44,7 +49,7 @@ impl Told {
         let events: Api<ApiEvent> = Api::namespaced(client.clone(), &namespace);
         let at = runtime::rfc3339(now);
         let known = self
-            .0
+            .pods
             .entry((namespace.clone(), pod.name_any()))
             .or_default();
         let is_same = |known: &&mut Known| known.uid == pod.uid() && known.event == *event;
@@ -70,16 +75,21 @@ impl Told {
         let Ok(mut object) = serde_json::from_value::<ApiEvent>(object) else {
             return;
         };
+        self.serial += 1;
+        let seed = format!("{node}/{:?}/{now}/{}", pod.uid(), self.serial);
+        let digest = Sha256::digest(seed);
+        let suffix = digest.iter().take(8).map(|byte| format!("{byte:02x}"));
+        let name = format!("{}.{}", pod.name_any(), suffix.collect::<String>());
         object.metadata = ObjectMeta {
-            generate_name: Some(format!("{}.", pod.name_any())),
+            name: Some(name.clone()),
             namespace: Some(namespace),
             ..ObjectMeta::default()
         };
         match events.create(&PostParams::default(), &object).await {
-            Ok(created) if known.len() < REMEMBERED_MAX => known.push(Known {
+            Ok(_) if known.len() < REMEMBERED_MAX => known.push(Known {
                 uid: pod.uid(),
                 event: event.clone(),
-                name: created.name_any(),
+                name,
                 count: 1,
             }),
             Ok(_) => {}

@@ -2,7 +2,13 @@
 //! control planes with scheduler and simulated kubelets.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod housekeeping;
+#[cfg(test)]
+mod rest;
 #[cfg(test)]
 mod workloads;
 #[cfg(test)]

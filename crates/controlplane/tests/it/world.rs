@@ -13,15 +13,20 @@ use runtime::Clock;
 use serde_json::{Value, json};
 
 pub(crate) struct World {
-    /// Keeps control plane and kubelets alive.
-    _planes: ControlPlanes,
+    pub(crate) planes: ControlPlanes,
     pub(crate) plane: Arc<ControlPlane>,
+    pub(crate) clock: Clock,
 }
 
 impl World {
     /// A cluster with this many nodes, `node-1` and so on.
     pub(crate) async fn new(nodes: usize) -> Self {
         let clock = Clock::simulated("2026-04-22T12:00:00Z".parse().unwrap());
+        Self::on(Memory::new(), clock, nodes).await
+    }
+
+    /// The same on a store that may hold the cluster already.
+    pub(crate) async fn on(store: Memory, clock: Clock, nodes: usize) -> Self {
         let of_day = clock.clone();
         let config = Config {
             clock: Arc::new(move || of_day.now()),
@@ -29,33 +34,39 @@ impl World {
             address: Ipv4Addr::LOCALHOST.into(),
             port: 6443,
         };
-        let server = Server::open(Memory::new(), config).await.unwrap();
+        let server = Server::open(store, config).await.unwrap();
         let planes = ControlPlanes::new(server, clock.clone());
-        let spec = ClusterSpec {
-            id: "test".into(),
-            server_names: vec!["*".into()],
-            keys: ClusterKeys::generate("test", clock.now()).unwrap(),
-            service_cidr: "10.96.0.0/12".into(),
-            version: "v1.36.0".into(),
-        };
-        let plane = planes.start(spec).await.unwrap();
-        for at in 1..=nodes {
-            let spec = KubeletSpec {
-                node_name: format!("node-{at}"),
-                labels: [].into(),
-                taints: vec![],
-                provider_id: String::new(),
-                version: "v1.36.0".into(),
-                cpus: 2,
-                memory_mib: 4096,
-                internal_ip: format!("10.0.0.{at}"),
-            };
-            planes.start_kubelet("test", spec, plane.client.clone());
-        }
-        Self {
-            _planes: planes,
+        let plane = planes.start(spec("test", "*", &clock)).await.unwrap();
+        let world = Self {
+            planes,
             plane,
+            clock,
+        };
+        for at in 1..=nodes {
+            world.start_node(at);
         }
+        world
+    }
+
+    /// Another cluster beside the first, reached under its id.
+    pub(crate) async fn second(&self, id: &str) -> Arc<ControlPlane> {
+        self.planes.start(spec(id, id, &self.clock)).await.unwrap()
+    }
+
+    /// Starts `node-<at>`.
+    pub(crate) fn start_node(&self, at: usize) {
+        let spec = KubeletSpec {
+            node_name: format!("node-{at}"),
+            labels: [].into(),
+            taints: vec![],
+            provider_id: String::new(),
+            version: "v1.36.0".into(),
+            cpus: 2,
+            memory_mib: 4096,
+            internal_ip: format!("10.0.0.{at}"),
+        };
+        let client = self.plane.client.clone();
+        self.planes.start_kubelet("test", spec, client);
     }
 
     pub(crate) async fn request(
@@ -81,6 +92,11 @@ impl World {
             .body(body)
             .unwrap();
         self.plane.client.request(request).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str, options: Value) {
+        let deleted = self.request(http::Method::DELETE, path, options).await;
+        deleted.unwrap();
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
@@ -140,4 +156,14 @@ pub(crate) fn deployment(name: &str, replicas: i64, image: &str) -> Value {
             },
         },
     })
+}
+
+fn spec(id: &str, server_name: &str, clock: &Clock) -> ClusterSpec {
+    ClusterSpec {
+        id: id.into(),
+        server_names: vec![server_name.into()],
+        keys: ClusterKeys::generate(id, clock.now()).unwrap(),
+        service_cidr: "10.96.0.0/12".into(),
+        version: "v1.36.0".into(),
+    }
 }
