@@ -1,6 +1,6 @@
 //! PUT and PATCH, server-side apply included: the next state of an object.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Call, MAX_WRITE_TRIES, Registry, Target, metadata, prepare, write_failed};
 use crate::admission::Operation;
@@ -40,9 +40,12 @@ impl Registry {
         &self,
         call: &mut Call<'_>,
         target: &Target,
-        value: Value,
+        mut value: Value,
     ) -> Result<(Value, bool), Status> {
         check_identity(target, &value)?;
+        if target.resource.namespaced {
+            metadata::of(&mut value).insert("namespace".into(), json!(target.namespace));
+        }
         let strategy = &target.resource.strategy;
         let Some(revision) = metadata::revision(&value) else {
             let cause = Cause::invalid(

@@ -27,7 +27,8 @@ pub(super) fn config_map(map: &Value, old: Option<&Value>, report: &mut Report) 
         size += decoded_size(value);
     }
     if size > MAX_SIZE {
-        report.add(Cause::too_long("", MAX_SIZE));
+        // Kubernetes names no field here, and this is how it writes that.
+        report.add(Cause::too_long("[]", MAX_SIZE));
     }
     frozen(map, old, &["data", "binaryData"], report);
 }
