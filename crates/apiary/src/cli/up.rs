@@ -45,6 +45,8 @@ pub(super) struct Up {
 impl Up {
     pub(super) async fn run(self, ui: &Ui) -> Result<ExitCode> {
         let start = Instant::now();
+        // What cannot be read is known before anything is made or started.
+        let given = self.filename.as_deref().map(manifests::read).transpose()?;
         let data = open_data_dir(self.data_dir.clone())?;
         let listener = listen(self.port).await?;
         let storage = Redb::open(&data.store())?;
@@ -59,9 +61,12 @@ impl Up {
             &data.kubeconfig(),
         );
         let fleet = async {
-            if let Some(manifests) = self.manifests(&data)? {
-                manifests::apply_all(management.client(), &manifests).await?;
-            }
+            let manifests = match given {
+                Some(given) => given,
+                None if self.empty => Manifests::default(),
+                None => example(&data)?,
+            };
+            manifests::apply_all(management.client(), &manifests).await?;
             follow(&management, &progress).await
         };
         let end = tokio::select! {
@@ -81,19 +86,13 @@ impl Up {
         std::fs::remove_file(data.control_socket()).unwrap_or_default();
         Ok(ExitCode::SUCCESS)
     }
+}
 
-    /// What to apply.
-    fn manifests(&self, data: &DataDir) -> Result<Option<Manifests>> {
-        match &self.filename {
-            _ if self.empty => Ok(None),
-            Some(path) => manifests::read(path).map(Some),
-            None => {
-                let examples = data.0.join("examples");
-                manifests::unpack_hello(&examples).context("unpacking the example")?;
-                manifests::read(&examples.join("hello")).map(Some)
-            }
-        }
-    }
+/// What is applied when nothing else is asked for: the example of this build.
+fn example(data: &DataDir) -> Result<Manifests> {
+    let examples = data.0.join("examples");
+    manifests::unpack_hello(&examples).context("unpacking the example")?;
+    manifests::read(&examples.join("hello"))
 }
 
 /// Shows the fleet after every change until all of it is ready.
