@@ -4,6 +4,7 @@
     reason = "a command-line tool talks on its standard output"
 )]
 
+mod bench;
 mod ci;
 mod codegen;
 mod tools;
@@ -23,6 +24,8 @@ struct Cli {
 enum Task {
     /// Check everything that CI checks, and install what that needs
     Ci(ci::Args),
+    /// Measure the release build and print tables
+    Bench(bench::Args),
     /// Write the tables that are derived from public sources
     Codegen(codegen::Args),
 }
@@ -30,6 +33,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Ci(args) => ci::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Codegen(args) => codegen::run(&args),
     };
     match result {
