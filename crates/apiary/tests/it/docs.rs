@@ -146,3 +146,28 @@ fn crates() -> Vec<(String, std::path::PathBuf)> {
         .map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
         .collect()
 }
+/// Paths that ARCHITECTURE.md and CONTRIBUTING.md name in code exist.
+#[test]
+fn maps_name_places_that_exist() {
+    let mut missing = vec![];
+    for name in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(root().join(name)).unwrap();
+        let places = text.split('`').skip(1).step_by(2).filter(|word| {
+            ["crates/", "docs/", "examples/", "xtask/"]
+                .iter()
+                .any(|start| word.starts_with(start))
+                && !word.contains(['<', '*', '{', ' ', '…'])
+        });
+        for place in places {
+            let path = place.split("::").next().unwrap();
+            if !root().join(path).exists() {
+                missing.push(format!("{name}: {place}"));
+            }
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "these places do not exist:\n{}",
+        missing.join("\n")
+    );
+}

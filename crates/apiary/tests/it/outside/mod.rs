@@ -1,0 +1,13 @@
+//! Outside tests: the real binary on a real port and a data directory on disk, driven by real kubectl.
+//!
+//! Every wait has a limit and nothing sleeps: tests read the events that `apiary up -o json` prints, or let kubectl wait.
+
+mod access;
+mod apply;
+mod bad_input;
+mod change;
+mod guide;
+mod kill;
+mod read;
+mod restart;
+mod world;
