@@ -1,5 +1,6 @@
 //! The composition root: the one place that knows every room of the house, and the command line over it.
 
+pub mod admission;
 pub mod cli;
 pub mod config;
 pub mod fleet;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use api::meta::Endpoint;
+use apiserver::admission::Admission;
 use apiserver::auth::ClusterKeys;
 use apiserver::store::Storage;
 use apiserver::{ClusterSpec, Config, Server};
@@ -15,6 +16,7 @@ use runtime::{Clock, Controllers, Options, Tasks};
 use runtime::{Clusters, RemoteOptions};
 use serde_json::{Value, json};
 
+use crate::admission::ClusterApi;
 use crate::config::KUBERNETES_VERSION;
 use crate::host::LocalHost;
 
@@ -26,6 +28,15 @@ const SERVICE_CIDR: &str = "10.112.0.0/12";
 const FIELD_MANAGER: &str = "apiary-install";
 /// Lifetime of the administrator's certificate; a start renews it.
 const ADMIN_LIFETIME: jiff::SignedDuration = jiff::SignedDuration::from_hours(365 * 24);
+
+/// The management cluster has the platform's kinds, and so their admission.
+fn admission(cluster: &str) -> Vec<Arc<dyn Admission>> {
+    if cluster == MANAGEMENT {
+        vec![Arc::new(ClusterApi)]
+    } else {
+        vec![]
+    }
+}
 
 /// A running management cluster with its fleet.
 pub struct Management {
@@ -43,7 +54,7 @@ impl Management {
         let time = clock.clone();
         let config = Config {
             clock: Arc::new(move || time.now()),
-            admission: Arc::new(|_| vec![]),
+            admission: Arc::new(admission),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port,
         };

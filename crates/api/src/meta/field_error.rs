@@ -65,13 +65,21 @@ impl FieldError {
     }
 }
 
-impl fmt::Display for FieldError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl FieldError {
+    /// How and why the value is wrong, as a cause in a Kubernetes `Status` says it.
+    #[must_use]
+    pub fn message(&self) -> String {
         let kind = match self.kind {
             FieldErrorKind::Invalid => "Invalid value",
             FieldErrorKind::Required => "Required value",
             FieldErrorKind::Forbidden => "Forbidden",
         };
-        write!(f, "{}: {kind}: {}", self.path, self.detail)
+        format!("{kind}: {}", self.detail)
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message())
     }
 }

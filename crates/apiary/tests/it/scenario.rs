@@ -65,7 +65,12 @@ async fn tell(script: &Path) -> String {
             Some(command) => {
                 writeln!(story.transcript, "> {command}").unwrap();
                 if let Err(error) = story.run(command).await {
-                    writeln!(story.transcript, "error: {error}").unwrap();
+                    // A refusal speaks for itself; the rest of a Status is for programs.
+                    let message = match error.downcast_ref::<kube::Error>() {
+                        Some(kube::Error::Api(status)) => status.message.clone(),
+                        _ => error.to_string(),
+                    };
+                    writeln!(story.transcript, "error: {message}").unwrap();
                 }
             }
             None => writeln!(story.transcript, "{line}").unwrap(),
@@ -217,7 +222,8 @@ impl Story {
 
     /// An hour in which nothing happens.
     async fn rest(&mut self) -> anyhow::Result<()> {
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        // Events are forgotten an hour after they were written, which is a write too.
+        tokio::time::sleep(Duration::from_secs(3660)).await;
         let revision = |story: &Self| {
             let server = story.management.planes.server();
             let writes = |c: &apiserver::Cluster| c.registry().store().revision();
