@@ -2,8 +2,8 @@
 //! value or a [`Status`].
 //!
 //! - [`json`] and [`merge`] know no schema (RFC 6902, RFC 7386).
-//! - [`strategic`] reads patch strategies and merge keys from the schema of Kubernetes' own kinds.
-//! - [`apply`] and [`record_update`] are server-side apply as structured-merge-diff defines it: every field belongs to
+//! - [`strategic()`] reads patch strategies and merge keys from the schema of Kubernetes' own kinds.
+//! - [`apply()`] and [`record_update`] are server-side apply as structured-merge-diff defines it: every field belongs to
 //!   the managers that set it, and `metadata.managedFields` says which. `path` and `set` are the sets of fields,
 //!   `typed` reads values by their schema, `managed` is the list in the metadata, `apply` puts them together.
 //!
