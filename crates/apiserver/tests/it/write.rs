@@ -39,7 +39,10 @@ async fn objects_live_through_create_update_patch_and_delete() {
     let mut changed = created.clone();
     changed["data"]["b"] = "2".into();
     // The namespace of the URL is enough.
-    changed["metadata"].as_object_mut().unwrap().remove("namespace");
+    changed["metadata"]
+        .as_object_mut()
+        .unwrap()
+        .remove("namespace");
     let updated = world.put(&format!("{MAPS}/x"), changed.clone()).await.ok();
     assert_ne!(
         updated["metadata"]["resourceVersion"],
