@@ -74,7 +74,7 @@ fn live(mut pod: Pod, delete_at: Option<(i64, i64)>, until: i64) -> String {
                 Some(serde_json::from_value(json!(deadline)).unwrap());
         }
         let step = pod::step(&pod, now, "10.1.0.2", "10.0.0.1");
-        write!(text, "{:>5} ", now.duration_since(start()).as_secs()).unwrap();
+        write!(text, "{:<5} ", now.duration_since(start()).as_secs()).unwrap();
         match step.status {
             Some(status) => {
                 merge_status(&mut pod, status);
@@ -153,7 +153,7 @@ fn a_plain_pod_is_ready_at_once_and_stays_so() {
         "{}",
         "{}",
         &expect![[r#"
-                0 Running ready=True restarts=0 running [Pulled Created Started]
+            0     Running ready=True restarts=0 running [Pulled Created Started]
         "#]],
     );
 }
@@ -164,9 +164,9 @@ fn starting_and_getting_ready_take_as_long_as_scripted() {
         "{start-delay: 5s, ready-delay: 20s}",
         "{}",
         &expect![[r#"
-                0 Pending ready=False restarts=0 waiting ContainerCreating []
-                5 Running ready=False restarts=0 running [Pulled Created Started]
-               25 Running ready=True restarts=0 running []
+            0     Pending ready=False restarts=0 waiting ContainerCreating []
+            5     Running ready=False restarts=0 running [Pulled Created Started]
+            25    Running ready=True restarts=0 running []
         "#]],
     );
 }
@@ -177,7 +177,7 @@ fn an_image_that_never_comes_is_waited_for() {
         "{pull-error: not found}",
         "{}",
         &expect![[r#"
-                0 Pending ready=False restarts=0 waiting ImagePullBackOff [Failed Failed BackOff Failed]
+            0     Pending ready=False restarts=0 waiting ImagePullBackOff [Failed Failed BackOff Failed]
         "#]],
     );
     let mut step = pod::step(&pod("{pull-error: not found}", "{}"), start(), "", "");
@@ -211,36 +211,36 @@ fn crashes_are_backed_off() {
         "{exit-code: '1'}",
         "{}",
         &expect![[r#"
-                0 Running ready=False restarts=1 waiting CrashLoopBackOff last 1 [Pulled Created Started Pulled Created Started BackOff]
-               10 Running ready=False restarts=2 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-               30 Running ready=False restarts=3 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-               70 Running ready=False restarts=4 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-              150 Running ready=False restarts=5 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-              310 Running ready=False restarts=6 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-              610 Running ready=False restarts=7 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-              910 Running ready=False restarts=8 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-             1210 Running ready=False restarts=9 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-             1510 Running ready=False restarts=10 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-             1810 Running ready=False restarts=11 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-             2110 Running ready=False restarts=12 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-             2410 Running ready=False restarts=13 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-             2710 Running ready=False restarts=14 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-             3010 Running ready=False restarts=15 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-             3310 Running ready=False restarts=16 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-             3610 Running ready=False restarts=17 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
-             3910 Running ready=False restarts=18 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            0     Running ready=False restarts=1 waiting CrashLoopBackOff last 1 [Pulled Created Started Pulled Created Started BackOff]
+            10    Running ready=False restarts=2 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            30    Running ready=False restarts=3 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            70    Running ready=False restarts=4 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            150   Running ready=False restarts=5 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            310   Running ready=False restarts=6 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            610   Running ready=False restarts=7 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            910   Running ready=False restarts=8 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            1210  Running ready=False restarts=9 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            1510  Running ready=False restarts=10 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            1810  Running ready=False restarts=11 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            2110  Running ready=False restarts=12 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            2410  Running ready=False restarts=13 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            2710  Running ready=False restarts=14 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            3010  Running ready=False restarts=15 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            3310  Running ready=False restarts=16 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            3610  Running ready=False restarts=17 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
+            3910  Running ready=False restarts=18 waiting CrashLoopBackOff last 1 [Pulled Created Started BackOff]
         "#]],
     );
     check(
         "{exit-code: '0', run-time: 700s}",
         "{}",
         &expect![[r#"
-                0 Running ready=True restarts=0 running [Pulled Created Started]
-              700 Running ready=True restarts=1 running last 0 [Pulled Created Started]
-             1400 Running ready=True restarts=2 running last 0 [Pulled Created Started]
-             2100 Running ready=True restarts=3 running last 0 [Pulled Created Started]
-             2800 Running ready=True restarts=4 running last 0 [Pulled Created Started]
-             3500 Running ready=True restarts=5 running last 0 [Pulled Created Started]
+            0     Running ready=True restarts=0 running [Pulled Created Started]
+            700   Running ready=True restarts=1 running last 0 [Pulled Created Started]
+            1400  Running ready=True restarts=2 running last 0 [Pulled Created Started]
+            2100  Running ready=True restarts=3 running last 0 [Pulled Created Started]
+            2800  Running ready=True restarts=4 running last 0 [Pulled Created Started]
+            3500  Running ready=True restarts=5 running last 0 [Pulled Created Started]
         "#]],
     );
 }
@@ -275,33 +275,33 @@ fn jobs_end() {
         "{run-time: 30s}",
         "restartPolicy: Never",
         &expect![[r#"
-                0 Running ready=True restarts=0 running [Pulled Created Started]
-               30 Succeeded ready=False restarts=0 terminated Completed []
+            0     Running ready=True restarts=0 running [Pulled Created Started]
+            30    Succeeded ready=False restarts=0 terminated Completed []
         "#]],
     );
     check(
         "{exit-code: '2'}",
         "restartPolicy: Never",
         &expect![[r#"
-                0 Failed ready=False restarts=0 terminated Error [Pulled Created Started]
+            0     Failed ready=False restarts=0 terminated Error [Pulled Created Started]
         "#]],
     );
     check(
         "{}",
         "restartPolicy: OnFailure",
         &expect![[r#"
-                0 Succeeded ready=False restarts=0 terminated Completed [Pulled Created Started]
+            0     Succeeded ready=False restarts=0 terminated Completed [Pulled Created Started]
         "#]],
     );
     check(
         "{exit-code: '2', run-time: 200s}",
         "{restartPolicy: OnFailure, activeDeadlineSeconds: 500}",
         &expect![[r#"
-                0 Running ready=True restarts=0 running [Pulled Created Started]
-              200 Running ready=True restarts=1 running last 2 [Pulled Created Started]
-              400 Running ready=False restarts=1 waiting CrashLoopBackOff last 2 [BackOff]
-              410 Running ready=True restarts=2 running last 2 [Pulled Created Started]
-              500 Failed ready=False restarts=2 terminated Error [Killing]
+            0     Running ready=True restarts=0 running [Pulled Created Started]
+            200   Running ready=True restarts=1 running last 2 [Pulled Created Started]
+            400   Running ready=False restarts=1 waiting CrashLoopBackOff last 2 [BackOff]
+            410   Running ready=True restarts=2 running last 2 [Pulled Created Started]
+            500   Failed ready=False restarts=2 terminated Error [Killing]
         "#]],
     );
 }
@@ -312,8 +312,8 @@ fn a_deadline_ends_a_pod() {
         "{}",
         "activeDeadlineSeconds: 60",
         &expect![[r#"
-                0 Running ready=True restarts=0 running [Pulled Created Started]
-               60 Failed ready=False restarts=0 terminated Error [Killing]
+            0     Running ready=True restarts=0 running [Pulled Created Started]
+            60    Failed ready=False restarts=0 terminated Error [Killing]
         "#]],
     );
 }
@@ -326,8 +326,8 @@ fn a_deleted_pod_stops_within_its_grace() {
         100,
         30,
         &expect![[r#"
-                0 Running ready=True restarts=0 running [Pulled Created Started]
-              100 no change [Killing] over
+            0     Running ready=True restarts=0 running [Pulled Created Started]
+            100   no change [Killing] over
         "#]],
     );
     check_deleted(
@@ -336,9 +336,9 @@ fn a_deleted_pod_stops_within_its_grace() {
         100,
         30,
         &expect![[r#"
-                0 Running ready=True restarts=0 running [Pulled Created Started]
-              100 no change [Killing]
-              110 no change [Killing] over
+            0     Running ready=True restarts=0 running [Pulled Created Started]
+            100   no change [Killing]
+            110   no change [Killing] over
         "#]],
     );
     check_deleted(
@@ -347,9 +347,9 @@ fn a_deleted_pod_stops_within_its_grace() {
         100,
         30,
         &expect![[r#"
-                0 Running ready=True restarts=0 running [Pulled Created Started]
-              100 no change [Killing]
-              130 no change [Killing] over
+            0     Running ready=True restarts=0 running [Pulled Created Started]
+            100   no change [Killing]
+            130   no change [Killing] over
         "#]],
     );
     check_deleted(
@@ -358,8 +358,8 @@ fn a_deleted_pod_stops_within_its_grace() {
         100,
         30,
         &expect![[r#"
-                0 Pending ready=False restarts=0 waiting ContainerCreating []
-              100 no change [] over
+            0     Pending ready=False restarts=0 waiting ContainerCreating []
+            100   no change [] over
         "#]],
     );
 }
@@ -371,8 +371,8 @@ fn a_pod_that_is_kept_shows_how_it_ended() {
     kept.metadata.annotations =
         Some([("simulated.apiary.io/run-time".to_owned(), "1h".to_owned())].into());
     expect![[r#"
-            0 Running ready=True restarts=0 running [Pulled Created Started]
-          100 Failed ready=False restarts=0 terminated Error [Killing] over
+        0     Running ready=True restarts=0 running [Pulled Created Started]
+        100   Failed ready=False restarts=0 terminated Error [Killing] over
     "#]]
     .assert_eq(&live(kept, Some((100, 30)), 4000));
 }
