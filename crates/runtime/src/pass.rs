@@ -239,8 +239,13 @@ async fn finish(
         .counters
         .saved
         .fetch_add(writer.saved, Ordering::Relaxed);
-    // After a failure its own writes are no reason to try again before the back-off.
-    let own = if failure.is_some() { 0 } else { made };
+    // Only the last write, of the status or the finalizers, is made onto a known version. The answers to the others may
+    // hold changes that this pass has not seen, so those wake the object as anybody's would. What is tried again anyway
+    // is not to be tried before its back-off.
+    let own = match &failure {
+        Some(failure) if failure.is_retried() => 0,
+        Some(_) | None => made,
+    };
     Report {
         own: writer.revisions.split_off(own),
         again_in: sketch.again_in,

@@ -18,6 +18,8 @@ use tokio::sync::mpsc;
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
+type Interjection = Box<dyn FnOnce(&mut Inner) + Send>;
+
 /// The server; clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Api(Arc<Mutex<Inner>>);
@@ -34,6 +36,8 @@ struct Inner {
     reads: Vec<String>,
     /// Answers to the next writes whose log line contains the text.
     faults: VecDeque<(String, u16)>,
+    /// What somebody else does just before the next write whose log line contains the text.
+    interjections: Vec<(String, Interjection)>,
     /// Kinds that are not served.
     unserved: Vec<String>,
     /// Requests whose path contains this are never answered.
@@ -81,6 +85,24 @@ impl Api {
     /// The next write whose log line contains `what` is answered with `code`.
     pub(crate) fn fail(&self, what: &str, code: u16) {
         self.inner().faults.push_back((what.to_owned(), code));
+    }
+
+    /// Somebody else changes an object just before the next write whose log line contains `what`.
+    pub(crate) fn edit_before(
+        &self,
+        what: &str,
+        (collection, namespace, name): (&'static str, &'static str, &'static str),
+        edit: impl FnOnce(&mut Value) + Send + 'static,
+    ) {
+        let interjection = move |inner: &mut Inner| {
+            let key = (namespace.to_owned(), name.to_owned());
+            let mut object = inner.objects[collection][&key].clone();
+            edit(&mut object);
+            inner.put(collection, object);
+        };
+        self.inner()
+            .interjections
+            .push((what.to_owned(), Box::new(interjection)));
     }
 
     /// From now on requests whose path contains `what` are never answered.
@@ -185,6 +207,14 @@ impl Api {
             {
                 let code = inner.faults.remove(at).unwrap().1;
                 return status(code, "told to fail");
+            }
+            if let Some(at) = inner
+                .interjections
+                .iter()
+                .position(|(what, _)| line.contains(what))
+            {
+                let (_, interject) = inner.interjections.remove(at);
+                interject(&mut inner);
             }
         }
         inner.route(&parts.method, &path, &query, &kind, body)

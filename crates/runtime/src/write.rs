@@ -1,5 +1,6 @@
 //! Carries out changes: one request each, or none if nothing would change.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -52,6 +53,17 @@ impl Failure {
         }
     }
 
+    /// Whether the driver tries again by itself, and doesn't wait for something to change.
+    pub(crate) fn is_retried(&self) -> bool {
+        !matches!(
+            self,
+            Self::Rejected {
+                is_missing: false,
+                ..
+            }
+        )
+    }
+
     /// As the user sees it.
     pub(crate) fn wait(&self) -> Wait {
         match self {
@@ -74,6 +86,8 @@ pub(crate) struct Writer<'a> {
     pub(crate) manager: String,
     /// Revisions that its writes made.
     pub(crate) revisions: Vec<u64>,
+    /// The newest resource versions of what it wrote, by uid.
+    versions: HashMap<String, String>,
     /// Requests sent, and requests saved because they would have changed nothing.
     pub(crate) sent: u64,
     pub(crate) saved: u64,
@@ -85,6 +99,7 @@ impl<'a> Writer<'a> {
             cx,
             manager: format!("apiary-{controller}"),
             revisions: vec![],
+            versions: HashMap::new(),
             sent: 0,
             saved: 0,
         }
@@ -216,6 +231,9 @@ impl<'a> Writer<'a> {
 
     /// One write of the status of the controlled object, by server-side apply, if anything differs. A missing object is
     /// fine. Returns the revision it made.
+    ///
+    /// It is written only onto the version that the pass saw or wrote itself: the pass is not woken by this write, so
+    /// another's change must not slip into the cache with its answer.
     pub(crate) async fn status(
         &mut self,
         resource: &ApiResource,
@@ -224,10 +242,13 @@ impl<'a> Writer<'a> {
     ) -> Result<Option<u64>, Failure> {
         without_nulls(&mut status);
         let metadata = &object["metadata"];
+        let uid = metadata["uid"].as_str().unwrap_or_default();
+        let version = self.versions.get(uid).map(String::as_str);
+        let version = version.or(metadata["resourceVersion"].as_str());
         let mut config = json!({
             "apiVersion": resource.api_version,
             "kind": resource.kind,
-            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "resourceVersion": version},
             "status": status,
         });
         without_nulls(&mut config);
@@ -354,8 +375,10 @@ impl<'a> Writer<'a> {
         let request = request.map_err(|error| failed(&kube::Error::BuildRequest(error)))?;
         self.sent += 1;
         let written = self.cx.cluster().write(resource, request).await;
-        let header = written.map_err(|error| failed(&error))?;
-        self.revisions.extend(header.and_then(|h| h.revision));
+        if let Some(header) = written.map_err(|error| failed(&error))? {
+            self.revisions.extend(header.revision);
+            self.versions.insert(header.uid, header.resource_version);
+        }
         Ok(())
     }
 }

@@ -391,6 +391,41 @@ async fn a_conflict_is_retried_at_once_and_not_shown() {
     assert_eq!(env.gauge.read().controllers[0].transient_failures, 0);
 }
 
+/// The answer to the status write holds the other change too, and reaches the cache before the watch tells of either.
+#[tokio::test(start_paused = true)]
+async fn a_change_just_before_the_own_status_write_is_not_missed() {
+    let env = Env::start();
+    env.api
+        .edit_before("things/t/status", (THINGS, "ns", "t"), |thing| {
+            thing["spec"]["apply"] = json!("hello");
+        });
+    env.thing("t", json!({}));
+    env.advance(1).await;
+    assert!(env.api.get("v1/configmaps", "ns", "child").is_some());
+    assert_eq!(env.ready("t"), "True Ready  since 2026-01-01T00:00:00Z");
+}
+
+/// As above, where a pass changes another object and is then refused something.
+#[tokio::test(start_paused = true)]
+async fn a_change_just_before_a_write_of_a_refused_pass_is_not_missed() {
+    let env = Env::start();
+    env.api.put(
+        "v1/configmaps",
+        json!({"metadata": {"namespace": "ns", "name": "child"}, "data": {"text": "old"}}),
+    );
+    env.api.edit_before(
+        "configmaps/child",
+        ("v1/configmaps", "ns", "child"),
+        |map| {
+            map["metadata"]["labels"] = json!({"seen": "true"});
+        },
+    );
+    env.api.fail("things/t/status", 422);
+    env.thing("t", json!({"apply": "new", "needs": "child"}));
+    env.advance(1).await;
+    assert_eq!(env.take_passes().len(), 2, "one for the other's change");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_finalizer_goes_when_nothing_is_left_to_do() {
     let env = Env::start();
