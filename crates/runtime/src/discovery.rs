@@ -69,7 +69,7 @@ impl Discovery {
     pub(crate) fn forget(&self, group: &str) {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.remove(group);
-        drop(groups);
+        // Counted under the lock, so that nobody keeps an answer from before.
         self.changes.send_modify(|count| *count += 1);
     }
 
@@ -107,11 +107,12 @@ impl Discovery {
             served.extend(list.iter().flat_map(|list| kinds(group, list)));
         }
         let served = Arc::new(served);
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         // What changed while we asked has to be asked for again.
         if *self.changes.borrow() == before {
-            let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
             groups.insert(group.to_owned(), (Instant::now(), Arc::clone(&served)));
         }
+        drop(groups);
         Ok(served)
     }
 

@@ -302,6 +302,10 @@ impl Queue {
 
     /// Gives an object back. Changes with a revision in `own` were the pass's and don't wake it.
     pub(crate) fn finish(&self, dependent: &Dependent, next: Next, own: &[u64], now: Instant) {
+        if next == Next::Gone {
+            // While it still counts as running: if it came back meanwhile, its next pass records anew.
+            dependent.forget_all();
+        }
         let mut guard = self.state();
         let state = &mut *guard;
         state.running[dependent.controller] -= 1;
@@ -335,9 +339,6 @@ impl Queue {
             }
         }
         drop(guard);
-        if next == Next::Gone {
-            dependent.forget_all();
-        }
         self.changed.notify_one();
     }
 
