@@ -105,14 +105,7 @@ pub fn accept(header: Option<&str>, offer: Offer) -> Result<Accepted, Status> {
             pretty: false,
         });
     }
-    let mut clauses: Vec<Clause<'_>> = header.split(',').filter_map(Clause::parse).collect();
-    // The sort is stable: among equals the client's order counts.
-    clauses.sort_by(|a, b| {
-        b.quality
-            .total_cmp(&a.quality)
-            .then(a.wildcards().cmp(&b.wildcards()))
-    });
-    clauses
+    clauses(header)
         .iter()
         .find_map(|clause| clause.satisfied_by(offer))
         .ok_or_else(|| {
@@ -124,6 +117,34 @@ pub fn accept(header: Option<&str>, offer: Offer) -> Result<Accepted, Status> {
                 "only the following media types are accepted: {known}"
             ))
         })
+}
+
+/// The one of `offered` media types that an `Accept` header likes best; the first where it has no preference. For what
+/// has encodings of its own.
+#[must_use]
+pub fn choose<'t>(header: Option<&str>, offered: &[&'t str]) -> Option<&'t str> {
+    let header = header.unwrap_or_default().trim();
+    if header.is_empty() {
+        return offered.first().copied();
+    }
+    let clauses = clauses(header);
+    clauses.iter().find_map(|clause| {
+        let is_plain = !clause.parameters.iter().any(|(key, _)| *key == "as");
+        let mut offered = offered.iter().copied();
+        offered.find(|media_type| is_plain && clause.matches(media_type))
+    })
+}
+
+/// The clauses of an `Accept` header, the best first.
+fn clauses(header: &str) -> Vec<Clause<'_>> {
+    let mut clauses: Vec<Clause<'_>> = header.split(',').filter_map(Clause::parse).collect();
+    // The sort is stable: among equals the client's order counts.
+    clauses.sort_by(|a, b| {
+        b.quality
+            .total_cmp(&a.quality)
+            .then(a.wildcards().cmp(&b.wildcards()))
+    });
+    clauses
 }
 
 impl Accepted {
@@ -182,8 +203,8 @@ impl<'a> Clause<'a> {
         u8::from(self.ty == "*") + u8::from(self.subtype == "*")
     }
 
-    fn matches(&self, encoding: Encoding) -> bool {
-        let Some((ty, subtype)) = encoding.media_type().split_once('/') else {
+    fn matches(&self, media_type: &str) -> bool {
+        let Some((ty, subtype)) = media_type.split_once('/') else {
             return false;
         };
         match (self.ty, self.subtype) {
@@ -198,7 +219,7 @@ impl<'a> Clause<'a> {
     fn satisfied_by(&self, offer: Offer) -> Option<Accepted> {
         let encoding = [Encoding::Json, Encoding::Yaml]
             .into_iter()
-            .find(|encoding| self.matches(*encoding))?;
+            .find(|encoding| self.matches(encoding.media_type()))?;
         if offer == Offer::Watch && encoding == Encoding::Yaml {
             return None;
         }

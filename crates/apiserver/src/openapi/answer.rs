@@ -4,13 +4,19 @@ use bytes::Bytes;
 
 use super::Packed;
 use crate::discovery::Document;
-use crate::negotiate::{Encoding, Offer, accept};
+use crate::negotiate::choose;
 use crate::status::Status;
+
+pub(super) const JSON: &str = "application/json";
+/// Version 2 in protobuf, as answers name it.
+pub(super) const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// As clients have always asked for it, though `@` may not be in a media type.
+const V2_PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 /// What a request for a document says.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ask<'a> {
-    /// The header `Accept`. Only JSON is offered.
+    /// The header `Accept`. JSON is offered, and protobuf for version 2.
     pub accept: Option<&'a str>,
     /// The header `Accept-Encoding`.
     pub accept_encoding: Option<&'a str>,
@@ -20,10 +26,11 @@ pub struct Ask<'a> {
     pub hash: Option<&'a str>,
 }
 
-/// A complete answer; the body is JSON or empty.
+/// A complete answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub code: u16,
+    pub content_type: &'static str,
     /// Headers beside `Content-Type` and `Content-Length`.
     pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
@@ -33,6 +40,7 @@ impl Answer {
     fn new(code: u16, headers: Vec<(&'static str, String)>, body: Bytes) -> Self {
         Self {
             code,
+            content_type: JSON,
             headers,
             body,
         }
@@ -43,10 +51,17 @@ impl Answer {
         Self::new(status.code, Vec::new(), status.body().to_string().into())
     }
 
+    fn not_acceptable(offered: &[&str]) -> Self {
+        Self::refused(&Status::not_acceptable(format!(
+            "only the following media types are accepted: {}",
+            offered.join(", ")
+        )))
+    }
+
     /// For a small document that is not kept compressed.
     pub(super) fn plain(document: &Document, ask: &Ask<'_>) -> Self {
-        if let Err(status) = acceptable(ask) {
-            return Self::refused(&status);
+        if let Err(refusal) = ask.v3_media_type() {
+            return refusal;
         }
         let headers = vec![
             ("ETag", document.etag.clone()),
@@ -61,9 +76,6 @@ impl Answer {
     /// For a document at `path`. Content that the client pinned never changes and may be kept for a year; a pin to
     /// content that is gone leads to the current one.
     pub(super) fn packed(packed: &Packed, path: &str, ask: &Ask<'_>) -> Self {
-        if let Err(status) = acceptable(ask) {
-            return Self::refused(&status);
-        }
         let pinned = ask.hash.filter(|hash| !hash.is_empty());
         if pinned.is_some_and(|hash| hash.trim_matches('"') != packed.hash) {
             let location = format!("{path}?hash={}", packed.hash);
@@ -89,18 +101,29 @@ impl Answer {
                 if is_gzip {
                     headers.push(("Content-Encoding", "gzip".to_owned()));
                 }
-                Self::new(200, headers, body)
+                Self {
+                    content_type: packed.media_type,
+                    ..Self::new(200, headers, body)
+                }
             }
             Err(error) => Self::refused(&Status::internal(error)),
         }
     }
 }
 
-fn acceptable(ask: &Ask<'_>) -> Result<(), Status> {
-    match accept(ask.accept, Offer::Document) {
-        Ok(accepted) if accepted.encoding == Encoding::Json => Ok(()),
-        _ => Err(Status::not_acceptable(
-            "only the following media types are accepted: application/json",
-        )),
+impl Ask<'_> {
+    /// In what the document of version 2 is to be written, if we can.
+    pub(super) fn v2_media_type(&self) -> Result<&'static str, Answer> {
+        let offered = [JSON, V2_PROTOBUF, V2_PROTOBUF_ASKED];
+        match choose(self.accept, &offered) {
+            Some(JSON) => Ok(JSON),
+            Some(_) => Ok(V2_PROTOBUF),
+            None => Err(Answer::not_acceptable(&offered)),
+        }
+    }
+
+    /// Documents of version 3 are JSON.
+    pub(super) fn v3_media_type(&self) -> Result<&'static str, Answer> {
+        choose(self.accept, &[JSON]).ok_or_else(|| Answer::not_acceptable(&[JSON]))
     }
 }

@@ -23,6 +23,7 @@ mod answer;
 mod components;
 mod document;
 mod paths;
+mod protobuf;
 mod schema;
 
 pub use answer::{Answer, Ask};
@@ -36,16 +37,22 @@ struct Packed {
     gzip: Bytes,
     /// Hash of the content, without quotes.
     hash: String,
+    media_type: &'static str,
 }
 
 impl Packed {
-    fn new(value: &Value) -> Result<Self, std::io::Error> {
-        let document = Document::new(value.to_string());
+    fn new(value: &Value, media_type: &'static str) -> Result<Self, std::io::Error> {
+        let document = if media_type == answer::V2_PROTOBUF {
+            Document::new(protobuf::encode(value))
+        } else {
+            Document::new(value.to_string())
+        };
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(&document.body)?;
         Ok(Self {
             gzip: encoder.finish()?.into(),
             hash: document.etag.trim_matches('"').to_owned(),
+            media_type,
         })
     }
 
@@ -80,10 +87,13 @@ pub struct OpenApi {
 
 #[derive(Default)]
 struct Kept {
-    documents: HashMap<(Version, Vec<usize>), Entry>,
+    documents: HashMap<Key, Entry>,
     /// Counts requests; an entry remembers its last one.
     clock: u64,
 }
+
+/// Version, media type, and the addresses of the resources.
+type Key = (Version, &'static str, Vec<usize>);
 
 struct Entry {
     /// The key is made of their addresses, which stay theirs as long as they are held here.
@@ -105,7 +115,11 @@ impl OpenApi {
     /// `/openapi/v2`: everything in one document.
     #[must_use]
     pub fn v2(&self, resources: &[Arc<Resource>], ask: &Ask<'_>) -> Answer {
-        match self.v2_document(resources) {
+        let media_type = match ask.v2_media_type() {
+            Ok(media_type) => media_type,
+            Err(refusal) => return refusal,
+        };
+        match self.document(Version::V2, media_type, resources.to_vec()) {
             Ok(document) => Answer::packed(&document, "/openapi/v2", ask),
             Err(error) => Answer::refused(&Status::internal(error)),
         }
@@ -123,6 +137,9 @@ impl OpenApi {
     /// `/openapi/v3/<group_version>`, which is `api/v1` or `apis/<group>/<version>`.
     #[must_use]
     pub fn v3(&self, resources: &[Arc<Resource>], group_version: &str, ask: &Ask<'_>) -> Answer {
+        if let Err(refusal) = ask.v3_media_type() {
+            return refusal;
+        }
         let parts: Vec<&str> = group_version.split('/').collect();
         let (group, version) = match *parts.as_slice() {
             ["api", version] => ("", version),
@@ -169,16 +186,13 @@ impl OpenApi {
         if served.is_empty() {
             return Ok(None);
         }
-        self.document(Version::V3, served).map(Some)
-    }
-
-    fn v2_document(&self, resources: &[Arc<Resource>]) -> Result<Arc<Packed>, std::io::Error> {
-        self.document(Version::V2, resources.to_vec())
+        self.document(Version::V3, answer::JSON, served).map(Some)
     }
 
     fn document(
         &self,
         version: Version,
+        media_type: &'static str,
         mut resources: Vec<Arc<Resource>>,
     ) -> Result<Arc<Packed>, std::io::Error> {
         resources.sort_by(|a, b| {
@@ -187,7 +201,7 @@ impl OpenApi {
                 .then_with(|| a.plural.cmp(&b.plural))
         });
         let addresses: Vec<usize> = resources.iter().map(|r| Arc::as_ptr(r).addr()).collect();
-        let key = (version, addresses);
+        let key = (version, media_type, addresses);
         {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(document) = kept.find(&key) {
@@ -195,26 +209,22 @@ impl OpenApi {
             }
         }
         // Written without the lock: others go on meanwhile, and at worst somebody writes the same.
-        let document = Packed::new(&document::write(version, &resources, &self.git_version))?;
+        let written = document::write(version, &resources, &self.git_version);
+        let document = Packed::new(&written, media_type)?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(kept.keep(key, resources, document))
     }
 }
 
 impl Kept {
-    fn find(&mut self, key: &(Version, Vec<usize>)) -> Option<Arc<Packed>> {
+    fn find(&mut self, key: &Key) -> Option<Arc<Packed>> {
         self.clock += 1;
         let entry = self.documents.get_mut(key)?;
         entry.used = self.clock;
         Some(Arc::clone(&entry.document))
     }
 
-    fn keep(
-        &mut self,
-        key: (Version, Vec<usize>),
-        resources: Vec<Arc<Resource>>,
-        document: Packed,
-    ) -> Arc<Packed> {
+    fn keep(&mut self, key: Key, resources: Vec<Arc<Resource>>, document: Packed) -> Arc<Packed> {
         if self.documents.len() >= MAX_DOCUMENTS
             && let Some(oldest) = self.documents.iter().min_by_key(|(_, entry)| entry.used)
         {

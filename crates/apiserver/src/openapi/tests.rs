@@ -184,11 +184,9 @@ fn documents_of_all_built_in_kinds_are_whole() {
 fn the_old_document_is_whole() {
     let mut resources = builtin().to_vec();
     resources.push(shirts());
-    let document = read(
-        &OpenApi::new("v1.36.0")
-            .v2_document(&resources)
-            .expect("written"),
-    );
+    let openapi = OpenApi::new("v1.36.0");
+    let document = openapi.document(Version::V2, answer::JSON, resources);
+    let document = read(&document.expect("written"));
     check_document(&document);
     assert_eq!(document["swagger"], "2.0");
     let shirt = &document["definitions"]["com.example.stable.v1.Shirt"]["properties"]["spec"];
@@ -199,6 +197,104 @@ fn the_old_document_is_whole() {
           "x-kubernetes-int-or-string": true
         }"#]]
     .assert_eq(&pretty(&shirt["properties"]["size"]));
+}
+
+/// The bytes are those of the messages of `OpenAPIv2.proto`, field by field.
+#[test]
+fn the_old_document_is_written_as_protobuf() {
+    let check = |document: Value, want: expect_test::Expect| {
+        let bytes = protobuf::encode(&document);
+        want.assert_eq(&dump(&bytes));
+    };
+    check(
+        json!({"swagger": "2.0", "info": {"title": "T"}, "unknown": 1, "x-a": [1]}),
+        expect![[r#"2:{1:"T"} 1:"2.0" 16:{1:"x-a" 2:{2:"[1]"}}"#]],
+    );
+    let reference = json!({"$ref": "#/definitions/D"});
+    check(
+        json!({"paths": {"/p": {"post": {
+            "parameters": [
+                {"in": "body", "name": "body", "schema": reference},
+                {"in": "query", "name": "dryRun", "type": "string", "uniqueItems": true},
+                {"in": "path", "name": "name", "type": "string", "required": true},
+            ],
+            "responses": {"200": {"description": "OK", "schema": reference}},
+            "consumes": ["a", "b"],
+        }}}}),
+        expect![[
+            r##"8:{2:{1:"/p" 2:{4:{7:"a" 7:"b" 8:{1:{1:{3:"body" 2:"body" 5:{1:"#/definitions/D"}}}} 8:{1:{2:{3:{2:"query" 4:"dryRun" 6:"string" 20:1}}}} 8:{1:{2:{4:{2:"path" 4:"name" 1:1 5:"string"}}}} 9:{1:{1:"200" 2:{1:{1:"OK" 2:{1:{1:"#/definitions/D"}}}}}}}}}}"##
+        ]],
+    );
+    check(
+        json!({"definitions": {"D": {
+            "type": "object", "required": ["a"], "minProperties": 300, "additionalProperties": {"type": "string"},
+            "properties": {"a": {"type": ["string"], "enum": ["x"], "nullable": true}, "b": {"items": {}, "minimum": 0.5}},
+        }, "E": {"additionalProperties": true, "allOf": [reference], "uniqueItems": false}}}),
+        expect![[
+            r##"9:{1:{1:"D" 2:{21:{1:{22:{1:"string"}}} 18:300 25:{1:{1:"a" 2:{20:{2:"\"x\""} 22:{1:"string"}}} 1:{1:"b" 2:{23:{1:""} 9:0.5}}} 19:"a" 22:{1:"object"}}} 1:{1:"E" 2:{21:{2:1} 24:{1:"#/definitions/D"}}}}"##
+        ]],
+    );
+    let openapi = OpenApi::new("v1.36.0");
+    let ask = Ask {
+        accept: Some("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"),
+        ..Ask::default()
+    };
+    let answer = openapi.v2(builtin(), &ask);
+    assert_eq!(answer.content_type, answer::V2_PROTOBUF);
+    assert_eq!(
+        answer.body,
+        protobuf::encode(&read(
+            &openapi
+                .document(Version::V2, answer::JSON, builtin().to_vec())
+                .expect("written"),
+        ))
+    );
+}
+
+/// Protobuf without a schema: fields by number; what reads as a message is one, unless it can be text.
+fn dump(bytes: &[u8]) -> String {
+    try_dump(bytes).expect("protobuf")
+}
+
+fn try_dump(mut bytes: &[u8]) -> Option<String> {
+    fn varint(bytes: &mut &[u8]) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = bytes.split_first()?;
+            *bytes = rest;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+    let mut fields = vec![];
+    while !bytes.is_empty() {
+        let tag = varint(&mut bytes)?;
+        let value = match tag & 7 {
+            0 => varint(&mut bytes)?.to_string(),
+            1 => {
+                let (number, rest) = bytes.split_first_chunk::<8>()?;
+                bytes = rest;
+                f64::from_le_bytes(*number).to_string()
+            }
+            2 => {
+                let length = usize::try_from(varint(&mut bytes)?).ok()?;
+                let (content, rest) = bytes.split_at_checked(length)?;
+                bytes = rest;
+                let text = std::str::from_utf8(content).ok();
+                let text = text.filter(|text| !text.contains(|c: char| c.is_control()));
+                match text {
+                    Some(text) => format!("{text:?}"),
+                    None => format!("{{{}}}", try_dump(content)?),
+                }
+            }
+            _ => return None,
+        };
+        fields.push(format!("{}:{value}", tag >> 3));
+    }
+    Some(fields.join(" "))
 }
 
 #[test]
@@ -427,7 +523,7 @@ fn clients_are_told_what_they_may_keep() {
         shown(openapi.v2(
             &resources,
             &Ask {
-                accept: Some("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"),
+                accept: Some("application/com.github.proto-openapi.spec.v3@v1.0+protobuf"),
                 ..Ask::default()
             },
         )),

@@ -84,7 +84,7 @@ fn ask(request: &Admitted) -> Ask<'_> {
 
 fn open_api(answer: Answer) -> Response<Body> {
     let code = StatusCode::from_u16(answer.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = respond::raw(code, "application/json", answer.body);
+    let mut response = respond::raw(code, answer.content_type, answer.body);
     for (name, value) in answer.headers {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             response.headers_mut().insert(name, value);

@@ -41,6 +41,12 @@ fn wrong_documents_are_refused_with_the_place() {
             refusal.contains("error converting YAML to JSON"),
             "{refusal}"
         );
+        let unknown = "apiVersion: example.com/v1\nkind: Foo\nmetadata: {name: a}";
+        let refusal = cluster.refused_with(&["apply", "-f", "-"], unknown);
+        assert!(
+            refusal.contains("no matches for kind \"Foo\" in version \"example.com/v1\""),
+            "{refusal}"
+        );
         // Documents nested without end.
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let refusal = post(&format!(
