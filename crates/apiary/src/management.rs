@@ -95,6 +95,7 @@ impl Management {
         };
         let controllers = capi::controllers(controllers, host, endpoint);
         let controllers = platform::add_controllers(controllers);
+        plane.show_metrics("platform", controllers.gauge());
         tasks.spawn("platform", controllers.run(std::future::pending()));
         Ok(Self {
             planes,

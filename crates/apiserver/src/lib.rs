@@ -11,6 +11,7 @@ pub mod crd;
 pub mod discovery;
 mod expiry;
 pub mod jsonpath;
+mod metrics;
 pub mod negotiate;
 pub mod object;
 pub mod openapi;

@@ -22,6 +22,7 @@ use crate::auth::pki::{ClusterKeys, PkiError};
 use crate::auth::{self, Attributes, Authenticator, Authorizer, Decision, ReviewContext, User};
 use crate::discovery;
 use crate::expiry;
+use crate::metrics::{self, MoreMetrics};
 use crate::object::Key;
 use crate::openapi::OpenApi;
 use crate::registry::{self, Call, Clock, Registry, Served, Target};
@@ -358,6 +359,7 @@ impl Inner {
             authorizer,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             watches: Arc::new(Semaphore::new(MAX_WATCHES)),
+            more_metrics: OnceLock::new(),
             closed: watch::Sender::new(false),
             is_cleaning: AtomicBool::new(false),
             open_api: self.open_api.clone(),
@@ -389,6 +391,8 @@ pub struct Cluster {
     authorizer: Arc<Authorizer>,
     in_flight: Semaphore,
     watches: Arc<Semaphore>,
+    /// Writes the numbers of what works on this cluster in this process.
+    more_metrics: OnceLock<MoreMetrics>,
     closed: watch::Sender<bool>,
     /// One task at a time works off dying definitions.
     is_cleaning: AtomicBool,
@@ -532,24 +536,22 @@ impl Cluster {
         self.authenticator.key_set()
     }
 
+    /// What [`Cluster::metrics`] shows beside the server's own numbers; only the first call counts. The cluster keeps
+    /// `source` as long as it lives, so that must not keep the cluster.
+    pub fn add_metrics(&self, source: impl Fn() -> String + Send + Sync + 'static) {
+        _ = self.more_metrics.set(Box::new(source));
+    }
+
     /// Counters in the text format of Prometheus.
     pub(crate) fn metrics(&self) -> String {
-        let store = self.registry.store();
-        let mut text = String::from("# TYPE apiserver_storage_objects gauge\n");
-        for resource in store.resources() {
-            let count = store.list(&resource, None).objects.len();
-            text.push_str(&format!(
-                "apiserver_storage_objects{{resource=\"{resource}\"}} {count}\n"
-            ));
+        let mut text = metrics::of_server(&metrics::Numbers {
+            store: self.registry.store(),
+            in_flight: MAX_IN_FLIGHT - self.in_flight.available_permits(),
+            watches: MAX_WATCHES - self.watches.available_permits(),
+        });
+        if let Some(more) = self.more_metrics.get() {
+            text.push_str(&more());
         }
-        let busy = MAX_IN_FLIGHT - self.in_flight.available_permits();
-        text.push_str("# TYPE apiserver_current_inflight_requests gauge\n");
-        text.push_str(&format!("apiserver_current_inflight_requests {busy}\n"));
-        let watches = MAX_WATCHES - self.watches.available_permits();
-        text.push_str("# TYPE apiserver_longrunning_requests gauge\n");
-        text.push_str(&format!(
-            "apiserver_longrunning_requests{{verb=\"WATCH\"}} {watches}\n"
-        ));
         text
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use apiserver::auth::User;
 use apiserver::{Cluster, ClusterSpec, Server, ServerError};
 use kube::Client;
-use runtime::{Clock, Controllers, Options, Tasks};
+use runtime::{Clock, Controllers, Gauge, Options, Tasks};
 
 use crate::connect::{InProcessConnector, client};
 use crate::kubelet::{self, KubeletSpec};
@@ -34,6 +34,34 @@ pub struct ControlPlane {
     /// Acts as the control plane itself.
     pub client: Client,
     tasks: Tasks,
+    gauges: Arc<Gauges>,
+}
+
+/// The managers that run on a cluster, and where their numbers are read.
+#[derive(Default)]
+struct Gauges(Mutex<Vec<(&'static str, Gauge)>>);
+
+impl ControlPlane {
+    /// The cluster's `/metrics` shows the numbers of these controllers as well.
+    pub fn show_metrics(&self, manager: &'static str, gauge: Gauge) {
+        self.gauges.add(manager, gauge);
+    }
+}
+
+impl Gauges {
+    fn add(&self, manager: &'static str, gauge: Gauge) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push((manager, gauge));
+    }
+
+    fn render(&self) -> String {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbers: Vec<_> = all
+            .iter()
+            .map(|(manager, gauge)| (*manager, gauge.read()))
+            .collect();
+        runtime::render_metrics(&numbers)
+    }
 }
 
 impl ControlPlanes {
@@ -212,11 +240,17 @@ impl ControlPlanes {
             .map_err(|source| ServerError::Keys { id, source })?;
         let controllers = crate::add_housekeeping(controllers, Arc::new(signer), &keys.ca_cert_pem);
         let controllers = crate::add_workloads(controllers);
+        let gauges = Arc::new(Gauges::default());
+        gauges.add("kubernetes", controllers.gauge());
+        // The gauges hold a client of the cluster.
+        let shown = Arc::downgrade(&gauges);
+        cluster.add_metrics(move || shown.upgrade().map_or_else(String::new, |g| g.render()));
         tasks.spawn("controllers", controllers.run(std::future::pending()));
         Ok(ControlPlane {
             cluster,
             client,
             tasks,
+            gauges,
         })
     }
 }

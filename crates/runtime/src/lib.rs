@@ -40,7 +40,7 @@ pub use cluster::{CacheMetrics, Cluster, ClusterOptions};
 pub use cx::Cx;
 pub use discovery::Served;
 pub use driver::{Controllers, Gauge, Options};
-pub use metrics::{ControllerMetrics, Metrics};
+pub use metrics::{ControllerMetrics, Metrics, render as render_metrics};
 pub use plan::{Change, Note, ObjectRef, Outcome, Plan, Wait};
 pub use reconciler::{GatherError, Reconciler};
 pub use remote::{

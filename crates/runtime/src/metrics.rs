@@ -112,47 +112,56 @@ const FAMILIES: &[Family] = &[
     ("objects", "gauge", "Objects known.", |c| number(c.objects as u64)),
 ];
 
+/// As [`FAMILIES`], for all controllers of a manager together.
+type ManagerFamily = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&Metrics) -> u64,
+);
+
+#[rustfmt::skip]
+const MANAGER_FAMILIES: &[ManagerFamily] = &[
+    ("cache_kinds", "gauge", "Kinds that are watched.", |m| m.caches.kinds as u64),
+    ("cache_objects", "gauge", "Objects in all caches.", |m| m.caches.objects as u64),
+    ("cache_reads", "gauge", "Records of who reads what.", |m| m.caches.reads as u64),
+    ("cache_malformed_total", "counter", "Objects skipped because they could not be parsed.", |m| m.caches.malformed),
+    ("cache_lists_total", "counter", "Lists made.", |m| m.caches.lists),
+    ("events_written_total", "counter", "Events written.", |m| m.events_written),
+    ("events_dropped_total", "counter", "Events dropped because too many came at once.", |m| m.events_dropped),
+    ("queue_overflows_total", "counter", "Objects turned away because the queue was full.", |m| m.queue_overflows),
+];
+
 #[expect(clippy::cast_precision_loss, reason = "Prometheus counts in doubles")]
 fn number(number: u64) -> f64 {
     number as f64
 }
 
-impl Metrics {
-    /// The numbers in the Prometheus text format; `cluster` becomes a label of each.
-    #[must_use]
-    pub fn render(&self, cluster: &str) -> String {
-        let mut text = String::new();
-        for (name, kind, help, value) in FAMILIES {
-            _ = writeln!(text, "# HELP apiary_controller_{name} {help}");
-            _ = writeln!(text, "# TYPE apiary_controller_{name} {kind}");
-            for c in &self.controllers {
-                let labels = format_args!("cluster=\"{cluster}\",controller=\"{}\"", c.name);
+/// The numbers of all controllers of a cluster in the text format of Prometheus. Those that were started together, as
+/// one manager, have its name as a label.
+#[must_use]
+pub fn render(managers: &[(&str, Metrics)]) -> String {
+    let mut text = String::new();
+    for (name, kind, help, value) in FAMILIES {
+        _ = writeln!(text, "# HELP apiary_controller_{name} {help}");
+        _ = writeln!(text, "# TYPE apiary_controller_{name} {kind}");
+        for (manager, metrics) in managers {
+            for c in &metrics.controllers {
+                let labels = format_args!("manager=\"{manager}\",controller=\"{}\"", c.name);
                 _ = writeln!(text, "apiary_controller_{name}{{{labels}}} {}", value(c));
             }
         }
-        let CacheMetrics {
-            kinds,
-            objects,
-            reads,
-            malformed,
-            lists,
-        } = self.caches;
-        for (name, kind, value) in [
-            ("cache_kinds", "gauge", kinds as u64),
-            ("cache_objects", "gauge", objects as u64),
-            ("cache_reads", "gauge", reads as u64),
-            ("cache_malformed_total", "counter", malformed),
-            ("cache_lists_total", "counter", lists),
-            ("events_written_total", "counter", self.events_written),
-            ("events_dropped_total", "counter", self.events_dropped),
-            ("queue_overflows_total", "counter", self.queue_overflows),
-        ] {
-            _ = writeln!(text, "# TYPE apiary_runtime_{name} {kind}");
+    }
+    for (name, kind, help, value) in MANAGER_FAMILIES {
+        _ = writeln!(text, "# HELP apiary_runtime_{name} {help}");
+        _ = writeln!(text, "# TYPE apiary_runtime_{name} {kind}");
+        for (manager, metrics) in managers {
+            let value = value(metrics);
             _ = writeln!(
                 text,
-                "apiary_runtime_{name}{{cluster=\"{cluster}\"}} {value}"
+                "apiary_runtime_{name}{{manager=\"{manager}\"}} {value}"
             );
         }
-        text
     }
+    text
 }

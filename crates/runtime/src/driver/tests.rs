@@ -649,12 +649,18 @@ async fn a_controller_that_never_rests_is_made_to() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     let passes = gauge.read().controllers[0].passes;
     assert!((20..400).contains(&passes), "{passes} passes");
-    assert!(
-        gauge
-            .read()
-            .render("m")
-            .contains("apiary_controller_passes_total{cluster=\"m\",controller=\"restless\"}")
-    );
+    let text = crate::render_metrics(&[("m", gauge.read()), ("n", gauge.read())]);
+    for line in [
+        "apiary_controller_passes_total{manager=\"m\",controller=\"restless\"} ",
+        "apiary_controller_passes_total{manager=\"n\",controller=\"restless\"} ",
+        "apiary_runtime_cache_objects{manager=\"m\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} is missing of {text}");
+    }
+    let mut heads: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
+    let all = heads.len();
+    heads.dedup();
+    assert_eq!(heads.len(), all, "each family has one head");
 }
 
 #[tokio::test(start_paused = true)]

@@ -210,6 +210,13 @@ fn discovery_is_complete_enough_for_kubectl() {
         assert_eq!(cluster.ok(&["get", "--raw", "/readyz"]), "ok");
         let text = cluster.ok(&["explain", "deployment.spec.strategy.rollingUpdate"]);
         assert!(text.contains("maxSurge"), "{text}");
+        let metrics = cluster.ok(&["get", "--raw", "/metrics"]);
+        for line in [
+            "apiserver_storage_objects{resource=\"namespaces\"} ",
+            "apiary_controller_passes_total{manager=\"kubernetes\",controller=\"deployment\"} ",
+        ] {
+            assert!(metrics.contains(line), "{line} is missing of\n{metrics}");
+        }
         assert!(cluster.ok(&["cluster-info"]).contains("is running at"));
     }
     let management = &fleet.both("read-discovery-capi")[0];
@@ -230,6 +237,14 @@ fn discovery_is_complete_enough_for_kubectl() {
         "--api-version=cluster.x-k8s.io/v1beta2",
     ]);
     assert!(text.contains("replicas <integer>"), "{text}");
+    // The same from the document of version 2, which kubectl reads as protobuf.
+    let text = management.ok(&[
+        "explain",
+        "cluster.spec.paused",
+        "--api-version=cluster.x-k8s.io/v1beta2",
+        "--output=plaintext-openapiv2",
+    ]);
+    assert!(text.contains("paused <boolean>"), "{text}");
 }
 
 /// A running `kubectl get -w`.
