@@ -7,11 +7,13 @@
     reason = "a measurement that cannot be made may panic, and talks on its standard output"
 )]
 
-use std::io::{BufRead, BufReader, Lines};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use apiserver::auth::ClusterKeys;
@@ -26,6 +28,8 @@ use serde_json::Value;
 const CLUSTERS: u32 = 200;
 /// Created before, so that what all share is not counted.
 const WARM_UP: u32 = 10;
+/// The longest that a server may take for anything.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long memory is given to settle.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -124,7 +128,8 @@ fn resident(pid: u32) -> f64 {
 /// A running `apiary up`, killed when it is dropped.
 struct Up {
     child: Child,
-    events: Lines<BufReader<ChildStdout>>,
+    /// What it says, with the time since the process began.
+    events: Receiver<(f64, Value)>,
     port: u16,
     begin: Instant,
 }
@@ -151,7 +156,16 @@ impl Up {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let events = BufReader::new(child.stdout.take().unwrap()).lines();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (send, events) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let event = serde_json::from_str(&line).unwrap();
+                if send.send((begin.elapsed().as_secs_f64(), event)).is_err() {
+                    break;
+                }
+            }
+        });
         Self {
             child,
             events,
@@ -176,22 +190,27 @@ impl Up {
                 return self.begin.elapsed();
             }
             assert!(
-                self.begin.elapsed() < Duration::from_secs(60),
-                "not ready within a minute"
+                self.begin.elapsed() < PATIENCE,
+                "not ready within {PATIENCE:?}"
             );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
-    /// Seconds from exec to the next event that is meant.
-    fn until(&mut self, kind: &str) -> f64 {
-        loop {
-            let line = self.events.next().expect("the server still runs").unwrap();
-            let event: Value = serde_json::from_str(&line).unwrap();
-            if event["kind"] == kind && event["state"] == "ready" {
-                return self.begin.elapsed().as_secs_f64();
+    /// Seconds from exec until each kind of thing was ready for the first time, up to this one.
+    fn until(&self, kind: &str) -> HashMap<String, f64> {
+        let mut times = HashMap::new();
+        while !times.contains_key(kind) {
+            let (time, event) = self
+                .events
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|error| panic!("no event {kind}: {error}; seen: {times:?}"));
+            if event["state"] == "ready" {
+                let kind = event["kind"].as_str().unwrap().to_owned();
+                times.entry(kind).or_insert(time);
             }
         }
+        times
     }
 }
 
@@ -210,7 +229,7 @@ fn start(args: &Args, runtime: &tokio::runtime::Runtime) {
         let data = folder.path().join("data");
         let up = Up::start(&data, &["--empty"]);
         fresh.push(runtime.block_on(up.until_ready()).as_secs_f64());
-        runtime.block_on(tokio::time::sleep(SETTLE));
+        std::thread::sleep(SETTLE);
         idle.push(resident(up.child.id()));
         drop(up);
         let up = Up::start(&data, &["--empty"]);
@@ -230,12 +249,12 @@ fn fleet(args: &Args) {
     let (mut available, mut deployed, mut complete, mut memory) = (vec![], vec![], vec![], vec![]);
     for _ in 0..args.runs {
         let folder = tempfile::tempdir().unwrap();
-        let mut up = Up::start(&folder.path().join("data"), &[]);
-        let applied = up.until("management");
-        // The cluster is there before its apps can be.
-        available.push(up.until("cluster") - applied);
-        deployed.push(up.until("app") - applied);
-        complete.push(up.until("fleet") - applied);
+        let up = Up::start(&folder.path().join("data"), &[]);
+        let times = up.until("fleet");
+        let applied = times["management"];
+        available.push(times["cluster"] - applied);
+        deployed.push(times["app"] - applied);
+        complete.push(times["fleet"] - applied);
         memory.push(resident(up.child.id()));
     }
     row(
@@ -337,7 +356,7 @@ fn creates() {
     };
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let mut up = Up::start(&data, &["--empty"]);
+    let up = Up::start(&data, &["--empty"]);
     up.until("management");
     let output = Command::new(loadgen)
         .args([
