@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use apiserver::auth::User;
 use apiserver::{Cluster, ClusterSpec, Server, ServerError};
 use kube::Client;
-use runtime::{Clock, Controllers, Gauge, Options, Tasks};
+use runtime::{Clock, ClusterOptions, Controllers, Gauge, Options, Shared, Tasks};
 
 use crate::connect::{InProcessConnector, client};
 use crate::kubelet::{self, KubeletSpec};
@@ -19,6 +19,8 @@ pub struct ControlPlanes(Arc<Inner>);
 struct Inner {
     server: Server,
     clock: Clock,
+    /// All control planes begin with the same objects.
+    shared: Shared,
     running: Mutex<HashMap<String, Arc<ControlPlane>>>,
     kubelets: Mutex<HashMap<(String, String), Kubelet>>,
 }
@@ -71,6 +73,7 @@ impl ControlPlanes {
         Self(Arc::new(Inner {
             server,
             clock,
+            shared: Shared::default(),
             running: Mutex::default(),
             kubelets: Mutex::default(),
         }))
@@ -231,8 +234,14 @@ impl ControlPlanes {
         };
         let client = client(cluster.service(user), "default");
         let tasks = Tasks::new();
-        let controllers =
-            Controllers::new(client.clone(), self.0.clock.clone(), Options::default());
+        let options = Options {
+            cluster: ClusterOptions {
+                shared: Some(self.0.shared.clone()),
+                ..ClusterOptions::default()
+            },
+            ..Options::default()
+        };
+        let controllers = Controllers::new(client.clone(), self.0.clock.clone(), options);
         let keys = &cluster.spec().keys;
         let id = cluster.spec().id.clone();
         let signer = keys

@@ -386,7 +386,7 @@ impl KindCache {
     }
 
     /// An object as it is now.
-    pub(crate) fn upsert(&self, entry: Entry, origin: Origin) {
+    pub(crate) fn upsert(&self, entry: Arc<Entry>, origin: Origin) {
         let mut state = self.state();
         let Header {
             namespace,
@@ -442,7 +442,7 @@ impl KindCache {
     }
 
     /// Everything there was at `version`, after a list.
-    pub(crate) fn replace(&self, entries: Vec<Entry>, version: Option<u64>) {
+    pub(crate) fn replace(&self, entries: Vec<Arc<Entry>>, version: Option<u64>) {
         let mut state = self.state();
         let listed: HashMap<(&str, &str), &str> = entries
             .iter()
@@ -518,8 +518,7 @@ impl State {
         all.for_each(|entry| listener.changed(None, Some(&entry.header)));
     }
 
-    fn put(&mut self, entry: Entry) {
-        let new = Arc::new(entry);
+    fn put(&mut self, new: Arc<Entry>) {
         let Header {
             namespace, name, ..
         } = &new.header;

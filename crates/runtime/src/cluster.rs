@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::cache::{Entry, Header, KindCache, Listener, Origin, Progress};
 use crate::discovery::{Discovery, Served};
-use crate::{Clock, GatherError, Selector, Tasks};
+use crate::{Clock, GatherError, Selector, Shared, Tasks};
 
 /// How a cluster is talked to.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct ClusterOptions {
     pub watch_timeout: Duration,
     /// Seeds the jitter of retries and watch renewals.
     pub seed: u64,
+    /// Keeps objects and kinds that are equal in several clusters once. `None` is best for a cluster unlike others.
+    pub shared: Option<Shared>,
 }
 
 impl Default for ClusterOptions {
@@ -34,6 +36,7 @@ impl Default for ClusterOptions {
             first_read_timeout: Duration::from_secs(15),
             watch_timeout: Duration::from_secs(600),
             seed: 0,
+            shared: None,
         }
     }
 }
@@ -69,7 +72,7 @@ impl Cluster {
     #[must_use]
     pub fn new(client: Client, clock: Clock, options: ClusterOptions) -> Arc<Self> {
         Arc::new(Self {
-            discovery: Arc::new(Discovery::new(client.clone(), options.request_timeout)),
+            discovery: Arc::new(Discovery::new(client.clone(), &options)),
             client,
             clock,
             options,
@@ -110,6 +113,7 @@ impl Cluster {
             request_timeout: self.options.request_timeout,
             watch_timeout: self.options.watch_timeout,
             seed: self.options.seed.wrapping_add(kinds.len() as u64),
+            shared: self.options.shared.clone(),
         };
         self.tasks.spawn("watch", watch.run());
         cache
@@ -323,7 +327,7 @@ impl Cluster {
         };
         let header = entry.header.clone();
         if let Some(cache) = self.synced(resource) {
-            cache.upsert(entry, Origin::Write);
+            cache.upsert(Arc::new(entry), Origin::Write);
         }
         Ok(Some(header))
     }
@@ -358,7 +362,7 @@ impl Cluster {
         };
         let header = entry.header.clone();
         if header.is_deleting {
-            cache.upsert(entry, Origin::Write);
+            cache.upsert(Arc::new(entry), Origin::Write);
         } else {
             cache.deleted(namespace, name, &header.uid);
         }

@@ -11,6 +11,9 @@ use kube::core::ApiResource;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::cluster::ClusterOptions;
+use crate::shared::Shared;
+
 /// How long an answer is believed when no definition changes: aggregated APIs come and go without one.
 const BELIEVED: Duration = Duration::from_secs(600);
 /// How long it is believed that a group does not exist.
@@ -38,6 +41,7 @@ type Answer = (Instant, Arc<Vec<Served>>);
 pub(crate) struct Discovery {
     client: Client,
     timeout: Duration,
+    shared: Option<Shared>,
     groups: Mutex<HashMap<String, Answer>>,
     /// Counts the changes of definitions.
     changes: tokio::sync::watch::Sender<u64>,
@@ -45,10 +49,11 @@ pub(crate) struct Discovery {
 }
 
 impl Discovery {
-    pub(crate) fn new(client: Client, timeout: Duration) -> Self {
+    pub(crate) fn new(client: Client, options: &ClusterOptions) -> Self {
         Self {
             client,
-            timeout,
+            timeout: options.request_timeout,
+            shared: options.shared.clone(),
             groups: Mutex::default(),
             changes: tokio::sync::watch::Sender::new(0),
             is_following: AtomicBool::new(false),
@@ -106,7 +111,10 @@ impl Discovery {
             let list: Option<APIResourceList> = self.get(&path).await?;
             served.extend(list.iter().flat_map(|list| kinds(group, list)));
         }
-        let served = Arc::new(served);
+        let served = match &self.shared {
+            Some(shared) => shared.kinds(served),
+            None => Arc::new(served),
+        };
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         // What changed while we asked has to be asked for again.
         if *self.changes.borrow() == before {

@@ -25,6 +25,7 @@ mod queue;
 pub mod reconciler;
 mod remote;
 mod selector;
+mod shared;
 mod signal;
 mod status;
 mod tasks;
@@ -47,6 +48,7 @@ pub use remote::{
     Clusters, ConnectError, Connector, Remote, RemoteClusters, RemoteOptions, SocketConnector,
 };
 pub use selector::Selector;
+pub use shared::Shared;
 pub use signal::Signal;
 pub use status::{
     APPLY_REJECTED, ConditionStyle, DELETING, INTERNAL_ERROR, READY, TRANSIENT_ERROR,

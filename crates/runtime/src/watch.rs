@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::backoff;
 use crate::cache::{Entry, KindCache, Origin, Progress};
+use crate::shared::Shared;
 
 /// Longest line of a watch, and so the largest object, that is read.
 const LINE_BYTES_MAX: usize = 32 << 20;
@@ -36,6 +37,7 @@ pub(crate) struct Watch {
     /// How long one watch request lasts.
     pub(crate) watch_timeout: Duration,
     pub(crate) seed: u64,
+    pub(crate) shared: Option<Shared>,
 }
 
 #[derive(Debug)]
@@ -63,7 +65,8 @@ impl Watch {
         let mut rng = StdRng::seed_from_u64(self.seed);
         let mut failures = 0;
         loop {
-            let trouble = match self.list().await {
+            // What only a beginning needs is boxed: the task waits for the rest of its life.
+            let trouble = match Box::pin(self.list()).await {
                 Ok(version) => {
                     failures = 0;
                     let before = self.cache.progress.send_replace(Progress::Synced);
@@ -166,7 +169,11 @@ impl Watch {
             let page: Page<'_> = serde_json::from_str(&text)
                 .map_err(|e| Trouble::Failed(format!("the list is unreadable: {e}")))?;
             for item in page.items.into_iter().flatten() {
-                entries.extend(self.parse(item.to_owned()));
+                let entry = self.parse(item.to_owned());
+                entries.extend(entry.map(|entry| match &self.shared {
+                    Some(shared) => shared.entry(entry),
+                    None => Arc::new(entry),
+                }));
             }
             match page.metadata.next {
                 Some(token) if !token.is_empty() => next = token.into_owned(),
@@ -188,19 +195,7 @@ impl Watch {
         let query = format!(
             "watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={version}"
         );
-        let request = self.request(&query)?.map(Body::from);
-        let response = timeout(self.request_timeout, self.client.send(request));
-        let response = response
-            .await
-            .map_err(|_| Trouble::Failed("the watch did not start".to_owned()))??;
-        if !response.status().is_success() {
-            return Err(match response.status().as_u16() {
-                404 => Trouble::NotServed,
-                410 => Trouble::Expired,
-                code => Trouble::Failed(format!("the watch was answered with HTTP {code}")),
-            });
-        }
-        let mut body = response.into_body();
+        let mut body = Box::pin(self.open(&query)).await?;
         let silence_max = Duration::from_secs(seconds) + self.request_timeout;
         let mut line: Vec<u8> = vec![];
         loop {
@@ -230,6 +225,23 @@ impl Watch {
         }
     }
 
+    /// Sends a watch request; the body of its answer is the events.
+    async fn open(&self, query: &str) -> Result<Body, Trouble> {
+        let request = self.request(query)?.map(Body::from);
+        let response = timeout(self.request_timeout, self.client.send(request));
+        let response = response
+            .await
+            .map_err(|_| Trouble::Failed("the watch did not start".to_owned()))??;
+        match response.status().as_u16() {
+            200..=299 => Ok(response.into_body()),
+            404 => Err(Trouble::NotServed),
+            410 => Err(Trouble::Expired),
+            code => Err(Trouble::Failed(format!(
+                "the watch was answered with HTTP {code}"
+            ))),
+        }
+    }
+
     fn event(&self, line: &[u8], version: &mut String) -> Result<(), Trouble> {
         #[derive(Deserialize)]
         struct Event<'a> {
@@ -245,7 +257,7 @@ impl Watch {
             "ADDED" | "MODIFIED" => {
                 if let Some(entry) = self.parse(event.object.to_owned()) {
                     version.clone_from(&entry.header.resource_version);
-                    self.cache.upsert(entry, Origin::Watch);
+                    self.cache.upsert(Arc::new(entry), Origin::Watch);
                 }
             }
             "DELETED" => {
@@ -331,8 +343,9 @@ mod tests {
             request_timeout: Duration::from_secs(1),
             watch_timeout: Duration::from_secs(1),
             seed: 0,
+            shared: None,
         };
         let size = size_of_val(&watch.run());
-        assert!(size < 6 * 1024, "{size} bytes");
+        assert!(size < 1536, "{size} bytes");
     }
 }

@@ -3,9 +3,9 @@
 use super::*;
 use serde_json::json;
 
-fn entry(name: &str, uid: &str, revision: u64) -> Entry {
+fn entry(name: &str, uid: &str, revision: u64) -> Arc<Entry> {
     let object = json!({"metadata": {"namespace": "ns", "name": name, "uid": uid, "resourceVersion": revision.to_string()}});
-    Entry::parse(RawValue::from_string(object.to_string()).unwrap()).unwrap()
+    Arc::new(Entry::parse(RawValue::from_string(object.to_string()).unwrap()).unwrap())
 }
 
 fn cache() -> Arc<KindCache> {
