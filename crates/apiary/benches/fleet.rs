@@ -3,6 +3,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a measurement that cannot be made may panic, and talks on its standard output"
 )]
@@ -229,7 +230,7 @@ fn start(args: &Args, runtime: &tokio::runtime::Runtime) {
         let data = folder.path().join("data");
         let up = Up::start(&data, &["--empty"]);
         fresh.push(runtime.block_on(up.until_ready()).as_secs_f64());
-        std::thread::sleep(SETTLE);
+        runtime.block_on(async { tokio::time::sleep(SETTLE).await });
         idle.push(resident(up.child.id()));
         drop(up);
         let up = Up::start(&data, &["--empty"]);
