@@ -105,7 +105,7 @@ mod tests {
     fn equal_values_are_one() {
         let shared = Shared::default();
         let first = shared.entry(entry(1));
-        assert!(Arc::ptr_eq(&first, &shared.clone().entry(entry(1))));
+        assert!(Arc::ptr_eq(&first, &shared.entry(entry(1))));
         assert!(!Arc::ptr_eq(&first, &shared.entry(entry(2))));
         assert!(!Arc::ptr_eq(&first, &Shared::default().entry(entry(1))));
         assert!(Arc::ptr_eq(&shared.kinds(vec![]), &shared.kinds(vec![])));
