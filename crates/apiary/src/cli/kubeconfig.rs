@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 use clap::Args;
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
 
 use super::connect;
+use crate::fleet;
 use crate::ui::Ui;
 
 /// Print the kubeconfig of a workload cluster, or of the management cluster
@@ -33,8 +34,8 @@ impl Kubeconfig {
         };
         let client = self.connection.client().await?;
         let secrets: Api<Secret> = match &self.organization {
-            Some(organization) => Api::namespaced(client, &format!("org-{organization}")),
-            None => Api::all(client),
+            Some(organization) => Api::namespaced(client.clone(), &format!("org-{organization}")),
+            None => Api::all(client.clone()),
         };
         let labels = format!("cluster.x-k8s.io/cluster-name={cluster}");
         let list = secrets
@@ -49,9 +50,7 @@ impl Kubeconfig {
             .collect();
         let secret = match found.as_slice() {
             [secret] => secret,
-            [] => bail!(
-                "cluster {cluster:?} has no kubeconfig (yet): `apiary status` shows what it waits for"
-            ),
+            [] => return Err(self.missing(&client, cluster).await),
             several => {
                 let places: Vec<String> = several.iter().filter_map(|s| s.namespace()).collect();
                 bail!(
@@ -65,5 +64,37 @@ impl Kubeconfig {
         };
         ui.line(String::from_utf8_lossy(&value.0).trim_end());
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Why there is no kubeconfig: no such cluster, or it isn't that far.
+    async fn missing(&self, client: &Client, cluster: &str) -> Error {
+        let clusters = match fleet::read(client).await {
+            Ok(world) => world.clusters,
+            Err(error) => return self.connection.explain(error),
+        };
+        let namespace = self.organization.as_ref().map(|o| format!("org-{o}"));
+        let metadata = clusters.iter().map(|cluster| &cluster["metadata"]);
+        let names: Vec<&str> = metadata
+            .filter(|m| namespace.is_none() || m["namespace"].as_str() == namespace.as_deref())
+            .filter_map(|m| m["name"].as_str())
+            .collect();
+        if names.contains(&cluster) {
+            return anyhow!(
+                "cluster {cluster:?} has no kubeconfig (yet): `apiary status` shows what it waits for"
+            );
+        }
+        let names = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        match &self.organization {
+            Some(organization) => {
+                anyhow!(
+                    "organization {organization} has no cluster called {cluster:?}; it has: {names}"
+                )
+            }
+            None => anyhow!("no cluster is called {cluster:?}; there are: {names}"),
+        }
     }
 }

@@ -10,6 +10,7 @@ mod template;
 mod up;
 mod version;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -68,11 +69,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: Args, ui: &Ui) -> anyhow::Result<ExitCode> {
-    let filter = EnvFilter::try_new(&args.log)
+    // What goes wrong with a request is said by the command that made it.
+    let filter = EnvFilter::try_new(format!("kube_client=off,{}", args.log))
         .map_err(|error| anyhow::anyhow!("--log {:?} is no filter: {error}", args.log))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(!config::no_color() && std::io::stderr().is_terminal())
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

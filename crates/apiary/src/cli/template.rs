@@ -34,7 +34,7 @@ pub(super) struct Cluster {
     /// Number of worker machines
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=1000))]
     workers: u16,
-    /// Number of control plane machines: odd, so that a majority can be lost to nothing less than half
+    /// Number of control plane machines: 1, or an odd number of which a minority may fail
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=7))]
     control_planes: u16,
     /// Kubernetes version

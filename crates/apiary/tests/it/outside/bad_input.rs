@@ -287,6 +287,22 @@ fn refusal(args: &[&str]) -> String {
 }
 
 #[test]
+fn a_cluster_that_is_not_there_is_named() {
+    let Some(fleet) = Fleet::shared() else { return };
+    let output = fleet.apiary(&["kubeconfig", "helo"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert_eq!(
+        output.stderr,
+        "Error: no cluster is called \"helo\"; there are: hello\n"
+    );
+    let output = fleet.apiary(&["kubeconfig", "hello", "--organization", "other"]);
+    assert_eq!(
+        output.stderr,
+        "Error: organization other has no cluster called \"hello\"; it has: none\n"
+    );
+}
+
+#[test]
 fn a_start_that_cannot_be_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

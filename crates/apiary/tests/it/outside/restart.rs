@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::world::{Kubectl, Server, kubectl};
+use super::world::{Kubectl, Server, apiary, finish, kubectl};
 
 /// Uid and revision of all objects of a cluster, by kind, namespace and name.
 fn objects(cluster: &Kubectl) -> BTreeMap<String, (String, u64)> {
@@ -96,4 +96,13 @@ fn a_second_start_goes_on_with_the_same_objects() {
     let (is_ready, status) = server.status();
     assert!(is_ready, "{status}");
     assert!(server.down());
+    // The reason and what to do, and nothing of the libraries underneath.
+    let output = finish(apiary().args(["status", "--data-dir"]).arg(&data), "");
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(
+        output
+            .stderr
+            .starts_with("Error: the management cluster does not answer: does `apiary up` run?"),
+        "{output:?}"
+    );
 }

@@ -241,7 +241,7 @@ impl Drop for Server {
 pub(super) struct Fleet {
     management: Kubectl,
     hello: Kubectl,
-    _server: Server,
+    server: Server,
     _data: TempDir,
 }
 
@@ -261,11 +261,17 @@ impl Fleet {
         let fleet = Arc::new(Self {
             management,
             hello,
-            _server: server,
+            server,
             _data: folder,
         });
         *shared = Arc::downgrade(&fleet);
         Some(fleet)
+    }
+
+    /// Runs `apiary` with these arguments against this fleet.
+    pub(super) fn apiary(&self, args: &[&str]) -> Output {
+        let data = self.server.data.as_os_str();
+        finish(apiary().args(args).arg("--data-dir").arg(data), "")
     }
 
     /// kubectl for both clusters, each in a new namespace of this name.
