@@ -7,6 +7,7 @@ mod apply;
 mod bad_input;
 mod change;
 mod guide;
+mod helm;
 mod kill;
 mod read;
 mod restart;

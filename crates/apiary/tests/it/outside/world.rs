@@ -256,7 +256,7 @@ impl Fleet {
         }
         let folder = tempfile::tempdir().unwrap();
         let server = Server::ready(&folder.path().join("data"), &[]);
-        server.wait_for("cluster", "ready");
+        server.wait_for("fleet", "ready");
         let (management, hello) = (server.kubectl(), server.kubectl_of("hello"));
         let fleet = Arc::new(Self {
             management,
