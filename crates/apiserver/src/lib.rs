@@ -10,6 +10,7 @@ pub mod auth;
 pub mod crd;
 pub mod discovery;
 mod expiry;
+mod first;
 pub mod jsonpath;
 mod metrics;
 pub mod negotiate;

@@ -22,12 +22,11 @@ use crate::auth::pki::{ClusterKeys, PkiError};
 use crate::auth::{self, Attributes, Authenticator, Authorizer, Decision, ReviewContext, User};
 use crate::discovery;
 use crate::expiry;
+use crate::first;
 use crate::metrics::{self, MoreMetrics};
-use crate::object::Key;
 use crate::openapi::OpenApi;
-use crate::registry::{self, Call, Clock, Registry, Served, Target};
+use crate::registry::{self, Clock, Registry, Served, Target};
 use crate::rest::{self, Body, BodyError, Peer};
-use crate::schema::FieldValidation;
 use crate::serve;
 use crate::status::Status;
 use crate::store::{Base, ClusterStore, Storage, Store, StoreError};
@@ -40,9 +39,6 @@ const MAX_WATCHES: usize = 20_000;
 const OPEN_API_VERSION: &str = "v1.36.0";
 /// History of idle clusters is forgotten this often.
 const COMPACTION_PERIOD: Duration = Duration::from_secs(60);
-/// Namespaces that every cluster has.
-const SYSTEM_NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
-
 /// Admission plugins of a cluster, by its id.
 pub type MoreAdmission = Arc<dyn Fn(&str) -> Vec<Arc<dyn Admission>> + Send + Sync>;
 
@@ -133,7 +129,7 @@ impl Server {
     /// When the store or one of its clusters cannot be read.
     pub async fn open(storage: impl Storage, config: Config) -> Result<Self, ServerError> {
         let store = Store::open(storage)?;
-        let base = Arc::new(Base::new(base_objects()));
+        let base = Arc::new(Base::new(first::base_objects()));
         let server = Self(Arc::new(Inner {
             store,
             config,
@@ -385,7 +381,7 @@ pub struct Cluster {
     this: std::sync::Weak<Self>,
     spec: ClusterSpec,
     version: ArcSwap<String>,
-    config: Config,
+    pub(crate) config: Config,
     registry: Registry,
     authenticator: Authenticator,
     authorizer: Arc<Authorizer>,
@@ -607,98 +603,6 @@ impl Cluster {
         )?);
         Ok(self.tls.get_or_init(|| config).clone())
     }
-
-    /// Namespaces and the Service of the API itself; what exists stays as it is.
-    async fn write_first_objects(&self) -> Result<(), ServerError> {
-        let bootstrap = |source| ServerError::Bootstrap {
-            id: self.spec.id.clone(),
-            source: Box::new(source),
-        };
-        for name in SYSTEM_NAMESPACES {
-            let object =
-                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-            self.ensure("", "v1", "namespaces", "", object)
-                .await
-                .map_err(bootstrap)?;
-        }
-        let labels = json!({"component": "apiserver", "provider": "kubernetes"});
-        let service = json!({
-            "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
-            "spec": {
-                "type": "ClusterIP", "clusterIP": self.registry.service_cidr().first().to_string(),
-                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": self.config.port}],
-            },
-        });
-        self.ensure("", "v1", "services", "default", service)
-            .await
-            .map_err(bootstrap)?;
-        let address = self.config.address.to_string();
-        let endpoints = json!({
-            "apiVersion": "v1", "kind": "Endpoints",
-            "metadata": {"name": "kubernetes", "namespace": "default",
-                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
-            "subsets": [{"addresses": [{"ip": address}],
-                "ports": [{"name": "https", "port": self.config.port, "protocol": "TCP"}]}],
-        });
-        self.ensure("", "v1", "endpoints", "default", endpoints)
-            .await
-            .map_err(bootstrap)?;
-        let slice = json!({
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-            "metadata": {"name": "kubernetes", "namespace": "default",
-                "labels": {"kubernetes.io/service-name": "kubernetes"}},
-            "addressType": "IPv4",
-            "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
-            "ports": [{"name": "https", "port": self.config.port, "protocol": "TCP"}],
-        });
-        self.ensure("discovery.k8s.io", "v1", "endpointslices", "default", slice)
-            .await
-            .map_err(bootstrap)
-    }
-
-    /// Creates a built-in object unless it is there.
-    async fn ensure(
-        &self,
-        group: &str,
-        version: &str,
-        plural: &str,
-        ns: &str,
-        object: Value,
-    ) -> Result<(), Status> {
-        let resource = self
-            .registry
-            .types()
-            .find(group, version, plural)
-            .ok_or_else(Status::no_such_resource)?;
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        if self
-            .registry
-            .store()
-            .get(&Key::new(&resource.storage, ns, name))
-            .is_some()
-        {
-            return Ok(());
-        }
-        let user = User {
-            name: "system:apiserver".into(),
-            groups: vec!["system:masters".into()],
-            ..User::default()
-        };
-        let mut call = Call {
-            user: &user,
-            dry_run: false,
-            field_validation: FieldValidation::Strict,
-            manager: "kube-apiserver".into(),
-            warnings: vec![],
-            no_creation: None,
-        };
-        let target = Target::new(resource, ns, "", "");
-        self.registry
-            .create(&mut call, &target, object)
-            .await
-            .map(drop)
-    }
 }
 
 /// A client transport inside this process: hand it to a Kubernetes client in place of a connection.
@@ -725,33 +629,4 @@ where
         let (cluster, peer) = (self.cluster.clone(), self.peer.clone());
         Box::pin(async move { Ok(rest::handle(cluster, peer, request).await) })
     }
-}
-
-/// When the shared objects were made: they are the same in every cluster, so none of a cluster's own times fits.
-const BASE_CREATED: &str = "2026-04-22T00:00:00Z";
-
-/// What all clusters begin with and share until they change it: RBAC's bootstrap policy and the priority classes.
-fn base_objects() -> Vec<(Key, Value)> {
-    let mut objects = auth::bootstrap_objects();
-    let classes = [
-        ("system-cluster-critical", 2_000_000_000),
-        ("system-node-critical", 2_000_001_000),
-    ];
-    for (name, value) in classes {
-        let key = Key::new("priorityclasses.scheduling.k8s.io", "", name);
-        let object = json!({
-            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name, "generation": 1},
-            "value": value, "preemptionPolicy": "PreemptLowerPriority",
-            "description": format!("Used for {} critical pods", name.trim_start_matches("system-").trim_end_matches("-critical")),
-        });
-        objects.push((key, object));
-    }
-    for (key, object) in &mut objects {
-        // The same in every cluster, like the objects themselves; a cluster that changes one keeps its uid.
-        let name = format!("{}/{}/{}", key.resource, key.namespace, key.name);
-        let uid = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes());
-        object["metadata"]["uid"] = uid.to_string().into();
-        object["metadata"]["creationTimestamp"] = BASE_CREATED.into();
-    }
-    objects
 }
