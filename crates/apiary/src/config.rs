@@ -50,6 +50,12 @@ impl DataDir {
         self.0.join("kubeconfig")
     }
 
+    /// The port of the API, as text: kubeconfigs of the clusters in here name it.
+    #[must_use]
+    pub fn port(&self) -> PathBuf {
+        self.0.join("port")
+    }
+
     /// Where a running server listens for `apiary down`.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {

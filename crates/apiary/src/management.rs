@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use api::meta::Endpoint;
 use apiserver::admission::Admission;
 use apiserver::auth::ClusterKeys;
@@ -24,6 +24,8 @@ use crate::host::LocalHost;
 pub const MANAGEMENT: &str = "management";
 /// The service range of the management cluster.
 const SERVICE_CIDR: &str = "10.112.0.0/12";
+/// Where the Clusters of the fleet are.
+const CLUSTERS: &str = "/apis/cluster.x-k8s.io/v1beta2/clusters";
 /// Field manager of what start-up applies.
 const FIELD_MANAGER: &str = "apiary-install";
 /// Lifetime of the administrator's certificate; a start renews it.
@@ -77,6 +79,7 @@ impl Management {
                 planes.start(spec).await?
             }
         };
+        check_port(&plane.client, port).await?;
         for cluster in server.clusters() {
             planes.start(cluster.spec().clone()).await?;
         }
@@ -147,6 +150,36 @@ impl Management {
         self.tasks.shutdown().await;
         self.planes.shut_down().await;
     }
+}
+
+/// A workload cluster here answers where it always did: its kubeconfigs and its machines name that port.
+async fn check_port(client: &Client, port: u16) -> Result<()> {
+    let request = http::Request::get(CLUSTERS).body(vec![])?;
+    let list: Value = match client.request(request).await {
+        Ok(list) => list,
+        // The first start: no kind is installed yet.
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        Err(error) => return Err(error).context("reading the clusters"),
+    };
+    for cluster in list["items"].as_array().into_iter().flatten() {
+        let endpoint = &cluster["spec"]["controlPlaneEndpoint"];
+        let is_here = cluster["spec"]["infrastructureRef"]["kind"] == "LocalCluster";
+        let known = endpoint["port"].as_u64().filter(|known| *known > 0);
+        if let Some(known) = known.filter(|known| is_here && *known != u64::from(port)) {
+            let text = |key: &str| {
+                cluster["metadata"][key]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            bail!(
+                "cluster {}/{} answers on port {known}, which its kubeconfigs and machines name: start with --port {known}",
+                text("namespace"),
+                text("name")
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Makes sure that the management cluster serves the platform's kinds.

@@ -13,7 +13,7 @@ use crate::status::Status;
 const SYSTEM_NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
 
 impl Cluster {
-    /// Namespaces and the Service of the API itself; what exists stays as it is.
+    /// Namespaces and the Service of the API itself. What exists stays as it is, but for the port where the API is.
     pub(crate) async fn write_first_objects(&self) -> Result<(), ServerError> {
         let bootstrap = |source| ServerError::Bootstrap {
             id: self.spec().id.clone(),
@@ -22,7 +22,7 @@ impl Cluster {
         for name in SYSTEM_NAMESPACES {
             let object =
                 json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-            self.ensure("", "v1", "namespaces", "", object)
+            self.ensure("", "v1", "namespaces", object, "")
                 .await
                 .map_err(bootstrap)?;
         }
@@ -35,7 +35,8 @@ impl Cluster {
                 "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": self.config.port}],
             },
         });
-        self.ensure("", "v1", "services", "default", service)
+        let at = "/spec/ports/0/targetPort";
+        self.ensure("", "v1", "services", service, at)
             .await
             .map_err(bootstrap)?;
         let address = self.config.address.to_string();
@@ -46,7 +47,8 @@ impl Cluster {
             "subsets": [{"addresses": [{"ip": address}],
                 "ports": [{"name": "https", "port": self.config.port, "protocol": "TCP"}]}],
         });
-        self.ensure("", "v1", "endpoints", "default", endpoints)
+        let at = "/subsets/0/ports/0/port";
+        self.ensure("", "v1", "endpoints", endpoints, at)
             .await
             .map_err(bootstrap)?;
         let slice = json!({
@@ -57,34 +59,28 @@ impl Cluster {
             "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
             "ports": [{"name": "https", "port": self.config.port, "protocol": "TCP"}],
         });
-        self.ensure("discovery.k8s.io", "v1", "endpointslices", "default", slice)
+        let at = "/ports/0/port";
+        self.ensure("discovery.k8s.io", "v1", "endpointslices", slice, at)
             .await
             .map_err(bootstrap)
     }
 
-    /// Creates a built-in object unless it is there.
+    /// Creates a built-in object unless it is there. One that is gets its value `at` a JSON pointer, unless that is empty.
     async fn ensure(
         &self,
         group: &str,
         version: &str,
         plural: &str,
-        ns: &str,
         object: Value,
+        at: &str,
     ) -> Result<(), Status> {
         let resource = self
             .registry()
             .types()
             .find(group, version, plural)
             .ok_or_else(Status::no_such_resource)?;
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        if self
-            .registry()
-            .store()
-            .get(&Key::new(&resource.storage, ns, name))
-            .is_some()
-        {
-            return Ok(());
-        }
+        let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+        let (namespace, name) = (text("namespace").to_owned(), text("name").to_owned());
         let user = User {
             name: "system:apiserver".into(),
             groups: vec!["system:masters".into()],
@@ -98,11 +94,24 @@ impl Cluster {
             warnings: vec![],
             no_creation: None,
         };
-        let target = Target::new(resource, ns, "", "");
-        self.registry()
-            .create(&mut call, &target, object)
-            .await
-            .map(drop)
+        let key = Key::new(&resource.storage, &namespace, &name);
+        let Some(known) = self.registry().store().get(&key) else {
+            let target = Target::new(resource, &namespace, "", "");
+            let created = self.registry().create(&mut call, &target, object).await;
+            return created.map(drop);
+        };
+        let mut known: Value = serde_json::from_slice(&known.json).map_err(Status::internal)?;
+        let wanted = object.pointer(at).filter(|_| !at.is_empty());
+        let (Some(wanted), Some(value)) = (wanted, known.pointer_mut(at)) else {
+            return Ok(());
+        };
+        if value == wanted {
+            return Ok(());
+        }
+        *value = wanted.clone();
+        let target = Target::new(resource, &namespace, &name, "");
+        let updated = self.registry().update(&mut call, &target, known).await;
+        updated.map(drop)
     }
 }
 

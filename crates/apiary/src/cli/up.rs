@@ -34,9 +34,9 @@ pub(super) struct Up {
     /// Where state is kept [default: ~/.local/share/apiary]
     #[arg(long, value_name = "DIR", env = "APIARY_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// Port of the API on 127.0.0.1
-    #[arg(short, long, default_value_t = DEFAULT_PORT, env = "APIARY_PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
+    /// Port of the API on 127.0.0.1 [default: that of the last start, at first 6443]
+    #[arg(short, long, env = "APIARY_PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
     /// Apply nothing
     #[arg(long, conflicts_with = "filename")]
     empty: bool,
@@ -48,18 +48,20 @@ impl Up {
         // What cannot be read is known before anything is made or started.
         let given = self.filename.as_deref().map(manifests::read).transpose()?;
         let data = open_data_dir(self.data_dir.clone())?;
-        let listener = listen(self.port).await?;
+        let port = match self.port {
+            Some(port) => port,
+            None => last_port(&data)?.unwrap_or(DEFAULT_PORT),
+        };
+        let listener = listen(port).await?;
         let storage = Redb::open(&data.store())?;
         let control = listen_for_control(&data)?;
-        let management = Management::start(storage, Clock::system(), self.port).await?;
+        let management = Management::start(storage, Clock::system(), port).await?;
+        write_private(&data.port(), &port.to_string())?;
         write_private(&data.kubeconfig(), &management.kubeconfig()?)?;
         let server = management.planes.server().clone();
         let serving = tokio::spawn(async move { server.serve(listener).await });
         let progress = Progress::new(ui, start);
-        progress.management(
-            &format!("https://127.0.0.1:{}", self.port),
-            &data.kubeconfig(),
-        );
+        progress.management(&format!("https://127.0.0.1:{port}"), &data.kubeconfig());
         let fleet = async {
             let manifests = match given {
                 Some(given) => given,
@@ -127,6 +129,20 @@ fn open_data_dir(given: Option<PathBuf>) -> Result<DataDir> {
         .canonicalize()
         .with_context(|| format!("the data directory {}", path.display()))?;
     Ok(DataDir(path))
+}
+
+/// The port of the last start on this data directory, if there was one.
+fn last_port(data: &DataDir) -> Result<Option<u16>> {
+    let path = data.port();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    };
+    let port = text.trim().parse().ok().filter(|port| *port > 0);
+    let port =
+        port.ok_or_else(|| anyhow!("{} holds no port: say which with --port", path.display()))?;
+    Ok(Some(port))
 }
 
 async fn listen(port: u16) -> Result<TcpListener> {

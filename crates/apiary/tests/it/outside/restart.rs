@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::world::{Kubectl, Server, apiary, finish, kubectl};
+use super::world::{Kubectl, Server, apiary, finish, free_port, kubectl};
 
 /// Uid and revision of all objects of a cluster, by kind, namespace and name.
 fn objects(cluster: &Kubectl) -> BTreeMap<String, (String, u64)> {
@@ -96,6 +96,18 @@ fn a_second_start_goes_on_with_the_same_objects() {
     let (is_ready, status) = server.status();
     assert!(is_ready, "{status}");
     assert!(server.down());
+    // Kubeconfigs name the port, so another is refused, and none means the same.
+    let (code, text) = Server::start_on(free_port(), &data, &[]).ended();
+    assert_eq!(code, Some(1));
+    assert!(
+        text.contains(&format!("cluster org-acme/hello answers on port {port}"))
+            && text.contains(&format!("--port {port}")),
+        "{text}"
+    );
+    let server = Server::start_again(port, &data, &[]);
+    server.wait_for("fleet", "ready");
+    hello.ok(&["get", "nodes"]);
+    assert!(server.down());
     // The reason and what to do, and nothing of the libraries underneath.
     let output = finish(apiary().args(["status", "--data-dir"]).arg(&data), "");
     assert_eq!(output.code, Some(1), "{output:?}");
@@ -105,4 +117,24 @@ fn a_second_start_goes_on_with_the_same_objects() {
             .starts_with("Error: the management cluster does not answer: does `apiary up` run?"),
         "{output:?}"
     );
+}
+
+#[test]
+fn a_management_cluster_alone_may_move_to_another_port() {
+    if kubectl().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    assert!(Server::ready(&data, &["--empty"]).down());
+    let server = Server::ready(&data, &["--empty"]);
+    let management = server.kubectl();
+    for (object, at) in [
+        ("service/kubernetes", "/spec/ports/0/targetPort"),
+        ("endpoints/kubernetes", "/subsets/0/ports/0/port"),
+        ("endpointslice/kubernetes", "/ports/0/port"),
+    ] {
+        assert_eq!(management.field(object, at), server.port, "{object}");
+    }
+    assert!(server.down());
 }

@@ -80,16 +80,21 @@ impl Server {
     }
 
     pub(super) fn start_on(port: u16, data: &Path, args: &[&str]) -> Self {
+        let flag = ["--port".to_owned(), port.to_string()];
+        Self::run(port, &flag, data, args)
+    }
+
+    /// Starts a server on `data` that answered on `port` before, and does not say where it shall answer now.
+    pub(super) fn start_again(port: u16, data: &Path, args: &[&str]) -> Self {
+        Self::run(port, &[], data, args)
+    }
+
+    fn run(port: u16, flag: &[String], data: &Path, args: &[&str]) -> Self {
         let stderr = data.with_extension("stderr");
         let mut child = apiary()
-            .args([
-                "up",
-                "-o",
-                "json",
-                "--port",
-                &port.to_string(),
-                "--data-dir",
-            ])
+            .args(["up", "-o", "json"])
+            .args(flag)
+            .arg("--data-dir")
             .arg(data)
             .args(args)
             .stdout(Stdio::piped())
