@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::world::{Fleet, Server, apiary, finish, free_port, kubectl};
+use super::world::{Fleet, Server, apiary, copy_example, example, finish, free_port, kubectl};
 
 #[test]
 fn wrong_documents_are_refused_with_the_place() {
@@ -165,10 +165,7 @@ fn broken(manifests: &[(&str, &str)], expected: &[&str]) {
     }
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("fleet");
-    copy(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/hello"),
-        &source,
-    );
+    copy_example(&source);
     for (file, text) in manifests {
         std::fs::write(source.join(file), text).unwrap();
     }
@@ -194,27 +191,6 @@ fn broken(manifests: &[(&str, &str)], expected: &[&str]) {
         assert!(status.contains(word), "{word:?} is not in\n{status}");
     }
     assert_eq!(server.kubectl().ok(&["get", "--raw", "/readyz"]), "ok");
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-    }
-}
-
-fn example(file: &str) -> String {
-    std::fs::read_to_string(
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../examples/hello")
-            .join(file),
-    )
-    .unwrap()
 }
 
 #[test]

@@ -10,7 +10,7 @@ use expect_test::expect;
 use super::world::{Fleet, finish};
 
 /// A Python that has Helm; `None` after a message if there is none, which fails in CI.
-fn python() -> Option<&'static Path> {
+pub(super) fn python() -> Option<&'static Path> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
         let path = std::env::var_os("APIARY_HELM_PYTHON")

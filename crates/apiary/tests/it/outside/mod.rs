@@ -5,6 +5,7 @@
 mod access;
 mod apply;
 mod bad_input;
+mod catalog;
 mod change;
 mod guide;
 mod helm;

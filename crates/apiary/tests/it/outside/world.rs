@@ -444,3 +444,33 @@ pub(super) fn finish(command: &mut Command, input: &str) -> Output {
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
+
+/// The example fleet in a directory of one's own.
+pub(super) fn copy_example(to: &Path) {
+    copy(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/hello"),
+        to,
+    );
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+/// A file of the example fleet.
+pub(super) fn example(file: &str) -> String {
+    std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../examples/hello")
+            .join(file),
+    )
+    .unwrap()
+}
