@@ -16,6 +16,7 @@ pub enum Format {
 pub struct Ui {
     format: Format,
     color: bool,
+    is_terminal: bool,
 }
 
 /// The role of a piece of text; roles become colours on a terminal.
@@ -31,10 +32,18 @@ impl Ui {
     /// `color` is off when standard output is no terminal or `NO_COLOR` is set (which `config` reads).
     #[must_use]
     pub fn new(format: Format, no_color: bool) -> Self {
+        let is_terminal = io::stdout().is_terminal();
         Self {
             format,
-            color: !no_color && io::stdout().is_terminal(),
+            color: !no_color && is_terminal,
+            is_terminal,
         }
+    }
+
+    /// Whether lines can be written over: people look at a terminal.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.is_terminal && self.format == Format::Text
     }
 
     #[must_use]

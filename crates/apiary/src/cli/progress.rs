@@ -1,10 +1,12 @@
-//! How `apiary up` shows what happens: one line for every step that is done, and what is waited for.
+//! How `apiary up` shows what happens. On a terminal each thing has one line, which changes until the thing is ready;
+//! elsewhere there is a line for every step.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use serde_json::json;
 
 use crate::fleet::{Node, State};
@@ -19,6 +21,65 @@ pub(super) struct Progress<'a> {
     start: Instant,
     /// By kind and path: the last line about it.
     said: RefCell<BTreeMap<String, String>>,
+    live: Option<Live>,
+}
+
+/// The lines of a terminal that are not ready yet.
+struct Live {
+    lines: MultiProgress,
+    /// By kind and path.
+    waiting: RefCell<BTreeMap<String, ProgressBar>>,
+}
+
+/// How often the time that something takes is shown anew.
+const TICK: Duration = Duration::from_millis(250);
+
+impl Live {
+    fn new() -> Self {
+        Self {
+            lines: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
+            waiting: RefCell::default(),
+        }
+    }
+
+    /// The line at `path` waits and says this.
+    fn wait(&self, path: &str, what: &str, text: &str) {
+        let mut waiting = self.waiting.borrow_mut();
+        let line = waiting.entry(path.to_owned()).or_insert_with(|| {
+            let line = self.lines.add(
+                ProgressBar::new_spinner()
+                    .with_style(style(&format!(
+                        "{{prefix:{NAME_WIDTH}}} {{spinner}} {{wide_msg}}"
+                    )))
+                    .with_prefix(what.to_owned())
+                    .with_finish(ProgressFinish::Abandon),
+            );
+            line.enable_steady_tick(TICK);
+            line
+        });
+        line.set_message(text.to_owned());
+    }
+
+    /// The line at `path` is what it will stay.
+    fn done(&self, path: &str, what: &str, text: &str) {
+        let line = self.waiting.borrow_mut().remove(path).unwrap_or_else(|| {
+            self.lines
+                .add(ProgressBar::new_spinner().with_prefix(what.to_owned()))
+        });
+        line.set_style(style(&format!("{{prefix:{NAME_WIDTH}}} {{msg}}")));
+        line.finish_with_message(text.to_owned());
+    }
+
+    /// Leaves the lines as they are, so that others can be written below.
+    fn end(&self) {
+        for line in std::mem::take(&mut *self.waiting.borrow_mut()).into_values() {
+            line.abandon();
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 impl<'a> Progress<'a> {
@@ -27,6 +88,7 @@ impl<'a> Progress<'a> {
             ui,
             start,
             said: RefCell::default(),
+            live: ui.is_live().then(Live::new),
         }
     }
 
@@ -72,6 +134,7 @@ impl<'a> Progress<'a> {
     }
 
     pub(super) fn failed(&self, error: &anyhow::Error) {
+        self.live.iter().for_each(Live::end);
         match self.ui.format() {
             Format::Text => {
                 self.ui.note(&super::explain(error));
@@ -84,6 +147,7 @@ impl<'a> Progress<'a> {
     }
 
     pub(super) fn stopping(&self, why: &str) {
+        self.live.iter().for_each(Live::end);
         match self.ui.format() {
             Format::Text => self.ui.note(&format!(
                 "Stopping ({why}); nothing that was acknowledged is lost."
@@ -113,6 +177,17 @@ impl<'a> Progress<'a> {
             State::Waiting => (Role::Waiting, waiting(node)),
             State::Failed => (Role::Bad, waiting(node)),
         };
+        let what = format!("{} {}", node.kind, node.name);
+        if let Some(live) = &self.live {
+            let text = self.ui.paint(role, &text);
+            if node.state == State::Ready {
+                self.settle(live, path, &what, &text);
+            } else {
+                self.said.borrow_mut().remove(path);
+                live.wait(path, &what, &text);
+            }
+            return;
+        }
         // A new message alone is no news: counts in it change all the time.
         let key = match node.state {
             State::Ready => "ready".to_owned(),
@@ -124,7 +199,7 @@ impl<'a> Progress<'a> {
         }
         self.said.borrow_mut().insert(path.to_owned(), key);
         match self.ui.format() {
-            Format::Text => self.line(&format!("{} {}", node.kind, node.name), role, &text),
+            Format::Text => self.line(&what, role, &text),
             Format::Json => self.event(json!({
                 "kind": node.kind, "name": node.name, "state": node.state, "reason": node.reason,
                 "message": node.message, "summary": node.summary,
@@ -132,7 +207,20 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// What is ready is said once, on a line of its own.
+    fn settle(&self, live: &Live, path: &str, what: &str, text: &str) {
+        let mut said = self.said.borrow_mut();
+        if said.get(path).is_none_or(|said| said != text) {
+            said.insert(path.to_owned(), text.to_owned());
+            live.done(path, what, text);
+        }
+    }
+
     fn line(&self, what: &str, role: Role, text: &str) {
+        if let Some(live) = &self.live {
+            live.done(what, what, &self.ui.paint(role, text));
+            return;
+        }
         self.ui
             .line(&format!("{what:NAME_WIDTH$} {}", self.ui.paint(role, text)));
     }
@@ -144,10 +232,34 @@ impl<'a> Progress<'a> {
 }
 
 fn waiting(node: &Node) -> String {
-    let message = node.message.lines().next().unwrap_or_default();
+    let message = first_reason(&node.message);
     if message.is_empty() {
         format!("waiting: {}", node.reason)
     } else {
         format!("waiting: {}: {message}", node.reason)
     }
+}
+
+/// The first of the reasons that a message lists, with the headings above it.
+fn first_reason(message: &str) -> String {
+    let mut reason = vec![];
+    for line in message.lines() {
+        let line = line.trim_start().trim_start_matches("* ");
+        reason.push(line);
+        if !line.ends_with(':') {
+            break;
+        }
+    }
+    reason.join(" ")
+}
+
+#[test]
+fn a_line_shows_a_whole_reason() {
+    let check = |message, want| assert_eq!(first_reason(message), want);
+    check("", "");
+    check("not there\nmore", "not there");
+    check(
+        "* Workers:\n  * MachineDeployment a:\n    * 0 of 2\n* Remote: down",
+        "Workers: MachineDeployment a: 0 of 2",
+    );
 }

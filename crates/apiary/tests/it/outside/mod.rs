@@ -12,4 +12,5 @@ mod helm;
 mod kill;
 mod read;
 mod restart;
+mod terminal;
 mod world;
