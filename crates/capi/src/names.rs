@@ -32,6 +32,9 @@ pub(crate) fn suffix(parts: &[&str]) -> String {
         .collect()
 }
 
+/// Names that a template may give in vain, until it is taken for one that has no random part.
+const TEMPLATE_TRIES_MAX: u32 = 16;
+
 /// A name that isn't in `taken`: `template` with `{{ .random }}` replaced, or `<base>-<suffix>`. The suffix depends on the owner's uid
 /// and the time, so that a successor never gets the name of a machine that is gone.
 #[must_use]
@@ -40,7 +43,12 @@ pub(crate) fn fresh(namer: &Namer<'_>, taken: &[&str], now: Timestamp) -> String
     let mut count: u32 = 0;
     loop {
         let suffix = suffix(&[namer.owner_uid, &second, &count.to_string()]);
-        let name = namer.name(&suffix);
+        let name = if count < TEMPLATE_TRIES_MAX {
+            namer.name(&suffix)
+        } else {
+            let template = None;
+            Namer { template, ..*namer }.name(&suffix)
+        };
         if !taken.contains(&name.as_str()) {
             return name;
         }
@@ -127,6 +135,14 @@ mod tests {
         let later = fresh(&namer(None), &[], now + jiff::SignedDuration::from_secs(1));
         expect!["md-0-abcde-6s2f4 md-0-abcde-fdp52 md-0-abcde-9m9mj"]
             .assert_eq(&format!("{first} {second} {later}"));
+    }
+
+    #[test]
+    fn a_template_that_always_gives_one_name_is_left() {
+        let namer = namer(Some("w{{ {{ .random }}"));
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(fresh(&namer, &[], now), "w");
+        assert!(fresh(&namer, &["w"], now).starts_with("md-0-abcde-"));
     }
 
     #[test]

@@ -333,11 +333,15 @@ pub fn check_naming(path: &str, naming: Option<&MachineNaming>, errors: &mut Vec
     let Some(template) = naming.and_then(|n| n.template.as_deref()) else {
         return;
     };
-    let has_random = template
-        .split("{{")
-        .skip(1)
-        .filter_map(|rest| rest.split_once("}}"))
-        .any(|(inner, _)| inner.trim() == ".random");
+    // Read as names are made: what follows a "{{" up to the next "}}" is one variable.
+    let (mut rest, mut has_random) = (template, false);
+    while let Some((variable, after)) = rest
+        .split_once("{{")
+        .and_then(|(_, after)| after.split_once("}}"))
+    {
+        has_random |= variable.trim() == ".random";
+        rest = after;
+    }
     if !has_random {
         errors.push(FieldError::invalid(path, "must contain {{ .random }}"));
     }
