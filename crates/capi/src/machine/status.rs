@@ -442,11 +442,12 @@ fn available(world: &World, ready: &Condition, now: Timestamp) -> Condition {
     Condition::no(type_, reasons::WAITING_FOR_MIN_READY_SECONDS, "")
 }
 
-/// When to look again because the machine will then have been ready for long enough.
+/// When to look again because the machine will then have been ready for long enough. One that isn't may be by the end of
+/// this very pass, whose own status does not wake it.
 pub(super) fn until_available(world: &World, now: Timestamp) -> Option<Duration> {
-    let wire =
-        find(world.machine.conditions(), conditions::READY).filter(|c| c.status == "True")?;
-    let left = wire.last_transition_time.0 + min_ready(world);
+    let wire = find(world.machine.conditions(), conditions::READY).filter(|c| c.status == "True");
+    let since = wire.map_or(now, |wire| wire.last_transition_time.0);
+    let left = since + min_ready(world);
     Duration::try_from(left.duration_since(now))
         .ok()
         .filter(|d| !d.is_zero())
