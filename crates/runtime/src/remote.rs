@@ -98,9 +98,11 @@ pub struct Clusters {
     connector: Arc<dyn Connector>,
     clock: Clock,
     options: RemoteOptions,
-    /// By namespace and name of the kubeconfig Secret.
-    links: Mutex<HashMap<(String, String), Link>>,
+    links: Mutex<HashMap<Key, Link>>,
 }
+
+/// Namespace and name of a kubeconfig Secret, and the key in it.
+type Key = (String, String, String);
 
 /// The connection to one cluster.
 struct Link {
@@ -128,6 +130,8 @@ enum State {
         since: Timestamp,
         message: String,
     },
+    /// Nobody looked any more, so nobody keeps it.
+    Ended,
 }
 
 /// How things stand with a workload cluster.
@@ -214,31 +218,40 @@ impl<'a> RemoteClusters<'a> {
         keys: &[&str],
     ) -> Result<Remote, GatherError> {
         let secret: Option<Arc<Secret>> = self.cx.get(namespace, secret_name).await?;
-        let data = secret.as_ref().and_then(|secret| {
+        let found = secret.as_ref().and_then(|secret| {
             let data = secret.data.as_ref()?;
-            keys.iter().find_map(|key| data.get(*key))
+            keys.iter().find_map(|key| Some((*key, data.get(*key)?)))
         });
-        let key = (namespace.to_owned(), secret_name.to_owned());
-        let Some(data) = data else {
-            self.clusters.links().remove(&key);
+        let Some((key, data)) = found else {
+            let mut links = self.clusters.links();
+            links.retain(|key, _| (&*key.0, &*key.1) != (namespace, secret_name));
             return Ok(Remote::NoKubeconfig);
         };
+        let key = (namespace.to_owned(), secret_name.to_owned(), key.to_owned());
         let mut hasher = DefaultHasher::new();
         data.0.hash(&mut hasher);
         let fingerprint = hasher.finish();
-        if self.clusters.link(&key, fingerprint).is_none() {
-            match parse(&data.0).await {
-                Ok(config) => self.clusters.connect(key.clone(), fingerprint, config),
-                Err(why) => return Ok(Remote::BadKubeconfig(why)),
+        if let Some(shared) = self.clusters.link(&key, fingerprint) {
+            // First the signal, then the state: a change in between wakes, and a keeper that sees us stays.
+            self.cx.watch(&shared.signal);
+            if let Some(remote) = self.seen(&shared) {
+                return Ok(remote);
             }
         }
-        let Some(shared) = self.clusters.link(&key, fingerprint) else {
-            return Ok(Remote::Connecting);
-        };
-        // First the signal, then the state: a change in between wakes.
-        self.cx.watch(&shared.signal);
+        Ok(match parse(&data.0).await {
+            Ok(config) => {
+                self.clusters.connect(key, fingerprint, config, self.cx);
+                Remote::Connecting
+            }
+            Err(why) => Remote::BadKubeconfig(why),
+        })
+    }
+
+    /// How things stand; `None` if the connection has ended.
+    fn seen(&self, shared: &Shared) -> Option<Remote> {
         let state = shared.state().clone();
-        Ok(match state {
+        Some(match state {
+            State::Ended => return None,
             State::Connecting => Remote::Connecting,
             State::Connected { cluster, probed } => Remote::Connected {
                 cx: self.cx.at(cluster),
@@ -261,11 +274,11 @@ impl Clusters {
         })
     }
 
-    fn links(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Link>> {
+    fn links(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Link>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn link(&self, key: &(String, String), fingerprint: u64) -> Option<Arc<Shared>> {
+    fn link(&self, key: &Key, fingerprint: u64) -> Option<Arc<Shared>> {
         let mut links = self.links();
         let link = links.get(key)?;
         if link.fingerprint != fingerprint {
@@ -275,14 +288,28 @@ impl Clusters {
         Some(Arc::clone(&link.shared))
     }
 
-    fn connect(&self, key: (String, String), fingerprint: u64, config: kube::Config) {
+    /// Connects in the background, and wakes the object of `cx` when something comes of it.
+    fn connect(&self, key: Key, fingerprint: u64, config: kube::Config, cx: &Cx) {
         let mut links = self.links();
-        // Clusters that nobody looks at any more: their tasks have ended.
-        links.retain(|_, link| !link.shared.is_abandoned());
+        links.retain(|_, link| !matches!(*link.shared.state(), State::Ended));
+        // Another pass may have been quicker.
+        if let Some(link) = links
+            .get(&key)
+            .filter(|link| link.fingerprint == fingerprint)
+        {
+            cx.watch(&link.shared.signal);
+            if !matches!(*link.shared.state(), State::Ended) {
+                // What it has found meanwhile is seen in the pass that this causes.
+                link.shared.signal.notify();
+                return;
+            }
+        }
         let shared = Arc::new(Shared {
             state: Mutex::new(State::Connecting),
             signal: Signal::new(),
         });
+        // Before the keeper begins: it goes when nobody looks.
+        cx.watch(&shared.signal);
         let keeper = Keeper {
             name: format!("{}/{}", key.0, key.1),
             shared: Arc::clone(&shared),
@@ -331,9 +358,15 @@ impl Shared {
         self.signal.notify();
     }
 
-    /// Only the link itself holds it: the keeper is gone.
-    fn is_abandoned(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) == 1
+    /// Ends the connection if nobody looks at it. Decided under the lock of the state: who looks registers first and
+    /// then reads the state, so either side sees the other.
+    fn let_go(&self) -> bool {
+        let mut state = self.state();
+        let is_idle = self.signal.readers() == 0;
+        if is_idle {
+            *state = State::Ended;
+        }
+        is_idle
     }
 }
 
@@ -356,14 +389,14 @@ impl Keeper {
                 Ok(cluster) => {
                     failures = 0;
                     tracing::info!(cluster = self.name, "connected");
-                    let Some(message) = self.probe_until_failure(cluster).await else {
-                        break;
-                    };
-                    self.unreachable(message);
+                    match self.probe_until_failure(cluster).await {
+                        Some(message) => self.unreachable(message),
+                        None => break,
+                    }
                 }
                 Err(message) => self.unreachable(message),
             }
-            if self.shared.signal.readers() == 0 {
+            if self.shared.let_go() {
                 break;
             }
             failures += 1;
@@ -383,7 +416,7 @@ impl Keeper {
                 message: same,
             } if *same == message => return,
             State::Unreachable { since, .. } => *since,
-            State::Connecting | State::Connected { .. } => self.clock.now(),
+            State::Connecting | State::Connected { .. } | State::Ended => self.clock.now(),
         };
         tracing::info!(cluster = self.name, message, "unreachable");
         self.shared.set(State::Unreachable { since, message });
@@ -405,7 +438,7 @@ impl Keeper {
         ))
     }
 
-    /// What the probe said that made it unreachable, or `None` when nobody looks any more.
+    /// What the probe said that made it unreachable, or `None` when nobody looked any more and it has let go.
     async fn probe_until_failure(&self, cluster: Arc<Cluster>) -> Option<String> {
         let client = cluster.client().clone();
         self.shared.set(State::Connected {
@@ -435,7 +468,7 @@ impl Keeper {
                 idle = Duration::ZERO;
             } else {
                 idle += self.options.probe_interval;
-                if idle >= self.options.idle_max {
+                if idle >= self.options.idle_max && self.shared.let_go() {
                     return None;
                 }
             }

@@ -259,6 +259,29 @@ async fn a_cluster_is_let_go_with_its_secret_or_its_last_reader() {
     );
 }
 
+/// The connection that nobody looked at has ended; who looks later gets one that is kept.
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_was_let_go_is_connected_anew() {
+    let env = Env::start();
+    for is_broken in [false, true] {
+        env.connector.is_broken.store(is_broken, Ordering::Relaxed);
+        env.secret(&kubeconfig("w"));
+        env.management
+            .put("v1/namespaces", json!({"metadata": {"name": "c"}}));
+        env.after(5).await;
+        env.management.delete("v1/namespaces", "", "c");
+        env.after(600).await;
+        assert_eq!(env.clusters.counts().0, 0, "its caches are given back");
+        env.connector.is_broken.store(false, Ordering::Relaxed);
+        env.management
+            .put("v1/namespaces", json!({"metadata": {"name": "c"}}));
+        let seen = env.after(5).await;
+        assert_eq!(seen.last().unwrap(), "c connected, 0 pods", "{seen:?}");
+        env.management.delete("v1/namespaces", "", "c");
+        env.after(600).await;
+    }
+}
+
 #[tokio::test]
 async fn a_kubeconfig_may_not_run_commands_or_read_files_here() {
     let check = async |user: Value, expect: &str| {
