@@ -276,6 +276,14 @@ impl KindCache {
         })
     }
 
+    /// Whether it holds all there is.
+    pub(crate) fn has_arrived(&self) -> bool {
+        matches!(
+            *self.progress.borrow(),
+            Progress::Synced | Progress::NotServed
+        )
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

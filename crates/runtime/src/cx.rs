@@ -187,7 +187,12 @@ impl Cx {
     async fn ready(&self, resource: &ApiResource) -> Result<Arc<KindCache>, GatherError> {
         let cache = self.cluster.ready(resource).await;
         if cache.is_err() {
-            self.watch(&self.cluster.kind(resource).arrived);
+            let late = self.cluster.kind(resource);
+            self.watch(&late.arrived);
+            // It may have come just before somebody watched.
+            if late.has_arrived() {
+                return Ok(late);
+            }
         }
         cache
     }

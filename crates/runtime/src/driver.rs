@@ -8,15 +8,17 @@ use std::time::Duration;
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
+use kube::core::ApiResource;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::cache::Header;
 use crate::cluster::ClusterOptions;
 use crate::events::{Counts, Recorder};
 use crate::metrics::{Counters, Metrics};
-use crate::pass::{Drive, Driven, Subject, attend};
+use crate::pass::{Drive, Driven, attend};
 use crate::queue::{Dependent, Next, Queue, Root};
 use crate::remote::{Clusters, RemoteOptions, SocketConnector};
 use crate::tasks::panic_text;
@@ -202,6 +204,9 @@ impl Controllers {
         } = self;
         let recorder = Recorder::start(Arc::clone(&cluster), &tasks);
         let queue = Queue::new(controllers.len(), options.queue_max, options.concurrency);
+        // Also when this future is dropped. Not when the queue is: that may happen to whoever wakes it, under the lock
+        // of what it has read.
+        let _closing = Closing(Arc::clone(&queue));
         let counters: Vec<Arc<Counters>> = controllers.iter().map(|_| Arc::default()).collect();
         let names = controllers.iter().map(|controller| controller.name());
         let running = Running {
@@ -249,6 +254,15 @@ impl Controllers {
         }
         passes.shutdown().await;
         tasks.shutdown().await;
+    }
+}
+
+/// Closes a queue at the end of a scope.
+struct Closing(Arc<Queue>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -319,13 +333,16 @@ impl Env {
         Cx::detached(Arc::clone(&self.cluster), Arc::clone(&self.clusters))
     }
 
-    /// The object of a pass as events refer to it.
-    pub(crate) fn reference(&self, subject: &Subject<'_>) -> Arc<ObjectReference> {
-        let header = &subject.entry.header;
+    /// An object as events refer to it.
+    pub(crate) fn reference(
+        &self,
+        resource: &ApiResource,
+        header: &Header,
+    ) -> Arc<ObjectReference> {
         let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         Arc::new(ObjectReference {
-            api_version: some(&subject.resource.api_version),
-            kind: some(&subject.resource.kind),
+            api_version: some(&resource.api_version),
+            kind: some(&resource.kind),
             namespace: some(&header.namespace),
             name: some(&header.name),
             uid: some(&header.uid),

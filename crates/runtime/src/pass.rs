@@ -20,7 +20,7 @@ use crate::queue::{Dependent, Next};
 use crate::status::{ConditionStyle, Facts, INTERNAL_ERROR, TRANSIENT_ERROR, complete, unready};
 use crate::tasks::panic_text;
 use crate::write::{Failure, Writer};
-use crate::{Change, Cx, GatherError, Outcome, Plan, Reconciler, Wait};
+use crate::{Change, Cx, GatherError, Note, Outcome, Plan, Reconciler, Wait};
 
 /// Conflicts in a row that are answered by looking again at once.
 const CONFLICTS_AT_ONCE_MAX: u32 = 5;
@@ -30,6 +30,7 @@ const FAILURES_UNTOLD: u32 = 2;
 /// A controller, without its types.
 pub(crate) trait Drive: Send + Sync {
     fn name(&self) -> &'static str;
+    fn reporter(&self) -> &'static str;
     fn resource(&self) -> ApiResource;
     fn finalizer(&self) -> Option<&'static str>;
     fn style(&self) -> ConditionStyle;
@@ -74,6 +75,9 @@ pub(crate) struct Driven<R>(pub(crate) R);
 impl<R: Reconciler> Drive for Driven<R> {
     fn name(&self) -> &'static str {
         R::NAME
+    }
+    fn reporter(&self) -> &'static str {
+        R::REPORTER
     }
     fn resource(&self) -> ApiResource {
         ApiResource::erase::<R::Object>(&())
@@ -133,16 +137,22 @@ async fn pass<R: Reconciler>(reconciler: &R, env: &Env, cx: &Cx, subject: &Subje
     let wanted = R::status(&world, &plan, &outcome, now);
     if matches!(failure, Some(Failure::Rejected { .. })) {
         let note = R::refusal(&world, &plan, &outcome);
-        env.recorder
-            .record(R::REPORTER, &env.reference(subject), note);
+        env.recorder.record(
+            R::REPORTER,
+            &env.reference(subject.resource, &subject.entry.header),
+            note,
+        );
     }
     let done = outcome.done;
     let sketch = Sketch::of(&plan, outcome, R::FINALIZER, subject);
     for note in plan.notes {
         let has_happened = note.after.map_or(failure.is_none(), |after| done >= after);
         if note.warning || has_happened {
-            env.recorder
-                .record(R::REPORTER, &env.reference(subject), note);
+            env.recorder.record(
+                R::REPORTER,
+                &env.reference(subject.resource, &subject.entry.header),
+                note,
+            );
         }
     }
     let style = R::CONDITIONS.in_group(&subject.resource.group);
@@ -318,7 +328,7 @@ pub(crate) async fn attend(
             Arc::clone(&env.cluster),
             Arc::clone(&env.clusters),
             dependent.clone(),
-            ObjectReference::clone(&env.reference(&subject)),
+            ObjectReference::clone(&env.reference(subject.resource, &subject.entry.header)),
         );
         let mut report = controller.pass(env, &cx, &subject).await;
         report.own.extend(own);
@@ -402,7 +412,11 @@ async fn conclude(
         }
         End::Failed(Failure::Act(_)) => {
             count(&counters.acts);
-            env.back_off(dependent)
+            // The plan may know better when it is worth another try.
+            match (env.back_off(dependent), report.again_in) {
+                (Next::After(pause), Some(again)) => Next::After(pause.min(again)),
+                (next, _) => next,
+            }
         }
         End::Gather(error) => {
             count(&counters.transient);
@@ -446,20 +460,30 @@ async fn add_finalizer(
         .await
 }
 
-/// Sets `Ready` where no status of the controller's own came about. Best effort: it is about a failure already.
+/// Says in an event, and in `Ready` if the kind has it, why no status of the controller's own came about. Best effort: it
+/// is about a failure already.
 async fn tell(
     env: &Env,
     controller: &dyn Drive,
     resource: &ApiResource,
     dependent: &Dependent,
-    ready: (&str, &str, &str),
+    ready: (&str, &'static str, &str),
 ) -> Vec<u64> {
     let entry = env
         .cluster
         .entry_if_synced(resource, &dependent.namespace, &dependent.name);
-    let Some(entry) = entry.filter(|_| controller.style() == ConditionStyle::Ready) else {
-        return vec![];
+    let Some(entry) = entry else { return vec![] };
+    let note = Note {
+        warning: true,
+        reason: ready.1,
+        message: ready.2.to_owned(),
+        after: None,
     };
+    let object = env.reference(resource, &entry.header);
+    env.recorder.record(controller.reporter(), &object, note);
+    if controller.style() != ConditionStyle::Ready {
+        return vec![];
+    }
     let object: Value = serde_json::from_str(entry.json()).unwrap_or_default();
     let generation = object["metadata"]["generation"].as_i64();
     let status = unready(

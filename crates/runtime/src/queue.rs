@@ -342,6 +342,12 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Forgets all objects, and who is to be woken for them.
+    pub(crate) fn close(&self) {
+        let items = std::mem::take(&mut self.state().items);
+        items.values().for_each(|item| item.dependent.forget_all());
+    }
+
     /// When the next timer fires.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.state().timers.first_key_value().map(|(due, _)| due.0)
@@ -363,16 +369,6 @@ impl Queue {
             state.running[controller],
             known,
         )
-    }
-}
-
-impl Drop for Queue {
-    fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        state
-            .items
-            .values()
-            .for_each(|item| item.dependent.forget_all());
     }
 }
 

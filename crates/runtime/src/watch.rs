@@ -46,6 +46,8 @@ enum Trouble {
     NotServed,
     /// The revision is too old: list again.
     Expired,
+    /// The server answered a watch with an error: whatever it means, a new list starts from what is true.
+    Refused(String),
     Failed(String),
 }
 
@@ -68,12 +70,16 @@ impl Watch {
             // What only a beginning needs is boxed: the task waits for the rest of its life.
             let trouble = match Box::pin(self.list()).await {
                 Ok(version) => {
-                    failures = 0;
                     let before = self.cache.progress.send_replace(Progress::Synced);
                     if before != Progress::Synced {
                         self.cache.arrived.notify();
                     }
-                    self.follow(version, &mut rng).await
+                    let started = Instant::now();
+                    let trouble = self.follow(version, &mut rng).await;
+                    if started.elapsed() >= Duration::from_secs(1) {
+                        failures = 0;
+                    }
+                    trouble
                 }
                 Err(trouble) => trouble,
             };
@@ -92,6 +98,10 @@ impl Watch {
                     if matches!(before, Progress::Starting | Progress::Failed(_)) {
                         self.cache.arrived.notify();
                     }
+                    failures += 1;
+                }
+                Trouble::Refused(why) => {
+                    tracing::debug!(kind, why, "listing again, the watch was refused");
                     failures += 1;
                 }
                 Trouble::Failed(why) => {
@@ -236,7 +246,7 @@ impl Watch {
             200..=299 => Ok(response.into_body()),
             404 => Err(Trouble::NotServed),
             410 => Err(Trouble::Expired),
-            code => Err(Trouble::Failed(format!(
+            code => Err(Trouble::Refused(format!(
                 "the watch was answered with HTTP {code}"
             ))),
         }
@@ -287,8 +297,7 @@ impl Watch {
                     serde_json::from_str(event.object.get()).unwrap_or_default();
                 return Err(match status.code {
                     410 => Trouble::Expired,
-                    // Whatever else: a new list starts from what is true.
-                    _ => Trouble::Failed(status.message),
+                    _ => Trouble::Refused(status.message),
                 });
             }
             _ => {}

@@ -543,6 +543,31 @@ async fn a_lost_watch_is_resumed_and_an_expired_one_listed_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_that_is_answered_with_an_error_is_listed_anew_without_haste() {
+    let env = Env::start();
+    env.thing("t", json!({}));
+    env.advance(1).await;
+    env.api.take_reads();
+    let error =
+        json!({"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "told to"}});
+    env.api.send(THINGS, &error);
+    // What happened while nobody watched is seen.
+    env.api.drop_watches();
+    env.api.edit(THINGS, "ns", "t", |thing| {
+        thing["spec"]["apply"] = json!("hello");
+    });
+    env.advance(5).await;
+    assert!(env.api.get("v1/configmaps", "ns", "child").is_some());
+    let lists = |reads: Vec<String>| {
+        reads
+            .iter()
+            .filter(|read| read.ends_with("/things"))
+            .count()
+    };
+    assert_eq!(lists(env.api.take_reads()), 2, "a list and a watch");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kind_that_appears_later_is_picked_up_when_its_definition_does() {
     let api = Api::default();
     api.unserve("things", true);
