@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 /// Where an object lives in one logical cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,6 +79,25 @@ impl Header {
     }
 }
 
+/// The deepest nesting of arrays and objects in a stored object. Readers of JSON stop at 127, and lists and watches add
+/// levels around it.
+pub const MAX_OBJECT_DEPTH: usize = 120;
+
+/// Whether arrays and objects are nested deeper than [`MAX_OBJECT_DEPTH`].
+#[must_use]
+pub fn is_too_deep(value: &Value) -> bool {
+    fn exceeds(value: &Value, left: usize) -> bool {
+        match value {
+            Value::Array(items) => left == 0 || items.iter().any(|item| exceeds(item, left - 1)),
+            Value::Object(fields) => {
+                left == 0 || fields.values().any(|item| exceeds(item, left - 1))
+            }
+            _ => false,
+        }
+    }
+    exceeds(value, MAX_OBJECT_DEPTH)
+}
+
 /// One immutable state of one object, shared by the store, lists and watchers.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -104,14 +124,33 @@ impl Object {
         }
     }
 
-    /// Reads a stored state back.
+    /// Reads a stored state back, of which only the metadata is looked at.
     ///
     /// # Errors
     /// When the bytes are not JSON, which only a damaged store can cause.
     pub fn from_json(json: Bytes, revision: u64) -> Result<Self, serde_json::Error> {
-        let value: Value = serde_json::from_slice(&json)?;
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Stored {
+            metadata: Metadata,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Metadata {
+            namespace: Value,
+            name: Value,
+            uid: Value,
+            labels: Value,
+            finalizers: Value,
+            deletion_timestamp: Value,
+        }
+        let Stored { metadata } = serde_json::from_slice(&json)?;
+        let metadata = json!({
+            "namespace": metadata.namespace, "name": metadata.name, "uid": metadata.uid, "labels": metadata.labels,
+            "finalizers": metadata.finalizers, "deletionTimestamp": metadata.deletion_timestamp,
+        });
         Ok(Self {
-            header: Header::of(&value, revision),
+            header: Header::of(&json!({ "metadata": metadata }), revision),
             json,
         })
     }

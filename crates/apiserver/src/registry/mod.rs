@@ -330,6 +330,7 @@ fn write_failed(target: &Target, error: &WriteError) -> Status {
     match error {
         WriteError::Conflict { .. } => target.modified(),
         WriteError::TooLarge { .. } => Status::too_large(error.to_string()),
+        WriteError::TooDeep => Status::bad_request(error.to_string()),
         WriteError::Closed => {
             Status::new(503, "ServiceUnavailable", "the cluster is being removed")
         }

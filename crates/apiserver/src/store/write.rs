@@ -11,7 +11,7 @@ use super::cluster::{Cluster, ClusterStore};
 use super::history::{Event, EventKind};
 use super::storage::{Mutation, Row, StorageError};
 use super::{MAX_OBJECT_BYTES, lock};
-use crate::object::{Key, Object};
+use crate::object::{Key, MAX_OBJECT_DEPTH, Object, is_too_deep};
 
 /// What the caller believes is at the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum WriteError {
     Conflict { current: Option<Arc<Object>> },
     #[error("the object has {size} bytes, more than the limit of {limit}")]
     TooLarge { size: usize, limit: usize },
+    #[error("the object is nested deeper than {MAX_OBJECT_DEPTH} levels")]
+    TooDeep,
     #[error("the logical cluster is gone or the store is closed")]
     Closed,
     #[error("the write could not be made durable")]
@@ -82,7 +84,7 @@ impl ClusterStore {
     /// Dropping the future does not take the write back.
     ///
     /// # Errors
-    /// See [`WriteError`]. After `Conflict` and `TooLarge` nothing has changed; after `Storage` nothing is visible, and
+    /// See [`WriteError`]. After `Conflict`, `TooLarge` and `TooDeep` nothing has changed; after `Storage` nothing is visible, and
     /// whether the log of record has it is only certain after the next successful write (then it has not).
     pub async fn write(
         &self,
@@ -124,6 +126,9 @@ impl Cluster {
         let revision = pending.assigned + 1;
         let (kind, object) = match change {
             Change::Put(value) => {
+                if is_too_deep(&value) {
+                    return Err(WriteError::TooDeep);
+                }
                 let object = Object::encode(value, revision);
                 let size = object.json.len();
                 if size > MAX_OBJECT_BYTES {
