@@ -46,8 +46,9 @@ pub(super) async fn answer(
     } else {
         ""
     };
-    let is_fit =
-        resource.namespaced || path.namespace.is_empty() || &*resource.storage == "namespaces";
+    // The path of a namespace itself names it as what it is in, too. Who may do something there was decided by that.
+    let is_itself = &*resource.storage == "namespaces" && path.namespace == path.name;
+    let is_fit = resource.namespaced || path.namespace.is_empty() || is_itself;
     if !is_fit
         || (!path.subresource.is_empty() && resource.subresource(&path.subresource).is_none())
     {
@@ -270,6 +271,13 @@ impl Exchange<'_> {
             warnings: vec![],
             no_creation: None,
         };
+        // What is behind these is no object, whatever the verb.
+        if matches!(
+            self.target.subresource.as_str(),
+            "log" | "exec" | "attach" | "portforward" | "proxy"
+        ) {
+            return Err(self.no_kubelet());
+        }
         let mut response = match self.request.verb {
             "create" => self.create(&mut call, body).await,
             "update" => self.update(&mut call, body).await,
