@@ -46,6 +46,12 @@ pub(super) fn for_update(target: &Target, old: &Value, new: &mut Value) {
             new["metadata"]["managedFields"] = managed;
             put(&mut new["spec"], "finalizers", finalizers);
         }
+        "ephemeralcontainers" => {
+            let containers = new["spec"].get("ephemeralContainers").cloned();
+            keep_all_but_status(old, new);
+            put(&mut new["spec"], "ephemeralContainers", containers);
+        }
+        "resize" => resize(old, new),
         // The spec and the status at once.
         "binding" => {}
         _ if strategy.has_status => put(new, "status", old.get("status").cloned()),
@@ -90,6 +96,23 @@ fn without<'a>(value: &'a Value, target: &Target) -> Vec<(&'a String, &'a Value)
         .flatten()
         .filter(|(key, _)| !ignored(key))
         .collect()
+}
+
+/// Takes over what containers may use, and nothing else.
+fn resize(old: &Value, new: &mut Value) {
+    let wanted = new["spec"].take();
+    keep_all_but_status(old, new);
+    for list in ["containers", "initContainers"] {
+        for container in new["spec"][list].as_array_mut().into_iter().flatten() {
+            let same = wanted[list].as_array().into_iter().flatten();
+            let Some(same) = same.into_iter().find(|c| c["name"] == container["name"]) else {
+                continue;
+            };
+            for member in ["resources", "resizePolicy"] {
+                put(container, member, same.get(member).cloned());
+            }
+        }
+    }
 }
 
 fn keep_all_but_status(old: &Value, new: &mut Value) {
