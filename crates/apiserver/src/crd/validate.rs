@@ -1,9 +1,12 @@
 //! What is wrong with a definition, in Kubernetes' words.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::status::{APPROVED, Approval, approval_of, is_protected};
 use super::{Compiled, Names};
+use crate::resource::{Resource, builtin};
 use crate::schema::meta::{label_1035, subdomain};
 use crate::status::Cause;
 
@@ -29,6 +32,12 @@ pub fn validate(crd: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     let names = Names::requested(spec);
     let group = spec["group"].as_str().unwrap_or_default();
+    let is_builtin = |r: &Arc<Resource>| *r.group == *group && *r.plural == *names.plural;
+    if old.is_none() && builtin().iter().any(is_builtin) {
+        let what = "is served by this API server itself";
+        let name = &crd["metadata"]["name"];
+        causes.push(Cause::invalid("metadata.name", name, what));
+    }
     if crd["metadata"]["name"] != format!("{}.{group}", names.plural) {
         let what = "must be spec.names.plural+\".\"+spec.group";
         causes.push(Cause::invalid(

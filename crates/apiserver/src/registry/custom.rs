@@ -85,7 +85,11 @@ impl Registry {
         };
         let storage = &*definition.header.name;
         let served = self.types.served();
-        if let Some(resource) = served.resources.iter().find(|r| &*r.storage == storage) {
+        if let Some(resource) = served
+            .resources
+            .iter()
+            .find(|r| &*r.storage == storage && r.custom.is_some())
+        {
             let all = Target::new(resource.clone(), "", "", "");
             let deleted = self
                 .delete_collection(
