@@ -130,6 +130,10 @@ impl Registry {
                     .durable(object.header.revision)
                     .await
                     .map_err(|error| write_failed(target, &error))?;
+                // Or it was given up, or replaced.
+                if !self.is_current(target, &object) {
+                    continue;
+                }
                 return Ok(Deleted::Begun(old));
             }
             let stored = super::to_storage(next, &target.resource);

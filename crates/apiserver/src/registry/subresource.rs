@@ -129,7 +129,14 @@ impl Registry {
             subresource: "binding".into(),
             ..target.clone()
         };
+        let named = |field| metadata::text(binding, field).to_owned();
+        let (uid, version) = (named("uid"), named("resourceVersion"));
         self.change(call, &door, &door.subresource, &|old| {
+            let is_meant =
+                |wanted: &str, field| wanted.is_empty() || wanted == metadata::text(old, field);
+            if !is_meant(&uid, "uid") || !is_meant(&version, "resourceVersion") {
+                return Err(target.modified());
+            }
             let bound = old["spec"]["nodeName"].as_str().unwrap_or_default();
             if !bound.is_empty() {
                 return Err(target.conflict(&format!(

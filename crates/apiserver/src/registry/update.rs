@@ -58,6 +58,12 @@ impl Registry {
         if self.store.newest(&target.key()).is_none() {
             if strategy.create_on_update && target.subresource.is_empty() {
                 call.check_creation()?;
+                let uid = metadata::text(&value, "uid");
+                if !uid.is_empty() {
+                    return Err(target.conflict(&format!(
+                        "Precondition failed: UID in precondition: {uid}, UID in object meta: "
+                    )));
+                }
                 let mut value = value;
                 let meta = metadata::of(&mut value);
                 meta.remove("resourceVersion");
@@ -148,7 +154,10 @@ impl Registry {
     ) -> Result<(Value, bool), Status> {
         let config = schema::decode_document(body.bytes)?;
         check_identity(target, &config)?;
-        let revision = metadata::revision(&config).filter(|r| *r != 0);
+        let Some(revision) = metadata::revision(&config) else {
+            return Err(target.modified());
+        };
+        let revision = Some(revision).filter(|r| *r != 0);
         for _ in 0..MAX_WRITE_TRIES {
             if self.store.newest(&target.key()).is_none() {
                 if !target.subresource.is_empty() {
@@ -196,7 +205,11 @@ impl Registry {
                 subresource: &target.subresource,
             };
             match self.modify(call, target, &modification).await {
-                Err(status) if status.code == 404 && target.subresource.is_empty() => {}
+                // It went meanwhile. Other things may be missing as well.
+                Err(status)
+                    if status.code == 404
+                        && target.subresource.is_empty()
+                        && self.store.newest(&target.key()).is_none() => {}
                 changed => return Ok((changed?, false)),
             }
         }
@@ -246,7 +259,11 @@ impl Registry {
                     .durable(object.header.revision)
                     .await
                     .map_err(|error| write_failed(target, &error))?;
-                return Ok(old);
+                // Or it was given up, or replaced: then there is something else to compare with.
+                if self.is_current(target, &object) {
+                    return Ok(old);
+                }
+                continue;
             }
             if call.dry_run {
                 return self.rehearse(target, new, Some(&old)).await;
@@ -302,6 +319,12 @@ impl Registry {
         self.judge(call, target, Operation::Update, Some(old), &new)
             .await?;
         Ok(new)
+    }
+
+    /// Whether this is what everybody sees.
+    pub(super) fn is_current(&self, target: &Target, object: &Object) -> bool {
+        let known = self.store.get(&target.key());
+        known.is_some_and(|known| known.header.revision == object.header.revision)
     }
 
     /// Writes a changed state, or removes the object if the change let go of the last thing that held it.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod custom;
+mod doors;
 mod evict;
 mod http_surface;
 mod watch;
