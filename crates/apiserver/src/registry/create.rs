@@ -43,6 +43,7 @@ impl Registry {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
+        self.check_definition_lives(target)?;
         metadata::of(&mut value).remove("resourceVersion");
         metadata::wipe_system_fields(&mut value);
         fill_namespace(target, &mut value)?;

@@ -11,6 +11,7 @@ use crate::auth::User;
 use crate::crd;
 use crate::object::{Key, Object};
 use crate::schema::FieldValidation;
+use crate::status::Status;
 use crate::store::{Change, ClusterStore, Expected, WriteError};
 
 /// Holds a definition until its objects are gone.
@@ -30,8 +31,25 @@ impl Registry {
         mut value: Value,
     ) -> Result<Arc<Object>, WriteError> {
         let _one_at_a_time = self.definitions.lock().await;
+        // A client that went away has let go of the lock, but its write goes on.
+        self.store.settled().await?;
         self.fill_definition(key, &mut value);
         self.store.write(key, expected, Change::Put(value)).await
+    }
+
+    /// Refuses an object of a kind whose definition is going: nobody would remove it.
+    pub(super) fn check_definition_lives(&self, target: &Target) -> Result<(), Status> {
+        let resource = &target.resource;
+        let definition = Key::new(DEFINITIONS, "", &resource.storage);
+        let is_going = resource.custom.is_some()
+            && (self.store.newest(&definition)).is_some_and(|d| d.header.is_deleting);
+        if !is_going {
+            return Ok(());
+        }
+        let mut status = Status::method_not_allowed(&resource.group, &resource.plural, "create");
+        status.message =
+            "create not allowed while custom resource definition is terminating".into();
+        Err(status)
     }
 
     /// Gives a definition its finalizer and its status.

@@ -127,6 +127,10 @@ impl Registry {
         old: Option<&Value>,
     ) -> Result<Result<Arc<Object>, WriteError>, Status> {
         let mut next = self.services.next.lock().await;
+        // A client that went away has let go of the lock, but its write goes on.
+        if let Err(error) = self.store.settled().await {
+            return Ok(Err(error));
+        }
         let others = self.other_services(key);
         let causes = fill(self.services.cidr, &mut next, &mut value, old, &others);
         if !causes.is_empty() {

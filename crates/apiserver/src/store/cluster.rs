@@ -193,6 +193,16 @@ impl ClusterStore {
         Ok(())
     }
 
+    /// Waits until all writes that are under way are visible or were given up: for those who decide by what they see of
+    /// many objects.
+    ///
+    /// # Errors
+    /// When the cluster is gone.
+    pub async fn settled(&self) -> Result<(), WriteError> {
+        let assigned = lock(&self.cluster.pending).assigned;
+        self.durable(assigned).await
+    }
+
     /// Waits until the write with this revision is durable, or was given up.
     ///
     /// # Errors

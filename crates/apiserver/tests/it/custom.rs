@@ -124,3 +124,20 @@ async fn a_dying_definition_takes_its_objects_along() {
     world.post(DEFINITIONS, definition()).await.ok();
     assert_eq!(world.get(BEES).await.ok()["items"], json!([]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dying_definition_takes_no_new_objects() {
+    let world = World::new().await;
+    world.post(DEFINITIONS, definition()).await.ok();
+    let mut held = bee("maja");
+    held["metadata"]["finalizers"] = json!(["example.com/held"]);
+    world.post(BEES, held).await.ok();
+    world
+        .delete(&format!("{DEFINITIONS}/bees.example.com"))
+        .await
+        .ok();
+    assert_eq!(
+        world.post(BEES, bee("willy")).await.refused(),
+        "405 MethodNotAllowed: create not allowed while custom resource definition is terminating"
+    );
+}
