@@ -117,6 +117,11 @@ impl Kubelet {
             .map(|pod| (key(&pod), Arc::new(pod)))
             .collect();
         self.alarms.clear();
+        // Pods that went while nobody watched.
+        let is_there = |at: &_| self.pods.contains_key(at);
+        self.addresses.retain(|at, _| is_there(at));
+        self.stopping.retain(is_there);
+        self.told.keep(is_there);
         for at in self.pods.keys().cloned().collect::<Vec<_>>() {
             self.advance(&at).await?;
         }

@@ -37,6 +37,11 @@ impl Told {
         self.pods.remove(pod);
     }
 
+    /// Forgets the pods that are not there.
+    pub(super) fn keep(&mut self, is_there: impl Fn(&(String, String)) -> bool) {
+        self.pods.retain(|at, _| is_there(at));
+    }
+
     /// Tells an event about a pod on a node; nobody's life depends on it.
     pub(super) async fn tell(
         &mut self,
