@@ -323,6 +323,8 @@ fn node_to_delete(world: &World, now: Timestamp) -> Option<String> {
         .map(|t| t.0);
     let is_over = has_passed(started, Some(seconds), now);
     match world.node() {
+        // Something else holds the Node, and has had its time.
+        Some(node) if is_over && node.metadata.deletion_timestamp.is_some() => None,
         // A reachable cluster gets the chance in any case: the steps before may have used up the time.
         Some(node) if world.link.is_up() => Some(node.name_any()),
         _ if world.link.is_up() || is_over => None,
