@@ -13,6 +13,8 @@ use super::{Act, Lifetime, Target, World, values};
 use crate::chart::{Observed, Standing, UNINSTALL, Wanted, is_ours};
 use crate::repository::{Fetched, Missing, Version};
 
+/// How often it is looked whether another App has let go of a release.
+const OWNER_PERIOD: Duration = Duration::from_secs(30);
 /// The first pause before a failed operation is tried again unchanged; it doubles.
 const RETRY_MIN: Duration = Duration::from_secs(30);
 const RETRY_MAX: Duration = Duration::from_secs(1800);
@@ -153,7 +155,11 @@ fn plan_release(world: &World, now: Timestamp, plan: &mut Plan<Act>) -> Result<(
         Target::Away(why) => return Err(why.clone()),
         Target::Here { observed, .. } => observed,
     };
-    check_owner(&world.app, observed)?;
+    if let Err(why) = check_owner(&world.app, observed) {
+        // It is read past the caches, so nothing tells when it goes.
+        plan.again_in = Some(OWNER_PERIOD);
+        return Err(why);
+    }
     let (busy, doing) = match observed.history.deployed {
         None => (reasons::INSTALLING, "installing"),
         Some(_) => (reasons::UPGRADING, "upgrading"),
@@ -282,7 +288,8 @@ fn plan_deletion(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
                 Lifetime::Unknown => why.reason == reasons::KUBECONFIG_NOT_FOUND,
                 Lifetime::Lives => false,
             };
-            if is_gone || !was_installed(&world.app) {
+            let has_begun = world.standing != Standing::Idle || was_installed(&world.app);
+            if is_gone || !has_begun {
                 plan.is_finished = true;
             } else {
                 plan.waits.push(why.clone());

@@ -368,9 +368,10 @@ fn a_release_of_another_app_is_left_alone() {
     check(
         &World { target, ..world() },
         &expect![[r#"
-        wait ReleaseTaken: release `hello` on this cluster belongs to App org-other/prod-hello
-        status {"appVersion":"9","release":{"lastDeployed":"2025-12-31T23:55:00Z","reason":"release `hello` on this cluster belongs to App org-other/prod-hello","status":"already-exists"},"version":"1.0.0"}
-    "#]],
+            wait ReleaseTaken: release `hello` on this cluster belongs to App org-other/prod-hello
+            again in 30s
+            status {"appVersion":"9","release":{"lastDeployed":"2025-12-31T23:55:00Z","reason":"release `hello` on this cluster belongs to App org-other/prod-hello","status":"already-exists"},"version":"1.0.0"}
+        "#]],
     );
 }
 
