@@ -79,7 +79,7 @@ impl Management {
                 planes.start(spec).await?
             }
         };
-        check_port(&plane.client, port).await?;
+        check_port(&plane.client, (&server.address().to_string(), port)).await?;
         for cluster in server.clusters() {
             planes.start(cluster.spec().clone()).await?;
         }
@@ -153,7 +153,7 @@ impl Management {
 }
 
 /// A workload cluster here answers where it always did: its kubeconfigs and its machines name that port.
-async fn check_port(client: &Client, port: u16) -> Result<()> {
+async fn check_port(client: &Client, (address, port): (&str, u16)) -> Result<()> {
     let request = http::Request::get(CLUSTERS).body(vec![])?;
     let list: Value = match client.request(request).await {
         Ok(list) => list,
@@ -163,7 +163,9 @@ async fn check_port(client: &Client, port: u16) -> Result<()> {
     };
     for cluster in list["items"].as_array().into_iter().flatten() {
         let endpoint = &cluster["spec"]["controlPlaneEndpoint"];
-        let is_here = cluster["spec"]["infrastructureRef"]["kind"] == "LocalCluster";
+        // Another address is one that the user chose, in front of this server.
+        let is_here = cluster["spec"]["infrastructureRef"]["kind"] == "LocalCluster"
+            && endpoint["host"] == address;
         let known = endpoint["port"].as_u64().filter(|known| *known > 0);
         if let Some(known) = known.filter(|known| is_here && *known != u64::from(port)) {
             let text = |key: &str| {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::core::{DynamicObject, GroupVersionKind};
 
 /// Names one object.
@@ -105,6 +106,14 @@ impl<A> Plan<A> {
             reason,
             message: message.into(),
         });
+    }
+
+    /// Looks again at this time, if it is still to come and nothing earlier is planned.
+    pub fn again_at(&mut self, at: Timestamp, now: Timestamp) {
+        let left = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+        if !left.is_zero() {
+            self.again_in = Some(self.again_in.map_or(left, |again| again.min(left)));
+        }
     }
 
     /// Adds an event of type Normal, told if all changes of the plan are made.

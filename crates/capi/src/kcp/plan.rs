@@ -11,7 +11,7 @@ use runtime::{Change, ObjectRef, Plan};
 use serde_json::json;
 
 use super::act::KUBECONFIG_SECONDS;
-use super::{Act, World, health, machines};
+use super::{Act, World, health, machines, rollout};
 use crate::condition::named;
 use crate::pki::Purpose;
 use crate::{etcd, object, pause};
@@ -72,6 +72,9 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     plan.changes.extend(machines::complete(world));
     release(world, &mut plan);
     scale(world, now, &mut plan);
+    for at in rollout::times(&world.control_plane, &world.machines) {
+        plan.again_at(at, now);
+    }
     plan
 }
 

@@ -3,6 +3,8 @@
 //! The bootstrap configuration isn't compared with the KubeadmConfig of the machine, which gets tokens and defaults over time, but by a
 //! hash of the user's wish that the Machine carries from its creation on. So a new version of this program never replaces machines.
 
+use std::sync::Arc;
+
 use api::cluster::Machine;
 use api::controlplane::KubeadmControlPlane;
 use api::meta::{ContractRef, labels};
@@ -73,6 +75,29 @@ fn canonical(value: &Value) -> String {
     }
 }
 
+/// When machines get out of date by the clock alone: those times that are set, past ones included.
+pub fn times(control_plane: &KubeadmControlPlane, machines: &[Arc<Machine>]) -> Vec<Timestamp> {
+    let after = rollout_after(control_plane);
+    let renewals = machines.iter().filter_map(|m| renewal(control_plane, m));
+    after.into_iter().chain(renewals).collect()
+}
+
+/// From when on machines from before are replaced.
+fn rollout_after(control_plane: &KubeadmControlPlane) -> Option<Timestamp> {
+    Some(control_plane.spec.rollout.as_ref()?.after.as_ref()?.0)
+}
+
+/// From when on the machine is replaced because its certificates expire.
+fn renewal(control_plane: &KubeadmControlPlane, machine: &Machine) -> Option<Timestamp> {
+    let before = control_plane.spec.rollout.as_ref()?.before.as_ref()?;
+    let days = before.certificates_expiry_days?;
+    let status = machine.status.as_ref()?;
+    let expiry = status.certificates_expiry_date.as_ref()?.0;
+    expiry
+        .checked_sub(SignedDuration::from_hours(i64::from(days) * 24))
+        .ok()
+}
+
 /// In what the machine differs from what the control plane wants; empty if it need not be replaced. What can't be compared counts as equal.
 #[must_use]
 pub fn differences(
@@ -91,22 +116,13 @@ pub fn differences(
     {
         found.push(format!("Version {version}, {} required", spec.version));
     }
-    let rollout = spec.rollout.as_ref();
-    if let Some(after) = rollout.and_then(|r| r.after.as_ref()).map(|t| t.0) {
+    if let Some(after) = rollout_after(control_plane) {
         let created = machine.metadata.creation_timestamp.as_ref().map(|t| t.0);
         if after <= now && created.is_some_and(|c| c < after) {
             found.push("KubeadmControlPlane spec.rollout.after expired".to_owned());
         }
     }
-    let days = rollout.and_then(|r| r.before.as_ref()?.certificates_expiry_days);
-    let expiry = machine
-        .status
-        .as_ref()
-        .and_then(|s| s.certificates_expiry_date.as_ref())
-        .map(|t| t.0);
-    if let (Some(days), Some(expiry)) = (days, expiry)
-        && now >= expiry - SignedDuration::from_hours(i64::from(days) * 24)
-    {
+    if renewal(control_plane, machine).is_some_and(|at| now >= at) {
         found.push("Certificates will expire soon, rollout.before expired".to_owned());
     }
     let hash = object::annotation(&machine.metadata, CONFIG_HASH);

@@ -82,13 +82,7 @@ impl World {
 
     /// The set with the wanted template: of several the largest, then the oldest.
     pub(super) fn new_set(&self, now: Timestamp) -> Option<&MachineSet> {
-        let after = self
-            .deployment
-            .spec
-            .rollout
-            .as_ref()
-            .and_then(|r| r.after.as_ref())
-            .map(|t| t.0);
+        let after = rollout_after(&self.deployment);
         let is_young_enough = |s: &MachineSet| {
             let created = s.metadata.creation_timestamp.as_ref().map(|t| t.0);
             after
@@ -134,7 +128,15 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
         &labels,
     ));
     follow(world, now, &mut plan);
+    if let Some(after) = rollout_after(deployment) {
+        plan.again_at(after, now);
+    }
     plan
+}
+
+/// From when on machines from before are replaced.
+fn rollout_after(deployment: &MachineDeployment) -> Option<Timestamp> {
+    Some(deployment.spec.rollout.as_ref()?.after.as_ref()?.0)
 }
 
 /// Brings the sets to the sizes and settings that are wanted now.

@@ -86,6 +86,9 @@ fn sized(overrides: &[&str]) -> String {
     for wait in &plan.waits {
         text += &format!("wait {}: {}\n", wait.reason, wait.message);
     }
+    if let Some(again) = plan.again_in {
+        text += &format!("again in {} h\n", again.as_secs() / 3600);
+    }
     text
 }
 
@@ -286,8 +289,9 @@ fn machines_are_replaced_after_a_time() {
             "deployment: {spec: {rollout: {after: '2027-01-02T00:00:00Z'}}}",
         ],
         &expect![[r#"
-        apply only: 3 replicas, "v1.36.0", revision 1
-    "#]],
+            apply only: 3 replicas, "v1.36.0", revision 1
+            again in 8756 h
+        "#]],
     );
 }
 
