@@ -40,42 +40,8 @@ impl Registry {
         target: &Target,
         scale: &Value,
     ) -> Result<Value, Status> {
-        let paths = scale_paths(target)?;
-        let replicas = &scale["spec"]["replicas"];
-        let replicas = if replicas.is_null() {
-            0
-        } else {
-            replicas.as_i64().unwrap_or(-1)
-        };
-        if !(0..=i64::from(i32::MAX)).contains(&replicas) {
-            let cause = Cause::invalid(
-                "spec.replicas",
-                &scale["spec"]["replicas"],
-                "must be greater than or equal to 0",
-            );
-            return Err(Status::invalid(
-                "autoscaling",
-                "Scale",
-                &target.name,
-                vec![cause],
-            ));
-        }
-        let revision = metadata::text(scale, "resourceVersion").to_owned();
-        let parent = Target {
-            subresource: String::new(),
-            ..target.clone()
-        };
-        let changed = self
-            .change(call, &parent, "scale", &|old| {
-                if !revision.is_empty() && revision != metadata::text(old, "resourceVersion") {
-                    return Err(target.modified());
-                }
-                let mut new = old.clone();
-                set_path(&mut new, &paths.spec_replicas, json!(replicas));
-                Ok(new)
-            })
-            .await?;
-        Ok(scale_of(&changed, &paths))
+        self.change_scale(call, target, &|_| Ok(scale.clone()))
+            .await
     }
 
     /// Patches the `Scale` of an object.
@@ -88,21 +54,51 @@ impl Registry {
         target: &Target,
         body: &PatchBody<'_>,
     ) -> Result<Value, Status> {
-        let old = self.scale(target)?;
-        let document = || {
-            serde_json::from_slice(body.bytes).map_err(|error| {
-                Status::bad_request(format!("the patch is not valid JSON: {error}"))
+        let document = match body.kind {
+            PatchType::Json => Value::Null,
+            PatchType::Merge | PatchType::Strategic => {
+                serde_json::from_slice(body.bytes).map_err(|error| {
+                    Status::bad_request(format!("the patch is not valid JSON: {error}"))
+                })?
+            }
+            PatchType::Apply => crate::schema::decode_document(body.bytes)?,
+        };
+        self.change_scale(call, target, &|old| match body.kind {
+            PatchType::Json => patch::json(old, body.bytes),
+            _ => Ok(patch::merge(old, &document)),
+        })
+        .await
+    }
+
+    /// Sets the replicas of an object to what `next` makes of its newest `Scale`.
+    async fn change_scale(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        next: &(dyn Fn(&Value) -> Result<Value, Status> + Send + Sync),
+    ) -> Result<Value, Status> {
+        let paths = scale_paths(target)?;
+        let parent = Target {
+            subresource: String::new(),
+            ..target.clone()
+        };
+        let changed = self
+            .change(call, &parent, "scale", &|old| {
+                let scale = next(&scale_of(old, &paths))?;
+                let revision = metadata::text(&scale, "resourceVersion");
+                if !revision.is_empty() && revision != metadata::text(old, "resourceVersion") {
+                    return Err(target.modified());
+                }
+                let mut new = old.clone();
+                set_path(
+                    &mut new,
+                    &paths.spec_replicas,
+                    json!(replicas_of(target, &scale)?),
+                );
+                Ok(new)
             })
-        };
-        let mut new = match body.kind {
-            PatchType::Json => patch::json(&old, body.bytes)?,
-            PatchType::Merge | PatchType::Strategic => patch::merge(&old, &document()?),
-            PatchType::Apply => patch::merge(&old, &crate::schema::decode_document(body.bytes)?),
-        };
-        if new["metadata"]["resourceVersion"] == old["metadata"]["resourceVersion"] {
-            metadata::of(&mut new).remove("resourceVersion");
-        }
-        self.update_scale(call, target, &new).await
+            .await?;
+        Ok(scale_of(&changed, &paths))
     }
 
     /// Binds a pod to the node that `binding` names.
@@ -395,6 +391,30 @@ fn scale_of(parent: &Value, paths: &ScalePaths) -> Value {
 
 fn get_path<'a>(value: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(value, |value, member| &value[member])
+}
+
+/// The replicas that a `Scale` asks for.
+fn replicas_of(target: &Target, scale: &Value) -> Result<i64, Status> {
+    let replicas = &scale["spec"]["replicas"];
+    let count = if replicas.is_null() {
+        0
+    } else {
+        replicas.as_i64().unwrap_or(-1)
+    };
+    if (0..=i64::from(i32::MAX)).contains(&count) {
+        return Ok(count);
+    }
+    let cause = Cause::invalid(
+        "spec.replicas",
+        replicas,
+        "must be greater than or equal to 0",
+    );
+    Err(Status::invalid(
+        "autoscaling",
+        "Scale",
+        &target.name,
+        vec![cause],
+    ))
 }
 
 fn set_path(value: &mut Value, path: &str, new: Value) {

@@ -221,6 +221,19 @@ async fn what_a_client_names_as_seen_must_be_there() {
             .starts_with("409 Conflict:")
     );
     bind(&pod["metadata"]["uid"]).await.ok();
+    // A scale that was read before is no base for another.
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "r"},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"a": "b"}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}},
+    });
+    let sets = "/apis/apps/v1/namespaces/default/replicasets";
+    let seen = world.post(sets, set).await.ok()["metadata"]["resourceVersion"].clone();
+    let scale = format!("{sets}/r/scale");
+    let to = |replicas: i32| json!({"metadata": {"resourceVersion": seen}, "spec": {"replicas": replicas}});
+    world.merge(&scale, to(2)).await.ok();
+    let refusal = world.merge(&scale, to(3)).await.refused();
+    assert!(refusal.starts_with("409 Conflict:"), "{refusal}");
     // A version that cannot be is none that was seen.
     let map = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "resourceVersion": "abc"}}"#;
     let path = format!("{CORE}/configmaps/m?fieldManager=t");
