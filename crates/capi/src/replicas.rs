@@ -65,7 +65,21 @@ pub(crate) fn of_machines<M: AsRef<Machine>>(
     aggregate(type_, of, "Machine", &found)
 }
 
-/// ScalingUp and ScalingDown. `blocked` says why nothing can be made now.
+/// What is going on, and why it cannot go on now.
+#[must_use]
+pub(crate) fn blocked_by(what: &str, blocked: &[impl Display]) -> String {
+    if blocked.is_empty() {
+        return what.to_owned();
+    }
+    let why: String = blocked
+        .iter()
+        // Some are a list already.
+        .map(|b| format!("\n* {}", b.to_string().trim_start_matches("* ")))
+        .collect();
+    format!("{what} is blocked because:{why}")
+}
+
+/// ScalingUp and ScalingDown. `blocked` says why nothing can be made or removed now.
 #[must_use]
 pub(crate) fn scaling(
     have: i32,
@@ -74,20 +88,18 @@ pub(crate) fn scaling(
     blocked: &[impl Display],
 ) -> [Condition; 2] {
     let wanted = if is_deleting { 0 } else { wanted };
-    let why: String = blocked.iter().map(|b| format!("\n* {b}")).collect();
+    let message = |way: &str| {
+        let what = format!("Scaling {way} from {have} to {wanted} replicas");
+        blocked_by(&what, blocked)
+    };
     let up = if have < wanted {
-        let intro = format!("Scaling up from {have} to {wanted} replicas");
-        let message = if why.is_empty() {
-            intro
-        } else {
-            format!("{intro} is blocked because:{why}")
-        };
+        let message = message("up");
         Condition::new("ScalingUp", Truth::True, "ScalingUp", message)
     } else {
         Condition::no("ScalingUp", "NotScalingUp", "")
     };
     let down = if have > wanted {
-        let message = format!("Scaling down from {have} to {wanted} replicas");
+        let message = message("down");
         Condition::new("ScalingDown", Truth::True, "ScalingDown", message)
     } else {
         Condition::no("ScalingDown", "NotScalingDown", "")

@@ -60,7 +60,7 @@ pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Ti
             machine::conditions::UP_TO_DATE,
             &world.machines,
         ),
-        rolling_out(world, now),
+        rolling_out(world, now, &blocked),
     ];
     all.extend(replicas::scaling(
         have,
@@ -105,7 +105,7 @@ fn certificates(world: &World, plan: &Plan<Act>) -> Condition {
     }
 }
 
-fn rolling_out(world: &World, now: Timestamp) -> Condition {
+fn rolling_out(world: &World, now: Timestamp, blocked: &[String]) -> Condition {
     let type_ = conditions::ROLLING_OUT;
     let outdated: Vec<_> = world
         .machines
@@ -120,15 +120,12 @@ fn rolling_out(world: &World, now: Timestamp) -> Condition {
     why.sort_by_key(|w| (!w.starts_with("Version"), (*w).clone()));
     why.dedup();
     let why: String = why.iter().map(|w| format!("\n* {w}")).collect();
-    Condition::new(
-        type_,
-        Truth::True,
-        type_,
-        format!(
-            "Rolling out {} not up-to-date replicas{why}",
-            outdated.len()
-        ),
-    )
+    let what = format!("Rolling out {} not up-to-date replicas", outdated.len());
+    let held = match blocked {
+        [] => String::new(),
+        _ => format!("\n{}", replicas::blocked_by("It", blocked)),
+    };
+    Condition::new(type_, Truth::True, type_, format!("{what}{why}{held}"))
 }
 
 fn available(world: &World, all: &[Condition], is_deleting: bool) -> Condition {

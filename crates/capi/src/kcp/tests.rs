@@ -549,6 +549,21 @@ fn deletion_waits_for_workers_and_takes_all_machines_at_once() {
 }
 
 #[test]
+fn what_holds_up_a_rollout_is_said() {
+    let newer = "control_plane: {spec: {version: v1.36.1}}";
+    let one = machines(&[machine("n1", "{status: {conditions: []}}")]);
+    let text = show::<KubeadmControlPlaneController>(&certified(&[newer, INITIALIZED, &one]));
+    let at = text.find("RollingOut").unwrap_or_default();
+    let shown: Vec<&str> = text[at..].lines().take(5).collect();
+    expect![[r#"
+        RollingOut=True RollingOut Rolling out 1 not up-to-date replicas
+            * Version v1.36.0, v1.36.1 required
+            It is blocked because:
+            * Machine n1: APIServerPodHealthy, ControllerManagerPodHealthy, SchedulerPodHealthy, EtcdPodHealthy, EtcdMemberHealthy not true
+        ScalingUp=False NotScalingUp"#]].assert_eq(&shown.join("\n"));
+}
+
+#[test]
 fn the_status_says_how_things_stand() {
     let text = |overrides: &[&str]| show::<KubeadmControlPlaneController>(&certified(overrides));
     expect![[r#"
