@@ -31,7 +31,7 @@ struct Live {
     waiting: RefCell<BTreeMap<String, ProgressBar>>,
 }
 
-/// How often the time that something takes is shown anew.
+/// How often the spinner turns.
 const TICK: Duration = Duration::from_millis(250);
 
 impl Live {
