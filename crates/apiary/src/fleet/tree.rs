@@ -81,7 +81,9 @@ pub fn tree(world: &World) -> Vec<Node> {
 
 fn organization_node(world: &World, organization: &Value) -> Node {
     let expected = format!("org-{}", name(organization));
-    let is_ready = organization["status"]["namespace"] == expected;
+    let is_ready = organization["status"]["namespace"] == expected
+        && condition_status(organization, "Ready") != "False"
+        && !is_deleting(organization);
     let (reason, message) = condition(organization, "Ready")
         .filter(|_| !is_ready)
         .unwrap_or_default();
@@ -102,10 +104,10 @@ fn organization_node(world: &World, organization: &Value) -> Node {
             State::Waiting
         },
         summary: format!("namespace {expected}"),
-        reason: if is_ready || !reason.is_empty() {
-            reason
-        } else {
-            "NamespaceMissing".into()
+        reason: match reason.as_str() {
+            "" if is_deleting(organization) => "Deleting".into(),
+            "" if !is_ready => "NamespaceMissing".into(),
+            _ => reason,
         },
         message,
         children,
@@ -175,11 +177,14 @@ fn replicas_node(world: &World, kind: &'static str, object: &Value, machines: &[
     let up_to_date = object["status"]["upToDateReplicas"].as_i64().unwrap_or(0);
     let summary = format!("{available}/{wanted} available, {up_to_date} up to date");
     let mut node = conditioned(kind, object, "Available", summary);
-    if node.state == State::Ready
-        && (available < wanted || up_to_date < wanted || machines.len() as i64 != wanted)
-    {
+    let have = object["status"]["replicas"].as_i64().unwrap_or(0);
+    // The status may lag behind the machines for a moment, and must have come to rest as they have.
+    let is_settled = [available, up_to_date, have, machines.len() as i64]
+        .iter()
+        .all(|count| *count == wanted);
+    if node.state == State::Ready && !is_settled {
         node.state = State::Waiting;
-        node.reason = if machines.len() as i64 > wanted {
+        node.reason = if have.max(machines.len() as i64) > wanted {
             "RollingOut".into()
         } else {
             "ScalingUp".into()
@@ -243,12 +248,15 @@ fn app_node(app: &Value) -> Node {
             .unwrap_or_default()
             .trim_start_matches('v');
     let state = match status {
-        "deployed" if is_current => State::Ready,
+        "deployed" if is_current && !is_deleting(app) => State::Ready,
         "" | "deployed" | "pending-install" | "pending-upgrade" | "unknown" => State::Waiting,
         _ => State::Failed,
     };
     let reason = match (state, status) {
         (State::Ready, _) => String::new(),
+        (_, "deployed") if is_deleting(app) => {
+            condition(app, "Ready").map_or_else(|| "Deleting".into(), |(reason, _)| reason)
+        }
         (_, "") => {
             condition(app, "Ready").map_or_else(|| "NotReconciledYet".into(), |(reason, _)| reason)
         }

@@ -322,9 +322,15 @@ fn shown(nodes: &[Node]) -> String {
 
 #[test]
 fn the_tree_names_the_reason_of_what_is_not_ready() {
-    let world = fleet::World {
+    let mut world = fleet::World {
         organizations: vec![
             json!({"metadata": {"name": "acme"}, "status": {"namespace": "org-acme"}}),
+            json!({
+                "metadata": {"name": "leaving", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+                "status": {"namespace": "org-leaving", "conditions": [
+                    {"type": "Ready", "status": "False", "reason": "NamespaceInUse", "message": "delete first what is in it"},
+                ]},
+            }),
         ],
         apps: vec![json!({
             "metadata": {"name": "web", "namespace": "org-acme"}, "spec": {"version": "1.0.0"},
@@ -332,9 +338,21 @@ fn the_tree_names_the_reason_of_what_is_not_ready() {
         })],
         ..fleet::World::default()
     };
+    let mut going = world.apps[0].clone();
+    going["metadata"]["name"] = "going".into();
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    going["status"] = json!({
+        "version": "1.0.0", "release": {"status": "deployed"},
+        "conditions": [{"type": "Ready", "status": "False", "reason": "ClusterUnreachable", "message": "it does not answer"}],
+    });
+    world.apps.push(going);
     expect_test::expect![[r#"
         ✓ organization acme  namespace org-acme
-        └─ ✗ app web  not-installed 1.0.0 on the management cluster
-              not-installed: catalog "gone" does not exist"#]]
+        ├─ ✗ app web  not-installed 1.0.0 on the management cluster
+        │     not-installed: catalog "gone" does not exist
+        └─ … app going  deployed 1.0.0 on the management cluster
+              ClusterUnreachable: it does not answer
+        … organization leaving  namespace org-leaving
+           NamespaceInUse: delete first what is in it"#]]
     .assert_eq(&shown(&fleet::tree(&world)));
 }
