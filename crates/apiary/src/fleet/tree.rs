@@ -147,10 +147,12 @@ fn cluster_node(world: &World, cluster: &Value) -> Node {
             .collect();
         children.push(replicas_node(world, "workers", deployment, &machines));
     }
-    let count = |of: &str| {
-        cluster["status"][of]["availableReplicas"]
-            .as_i64()
-            .unwrap_or(0)
+    // As its parts say it, which are shown below: the cluster's own counts follow theirs.
+    let count = |parts: &[Value]| -> i64 {
+        let available = parts.iter().filter(is_part);
+        available
+            .filter_map(|part| part["status"]["availableReplicas"].as_i64())
+            .sum()
     };
     let version = world
         .control_planes
@@ -160,8 +162,8 @@ fn cluster_node(world: &World, cluster: &Value) -> Node {
         .unwrap_or_default();
     let summary = format!(
         "{}, {}, kubernetes {version}",
-        plural(count("controlPlane"), "control plane"),
-        plural(count("workers"), "worker")
+        plural(count(&world.control_planes), "control plane"),
+        plural(count(&world.machine_deployments), "worker")
     );
     let mut node = conditioned("cluster", cluster, "Available", summary);
     if is_deleting(cluster) {
