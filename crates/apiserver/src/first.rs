@@ -87,12 +87,8 @@ impl Cluster {
             ..User::default()
         };
         let mut call = Call {
-            user: &user,
-            dry_run: false,
             field_validation: FieldValidation::Strict,
-            manager: "kube-apiserver".into(),
-            warnings: vec![],
-            no_creation: None,
+            ..Call::new(&user, "kube-apiserver")
         };
         let key = Key::new(&resource.storage, &namespace, &name);
         let Some(known) = self.registry().store().get(&key) else {

@@ -1,6 +1,8 @@
 //! Kubernetes `Status` answers: every refusal of the server is one of these, with the codes, reasons and texts that
 //! clients look for.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 /// One reason why a field was refused.
@@ -119,7 +121,8 @@ fn shown(value: &Value) -> String {
 #[error("{message}")]
 pub struct Status {
     pub code: u16,
-    pub reason: &'static str,
+    /// One word; webhooks may have their own.
+    pub reason: Cow<'static, str>,
     pub message: String,
     /// `{name, group, kind, uid, causes, retryAfterSeconds}`, whatever applies.
     pub details: Option<Value>,
@@ -128,10 +131,10 @@ pub struct Status {
 }
 
 impl Status {
-    fn plain(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+    fn plain(code: u16, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
             code,
-            reason,
+            reason: reason.into(),
             message: message.into(),
             details: None,
             continue_token: None,
@@ -316,7 +319,11 @@ impl Status {
     }
 
     /// Any other refusal.
-    pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(
+        code: u16,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         Self::plain(code, reason, message)
     }
 
@@ -345,7 +352,7 @@ impl Status {
             "status": "Failure", "message": self.message, "code": self.code,
         });
         if !self.reason.is_empty() {
-            body["reason"] = self.reason.into();
+            body["reason"] = (*self.reason).into();
         }
         if let Some(details) = &self.details {
             body["details"] = details.clone();

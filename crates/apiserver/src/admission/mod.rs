@@ -4,6 +4,7 @@
 //! Webhooks, policies and quota come after them ([`Chain::push`]). Not here yet: PodSecurity,
 //! PersistentVolumeClaimResize and PodTopologyLabels.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -20,12 +21,15 @@ mod node;
 mod pods;
 pub mod quantity;
 mod rbac;
+mod reinvocation;
 mod runtime_class;
 mod service_account;
 mod storage;
 
 #[cfg(test)]
 mod tests;
+
+pub use reinvocation::Reinvocation;
 
 /// What is being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,36 @@ pub enum Operation {
     Update,
     Delete,
     Connect,
+}
+
+impl Operation {
+    /// The word that rules and reviews use: `CREATE`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        }
+    }
+}
+
+/// What admission asks about kinds and their versions.
+#[async_trait::async_trait]
+pub trait Kinds: Send + Sync {
+    /// The served resources that show the same objects: `resource` itself and its other versions.
+    fn equivalents(&self, resource: &Resource) -> Vec<Arc<Resource>>;
+
+    /// The served resource of a kind, e.g. of `apps/v1` and `Deployment`.
+    fn of_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>>;
+
+    /// `object`, which is as `from` shows it, as `to` shows it.
+    ///
+    /// # Errors
+    /// When the object cannot be converted.
+    async fn convert(&self, object: Value, from: &Resource, to: &Resource)
+    -> Result<Value, Status>;
 }
 
 /// One write on its way to the store.
@@ -47,10 +81,18 @@ pub struct Request<'a> {
     /// The state before; absent on create.
     pub old: Option<&'a Value>,
     pub dry_run: bool,
+    /// The options of the request as an object (`CreateOptions`, …); null if nobody sent any.
+    pub options: &'a Value,
     /// The cluster's other objects.
     pub objects: &'a dyn Objects,
+    /// The cluster's kinds.
+    pub kinds: &'a dyn Kinds,
     /// Texts for `Warning` headers.
     pub warnings: &'a mut Vec<String>,
+    /// Annotations of the request in the audit log.
+    pub audit: &'a mut BTreeMap<String, String>,
+    /// Whether the mutating plugins have to look again.
+    pub reinvocation: Reinvocation,
 }
 
 impl Request<'_> {
@@ -62,10 +104,27 @@ impl Request<'_> {
             && self.subresource == subresource
     }
 
+    /// Group, version and kind of the object that is admitted: those of the subresource when they are its own.
+    #[must_use]
+    pub fn kind(&self) -> (&str, &str, &str) {
+        kind_of(self.resource, self.subresource)
+    }
+
     /// The refusal that Kubernetes' own plugins give.
     #[must_use]
     pub fn forbidden(&self, why: &str) -> Status {
         Status::forbidden(&self.resource.group, &self.resource.plural, self.name, why)
+    }
+}
+
+/// Group, version and kind of the bodies of `subresource` (empty for the resource itself).
+fn kind_of<'r>(resource: &'r Resource, subresource: &str) -> (&'r str, &'r str, &'r str) {
+    match resource.subresource(subresource) {
+        Some(found) => match &found.group_version {
+            Some((group, version)) => (group, version, &found.kind),
+            None => (&resource.group, &resource.version, &found.kind),
+        },
+        None => (&resource.group, &resource.version, &resource.kind),
     }
 }
 
@@ -92,10 +151,13 @@ pub trait Admission: Send + Sync {
 }
 
 /// Plugins in the order in which they run. All of them admit, then (after validation) all of them validate; the first
-/// refusal ends it.
+/// refusal ends it. When a webhook or policy has changed the object, all of them admit a second time, so that each sees
+/// what those after it did.
 #[derive(Clone, Default)]
 pub struct Chain {
     plugins: Vec<Arc<dyn Admission>>,
+    /// They come after all others: webhooks, policies, quota.
+    last: Vec<Arc<dyn Admission>>,
 }
 
 impl Chain {
@@ -120,17 +182,29 @@ impl Chain {
             Arc::new(storage::DefaultIngressClass),
             Arc::new(rbac::Escalation(authorizer.clone())),
         ];
-        Self { plugins }
+        Self {
+            plugins,
+            last: Vec::new(),
+        }
     }
 
-    /// Adds a plugin that runs after all others.
+    /// Adds a plugin that runs after those that are there, but before those of [`Chain::push_last`].
     pub fn push(&mut self, plugin: Arc<dyn Admission>) {
         self.plugins.push(plugin);
     }
 
+    /// Adds a plugin that runs after all others.
+    pub fn push_last(&mut self, plugin: Arc<dyn Admission>) {
+        self.last.push(plugin);
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<dyn Admission>> {
+        self.plugins.iter().chain(&self.last)
+    }
+
     /// The names of the plugins, in order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.plugins.iter().map(|plugin| plugin.name())
+        self.all().map(|plugin| plugin.name())
     }
 }
 
@@ -141,14 +215,19 @@ impl Admission for Chain {
     }
 
     async fn admit(&self, request: &mut Request<'_>, object: &mut Value) -> Result<(), Status> {
-        for plugin in &self.plugins {
+        for plugin in self.all() {
             plugin.admit(request, object).await?;
+        }
+        if request.reinvocation.begin_again() {
+            for plugin in self.all() {
+                plugin.admit(request, object).await?;
+            }
         }
         Ok(())
     }
 
     async fn validate(&self, request: &mut Request<'_>, object: &Value) -> Result<(), Status> {
-        for plugin in &self.plugins {
+        for plugin in self.all() {
             plugin.validate(request, object).await?;
         }
         Ok(())

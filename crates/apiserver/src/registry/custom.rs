@@ -10,7 +10,6 @@ use super::{Call, DeleteOptions, ListOptions, Registry, Target, metadata};
 use crate::auth::User;
 use crate::crd;
 use crate::object::{Key, Object};
-use crate::schema::FieldValidation;
 use crate::status::Status;
 use crate::store::{Change, ClusterStore, Expected, WriteError};
 
@@ -93,14 +92,7 @@ impl Registry {
             groups: vec!["system:masters".into()],
             ..User::default()
         };
-        let mut call = Call {
-            user: &user,
-            dry_run: false,
-            field_validation: FieldValidation::Ignore,
-            manager: "apiserver".into(),
-            warnings: vec![],
-            no_creation: None,
-        };
+        let mut call = Call::new(&user, "apiserver");
         let storage = &*definition.header.name;
         let served = self.types.served();
         if let Some(resource) = served

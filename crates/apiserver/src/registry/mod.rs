@@ -15,6 +15,7 @@ mod subresource;
 mod types;
 mod update;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -28,7 +29,7 @@ pub(crate) use types::DEFINITIONS;
 pub use types::{Served, Types, find_builtin};
 pub use update::PatchBody;
 
-use crate::admission::{Admission, Chain, Operation, Request};
+use crate::admission::{Admission, Chain, Kinds, Operation, Reinvocation, Request};
 use crate::auth::User;
 use crate::object::{Key, Object};
 use crate::resource::{self, Resource};
@@ -61,13 +62,32 @@ pub struct Call<'a> {
     pub field_validation: FieldValidation,
     /// `?fieldManager`, or the first word of the user agent.
     pub manager: String,
+    /// The options of the request as an object, for admission to see; null if nobody sent any.
+    pub options: Value,
     /// Texts for `Warning` headers.
     pub warnings: Vec<String>,
+    /// Annotations of the request in the audit log.
+    pub audit: BTreeMap<String, String>,
     /// Why the user may not create an object by a PUT or an apply that finds none.
     pub no_creation: Option<Box<Status>>,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// A request of a part of this server, which says nothing beside its object.
+    #[must_use]
+    pub fn new(user: &'a User, manager: &str) -> Self {
+        Self {
+            user,
+            dry_run: false,
+            field_validation: FieldValidation::Ignore,
+            manager: manager.into(),
+            options: Value::Null,
+            warnings: vec![],
+            audit: BTreeMap::new(),
+            no_creation: None,
+        }
+    }
+
     fn check_creation(&self) -> Result<(), Status> {
         match &self.no_creation {
             Some(status) => Err((**status).clone()),
@@ -296,9 +316,40 @@ impl Registry {
             name: &target.name,
             old,
             dry_run: call.dry_run,
+            options: &call.options,
             objects: &self.store,
+            kinds: self,
             warnings: &mut call.warnings,
+            audit: &mut call.audit,
+            reinvocation: Reinvocation::default(),
         }
+    }
+}
+
+#[async_trait::async_trait]
+impl Kinds for Registry {
+    fn equivalents(&self, resource: &Resource) -> Vec<Arc<Resource>> {
+        let served = self.types.served();
+        let is_same = |other: &&Arc<Resource>| other.storage == resource.storage;
+        served.resources.iter().filter(is_same).cloned().collect()
+    }
+
+    fn of_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
+        let served = self.types.served();
+        let is_meant = |r: &&Arc<Resource>| &*r.kind == kind && r.is_version(api_version);
+        served.resources.iter().find(is_meant).cloned()
+    }
+
+    async fn convert(
+        &self,
+        object: Value,
+        from: &Resource,
+        to: &Resource,
+    ) -> Result<Value, Status> {
+        if from.custom.is_some() {
+            return Ok(Self::convert(self, to, object));
+        }
+        Ok(resource::convert(object, from, to))
     }
 }
 

@@ -129,6 +129,13 @@ impl Resource {
         }
     }
 
+    /// Whether `api_version` (`v1`, `apps/v1`) is the resource's.
+    #[must_use]
+    pub fn is_version(&self, api_version: &str) -> bool {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        *self.group == *group && *self.version == *version
+    }
+
     /// The subresource called `name`.
     #[must_use]
     pub fn subresource(&self, name: &str) -> Option<&Subresource> {

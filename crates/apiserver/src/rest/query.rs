@@ -1,6 +1,6 @@
 //! Query parameters, read into what the registry understands.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::registry::{DeleteOptions, ListOptions};
@@ -114,6 +114,23 @@ impl Query {
             .filter(|c| !c.is_control())
             .take(MAX_MANAGER)
             .collect())
+    }
+
+    /// The parameters of a write as the object that admission sees.
+    pub(crate) fn options(&self, kind: &str) -> Value {
+        let mut options = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+        for name in ["fieldManager", "fieldValidation"] {
+            if let Some(text) = self.get(name).filter(|text| !text.is_empty()) {
+                options[name] = text.into();
+            }
+        }
+        if let Some(dry_run) = self.get("dryRun").filter(|text| !text.is_empty()) {
+            options["dryRun"] = json!([dry_run]);
+        }
+        if kind == "PatchOptions" && self.get("force").is_some() {
+            options["force"] = self.is_set("force").into();
+        }
+        options
     }
 
     pub(crate) fn list_options(&self, resource: &Resource) -> Result<ListOptions, Status> {

@@ -268,8 +268,8 @@ impl Exchange<'_> {
                 kind,
                 self.request.header(&header::USER_AGENT).unwrap_or_default(),
             )?,
-            warnings: vec![],
-            no_creation: None,
+            options: query.options(kind),
+            ..Call::new(&self.request.user, "")
         };
         // What is behind these is no object, whatever the verb.
         if matches!(

@@ -1,11 +1,12 @@
 //! Checks of the built-in plugins on a tiny cluster in memory.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use expect_test::Expect;
 use serde_json::{Value, json};
 
-use super::{Admission as _, Chain, Operation, Request};
+use super::{Admission as _, Chain, Kinds, Operation, Reinvocation, Request};
 use crate::auth::tests::World;
 use crate::auth::{Authorizer, User};
 use crate::resource::{Generation, NameRule, Resource, Strategy};
@@ -48,6 +49,24 @@ fn resource(text: &str, kind: &str) -> Resource {
         },
         columns: Vec::new(),
         custom: None,
+    }
+}
+
+/// A cluster in which every kind has one version.
+pub(super) struct OneVersion;
+
+#[async_trait::async_trait]
+impl Kinds for OneVersion {
+    fn equivalents(&self, resource: &Resource) -> Vec<Arc<Resource>> {
+        vec![Arc::new(resource.clone())]
+    }
+
+    fn of_kind(&self, _: &str, _: &str) -> Option<Arc<Resource>> {
+        None
+    }
+
+    async fn convert(&self, object: Value, _: &Resource, _: &Resource) -> Result<Value, Status> {
+        Ok(object)
     }
 }
 
@@ -116,7 +135,7 @@ impl<'a> Write<'a> {
         };
         let kind = self.object["kind"].as_str().unwrap_or("Kind");
         let resource = resource(&storage, kind);
-        let mut warnings = Vec::new();
+        let (mut warnings, mut audit) = (Vec::new(), BTreeMap::new());
         let mut request = Request {
             operation: self.operation,
             user: &self.user,
@@ -126,8 +145,12 @@ impl<'a> Write<'a> {
             name,
             old: self.old.as_ref(),
             dry_run: false,
+            options: &Value::Null,
             objects: world,
+            kinds: &OneVersion,
             warnings: &mut warnings,
+            audit: &mut audit,
+            reinvocation: Reinvocation::default(),
         };
         let mut object = self.object.clone();
         chain.admit(&mut request, &mut object).await?;

@@ -271,7 +271,7 @@ fn refusals_read_like_kubernetes() {
             status.message,
             status.details.unwrap_or_default()
         ));
-        assert_eq!((status.code, status.reason), (403, "Forbidden"));
+        assert_eq!((status.code, &*status.reason), (403, "Forbidden"));
     };
     check(
         "list pods dev/",
