@@ -1,8 +1,8 @@
 //! Admission: what looks at a write after authorization and before validation and storage, and may change or refuse it.
 //!
 //! [`Chain::builtin`] has the plugins that Kubernetes turns on by default and that need nothing outside the cluster.
-//! Webhooks, policies and quota come after them ([`Chain::push`]). Not here yet: PodSecurity,
-//! PersistentVolumeClaimResize and PodTopologyLabels.
+//! Webhooks, policies and quota come after them ([`Chain::push`]). Not here yet: PersistentVolumeClaimResize and
+//! PodTopologyLabels.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ mod edit;
 mod limits;
 mod namespace;
 mod node;
+mod pod_security;
 mod pods;
 pub mod quantity;
 mod rbac;
@@ -170,6 +171,7 @@ impl Chain {
             Arc::new(service_account::ServiceAccount),
             Arc::new(node::NodeRestriction),
             Arc::new(node::TaintNodesByCondition),
+            Arc::new(pod_security::PodSecurity),
             Arc::new(pods::Priority),
             Arc::new(pods::DefaultTolerationSeconds),
             Arc::new(storage::DefaultStorageClass),

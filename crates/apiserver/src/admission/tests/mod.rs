@@ -16,6 +16,7 @@ use crate::status::Status;
 mod certificates;
 mod limits;
 mod nodes;
+mod pod_security;
 mod pods;
 mod rbac;
 mod scope;
@@ -124,6 +125,15 @@ impl<'a> Write<'a> {
     }
 
     async fn run_in(&self, chain: &Chain, world: &World) -> Result<Value, Status> {
+        self.run_warned(chain, world).await.0
+    }
+
+    /// As [`Self::run_in`], with the warnings.
+    async fn run_warned(
+        &self,
+        chain: &Chain,
+        world: &World,
+    ) -> (Result<Value, Status>, Vec<String>) {
         let (what, place) = self.what.split_once(' ').unwrap();
         let (plural, group) = what.split_once('.').unwrap_or((what, ""));
         let (plural, subresource) = plural.split_once('/').unwrap_or((plural, ""));
@@ -153,9 +163,23 @@ impl<'a> Write<'a> {
             reinvocation: Reinvocation::default(),
         };
         let mut object = self.object.clone();
-        chain.admit(&mut request, &mut object).await?;
-        chain.validate(&mut request, &object).await?;
-        Ok(object)
+        let mut result = chain.admit(&mut request, &mut object).await;
+        if result.is_ok() {
+            result = chain.validate(&mut request, &object).await;
+        }
+        (result.map(|()| object), warnings)
+    }
+
+    /// The verdict and the warnings, one a line.
+    async fn check_warned(&self, world: &World, want: Expect) {
+        let chain = Chain::builtin(&Arc::new(Authorizer::new()));
+        let (result, warnings) = self.run_warned(&chain, world).await;
+        let mut lines = match result {
+            Ok(_) => vec!["allowed".to_owned()],
+            Err(status) => vec![format!("{} {}", status.code, status.message)],
+        };
+        lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
+        want.assert_eq(&lines.join("\n"));
     }
 
     /// `allowed`, or the code and text of the refusal.
