@@ -14,7 +14,7 @@ mod tests;
 use serde_json::Value;
 
 use super::{Admission, Operation, Request, edit};
-use crate::status::Status;
+use crate::status::{Cause, Status};
 use checks::{Pod, details, violations};
 use policy::{Level, LevelVersion, Policy};
 
@@ -90,7 +90,11 @@ fn pod(request: &mut Request<'_>, object: &Value) -> Result<(), Status> {
     if OTHER_DOORS.contains(&request.subresource) {
         return Ok(());
     }
-    let policy = policy_of(request);
+    let (policy, unreadable) = policy_of(request);
+    if policy.is_open() && unreadable.is_empty() {
+        note(request, "enforce-policy", policy.enforce.to_string());
+        return Ok(());
+    }
     if request
         .old
         .is_some_and(|old| !is_significant(&object["spec"], &old["spec"]))
@@ -101,7 +105,7 @@ fn pod(request: &mut Request<'_>, object: &Value) -> Result<(), Status> {
         metadata: &object["metadata"],
         spec: &object["spec"],
     };
-    evaluate(request, policy, pod, true)
+    evaluate(request, pod, true)
 }
 
 /// A workload is stored in any case: its pods are what may be refused.
@@ -117,34 +121,34 @@ fn workload(request: &mut Request<'_>, object: &Value) {
     if !request.subresource.is_empty() || !template.is_object() {
         return;
     }
-    let policy = policy_of(request);
     let pod = Pod {
         metadata: &template["metadata"],
         spec: &template["spec"],
     };
     // Nothing is enforced here, so nothing is refused.
-    _ = evaluate(request, policy, pod, false);
+    _ = evaluate(request, pod, false);
 }
 
-/// What the request's namespace asks for. One that is gone asks for nothing: what is left in it may only go.
-fn policy_of(request: &Request<'_>) -> Policy {
+/// What the request's namespace asks for, and what of that cannot be read. A namespace that is gone asks for nothing: what
+/// is left in it may only go.
+fn policy_of(request: &Request<'_>) -> (Policy, Vec<Cause>) {
     let namespace = request
         .objects
         .get("namespaces", "", request.namespace)
         .map(|namespace| namespace.value())
         .unwrap_or_default();
-    Policy::of(&namespace["metadata"]["labels"]).0
+    Policy::of(&namespace["metadata"]["labels"])
 }
 
-fn evaluate(
-    request: &mut Request<'_>,
-    policy: Policy,
-    pod: Pod<'_>,
-    enforces: bool,
-) -> Result<(), Status> {
-    if policy.is_open() {
-        return Ok(());
-    }
+/// Adds an annotation to the request in the audit log.
+fn note(request: &mut Request<'_>, key: &str, text: String) {
+    request
+        .audit
+        .insert(format!("{}{key}", policy::PREFIX), text);
+}
+
+fn evaluate(request: &mut Request<'_>, pod: Pod<'_>, enforces: bool) -> Result<(), Status> {
+    let (policy, unreadable) = policy_of(request);
     let said = |level: LevelVersion| {
         if level.level == Level::Privileged {
             return None;
@@ -152,8 +156,29 @@ fn evaluate(
         let all = violations(level, &pod);
         (!all.is_empty()).then(|| format!("PodSecurity \"{level}\": {}", details(&all)))
     };
-    if enforces && let Some(broken) = said(policy.enforce) {
-        return Err(request.forbidden(&format!("violates {broken}")));
+    if !unreadable.is_empty() {
+        let all: Vec<String> = unreadable
+            .iter()
+            .map(|cause| format!("{}: {}", cause.field, cause.message))
+            .collect();
+        let all = match all.as_slice() {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
+        };
+        note(request, "error", format!("Failed to parse policy: {all}"));
+    }
+    if let Some(broken) = said(policy.audit) {
+        note(
+            request,
+            "audit-violations",
+            format!("would violate {broken}"),
+        );
+    }
+    if enforces {
+        note(request, "enforce-policy", policy.enforce.to_string());
+        if let Some(broken) = said(policy.enforce) {
+            return Err(request.forbidden(&format!("violates {broken}")));
+        }
     }
     if let Some(broken) = said(policy.warn) {
         request.warnings.push(format!("would violate {broken}"));

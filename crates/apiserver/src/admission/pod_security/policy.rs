@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::status::Cause;
 
-const PREFIX: &str = "pod-security.kubernetes.io/";
+/// Of the labels, and of annotations in the audit log.
+pub(super) const PREFIX: &str = "pod-security.kubernetes.io/";
 
 /// How much a pod may do on its node, from everything to little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

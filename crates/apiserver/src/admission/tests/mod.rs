@@ -128,12 +128,12 @@ impl<'a> Write<'a> {
         self.run_warned(chain, world).await.0
     }
 
-    /// As [`Self::run_in`], with the warnings.
+    /// As [`Self::run_in`], with the warnings and the annotations in the audit log.
     async fn run_warned(
         &self,
         chain: &Chain,
         world: &World,
-    ) -> (Result<Value, Status>, Vec<String>) {
+    ) -> (Result<Value, Status>, Vec<String>, BTreeMap<String, String>) {
         let (what, place) = self.what.split_once(' ').unwrap();
         let (plural, group) = what.split_once('.').unwrap_or((what, ""));
         let (plural, subresource) = plural.split_once('/').unwrap_or((plural, ""));
@@ -167,18 +167,23 @@ impl<'a> Write<'a> {
         if result.is_ok() {
             result = chain.validate(&mut request, &object).await;
         }
-        (result.map(|()| object), warnings)
+        (result.map(|()| object), warnings, audit)
     }
 
-    /// The verdict and the warnings, one a line.
+    /// The verdict, the warnings and the annotations in the audit log, one a line.
     async fn check_warned(&self, world: &World, want: Expect) {
         let chain = Chain::builtin(&Arc::new(Authorizer::new()));
-        let (result, warnings) = self.run_warned(&chain, world).await;
+        let (result, warnings, audit) = self.run_warned(&chain, world).await;
         let mut lines = match result {
             Ok(_) => vec!["allowed".to_owned()],
             Err(status) => vec![format!("{} {}", status.code, status.message)],
         };
         lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
+        lines.extend(
+            audit
+                .iter()
+                .map(|(key, text)| format!("audit: {key}: {text}")),
+        );
         want.assert_eq(&lines.join("\n"));
     }
 

@@ -30,12 +30,18 @@ async fn what_is_enforced_is_refused() {
     let world = labelled(&json!({"enforce": "baseline"}));
     let create = |object| Write::create("pods dev/web", object);
     create(pod(json!({})))
-        .check_warned(&world, expect!["allowed"])
+        .check_warned(&world, expect![[r#"
+            allowed
+            audit: pod-security.kubernetes.io/enforce-policy: baseline:latest"#]])
         .await;
-    create(host()).check_warned(&world, expect![[r#"403 pods "web" is forbidden: violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)"#]]).await;
+    create(host()).check_warned(&world, expect![[r#"
+        403 pods "web" is forbidden: violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)
+        audit: pod-security.kubernetes.io/enforce-policy: baseline:latest"#]]).await;
     // The pods of other namespaces may do everything.
     Write::create("pods default/web", host())
-        .check_warned(&world, expect!["allowed"])
+        .check_warned(&world, expect![[r#"
+            allowed
+            audit: pod-security.kubernetes.io/enforce-policy: privileged:latest"#]])
         .await;
 }
 
@@ -46,19 +52,23 @@ async fn what_is_not_enforced_is_warned_about() {
     Write::create("pods dev/web", host())
         .check_warned(&world, expect![[r#"
             allowed
-            warning: would violate PodSecurity "baseline:v1.30": host namespaces (hostNetwork=true)"#]])
+            warning: would violate PodSecurity "baseline:v1.30": host namespaces (hostNetwork=true)
+            audit: pod-security.kubernetes.io/audit-violations: would violate PodSecurity "restricted:latest": host namespaces (hostNetwork=true), allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "c" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")
+            audit: pod-security.kubernetes.io/enforce-policy: privileged:latest"#]])
         .await;
     let workload = |kind: &str| json!({"kind": kind, "metadata": {"name": "web"}, "spec": {"template": {"spec": host()["spec"]}}});
     Write::create("deployments.apps dev/web", workload("Deployment"))
         .check_warned(&world, expect![[r#"
             allowed
-            warning: would violate PodSecurity "baseline:v1.30": host namespaces (hostNetwork=true)"#]])
+            warning: would violate PodSecurity "baseline:v1.30": host namespaces (hostNetwork=true)
+            audit: pod-security.kubernetes.io/audit-violations: would violate PodSecurity "restricted:latest": host namespaces (hostNetwork=true), allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "c" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")"#]])
         .await;
     let jobs = json!({"kind": "CronJob", "metadata": {"name": "web"}, "spec": {"jobTemplate": workload("Job")}});
     Write::create("cronjobs.batch dev/web", jobs)
         .check_warned(&world, expect![[r#"
             allowed
-            warning: would violate PodSecurity "baseline:v1.30": host namespaces (hostNetwork=true)"#]])
+            warning: would violate PodSecurity "baseline:v1.30": host namespaces (hostNetwork=true)
+            audit: pod-security.kubernetes.io/audit-violations: would violate PodSecurity "restricted:latest": host namespaces (hostNetwork=true), allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "c" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")"#]])
         .await;
     Write::create(
         "deployments.apps dev/web",

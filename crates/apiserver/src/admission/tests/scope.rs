@@ -132,6 +132,7 @@ fn the_order_is_kubernetes_own() {
         ServiceAccount
         NodeRestriction
         TaintNodesByCondition
+        PodSecurity
         Priority
         DefaultTolerationSeconds
         DefaultStorageClass
