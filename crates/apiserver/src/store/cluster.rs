@@ -1,6 +1,6 @@
 //! One logical cluster: the durable state that everything is read from, and the pending layer of writes under way.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -115,10 +115,8 @@ impl ClusterStore {
         let mut undone = Layer::new();
         if let Some(collection) = state.collections.get(resource) {
             // Newest first, so that the state before the oldest of several changes wins.
-            for event in collection.history.after(revision).rev() {
-                if namespace.is_none_or(|namespace| namespace == &*event.key.namespace) {
-                    overlay::insert(&mut undone, &event.key, event.previous.clone());
-                }
+            for event in collection.history.after(revision, namespace).rev() {
+                overlay::insert(&mut undone, &event.key, event.previous.clone());
             }
         }
         let now_there = self.cluster.view(&state, resource, namespace);
@@ -143,7 +141,7 @@ impl ClusterStore {
         let mut state = write(&self.cluster.state);
         let current = state.revision;
         let collection = state.collection(resource);
-        let oldest = collection.history.floor();
+        let oldest = collection.history.floor(namespace);
         if after < oldest {
             return Err(Expired {
                 asked: after,
@@ -151,7 +149,7 @@ impl ClusterStore {
                 current,
             });
         }
-        let woken = Arc::clone(&collection.woken);
+        let woken = collection.history.woken(namespace);
         drop(state);
         let cluster = Arc::clone(&self.cluster);
         Ok(Cursor::new(cluster, resource, namespace, after, woken))
@@ -295,8 +293,6 @@ pub(super) struct Collection {
     pub(super) history: History,
     /// Revision of the last change.
     pub(super) changed: u64,
-    /// Woken by every change of the resource and by the end of the cluster.
-    pub(super) woken: Arc<Notify>,
 }
 
 /// Writes that are queued but not durable.
@@ -398,7 +394,7 @@ impl Cluster {
         let mut pending = lock(&self.pending);
         let mut state = write(&self.state);
         state.age(now);
-        let mut woken: BTreeMap<&Arc<str>, Arc<Notify>> = BTreeMap::new();
+        let mut changed: BTreeSet<(&Arc<str>, &Arc<str>)> = BTreeSet::new();
         for event in events {
             let key = &event.key;
             if pending
@@ -422,14 +418,18 @@ impl Cluster {
                 EventKind::Deleted => overlay::remove(&mut collection.layer, key),
             }
             collection.history.push(Arc::clone(event));
-            woken
-                .entry(&key.resource)
-                .or_insert_with(|| Arc::clone(&collection.woken));
+            changed.insert((&key.resource, &key.namespace));
+        }
+        let mut woken = Vec::new();
+        for (resource, namespace) in changed {
+            if let Some(collection) = state.collections.get(resource) {
+                woken.extend(collection.history.waiting(namespace));
+            }
         }
         drop(state);
         drop(pending);
         self.is_failing.store(false, Ordering::Relaxed);
-        for notify in woken.values() {
+        for notify in woken {
             notify.notify_waiters();
         }
         self.woken.notify_waiters();
@@ -457,7 +457,9 @@ impl Cluster {
         drop(state);
         drop(pending);
         for collection in collections.values() {
-            collection.woken.notify_waiters();
+            for woken in collection.history.all_waiting() {
+                woken.notify_waiters();
+            }
         }
         self.woken.notify_waiters();
     }
@@ -470,7 +472,6 @@ impl State {
                 layer: Layer::new(),
                 history: History::new(self.start, Arc::clone(&self.history_bytes)),
                 changed: 0,
-                woken: Arc::new(Notify::new()),
             };
             self.collections.insert(resource.into(), collection);
         }
@@ -510,7 +511,7 @@ impl State {
         let floor = self
             .collections
             .get(resource)
-            .map_or(self.forgotten, |c| c.history.floor());
+            .map_or(self.forgotten, |c| c.history.floor(None));
         self.marks
             .iter()
             .take_while(|(at, _)| now.saturating_duration_since(*at) >= LISTS_WINDOW)

@@ -88,16 +88,15 @@ impl Cursor {
         let Some(collection) = state.collections.get(&self.resource) else {
             return Ok(());
         };
-        if self.seen < collection.history.floor() {
+        let namespace = self.namespace.as_deref();
+        if self.seen < collection.history.floor(namespace) {
             return Err(CursorEnd::Lagged);
         }
-        for event in collection.history.after(self.seen) {
+        for event in collection.history.after(self.seen, namespace) {
             self.seen = event.revision;
-            if self.is_wanted(event) {
-                self.ahead.push_back(Arc::clone(event));
-                if self.ahead.len() == READ_AHEAD {
-                    return Ok(());
-                }
+            self.ahead.push_back(Arc::clone(event));
+            if self.ahead.len() == READ_AHEAD {
+                return Ok(());
             }
         }
         self.seen = self.seen.max(state.revision);
@@ -113,20 +112,16 @@ impl Cursor {
         }
         let state = read(&self.cluster.state);
         let is_idle = state.collections.get(&self.resource).is_some_and(|c| {
+            let namespace = self.namespace.as_deref();
             // Below the floor there may have been events that are forgotten now.
-            let mut unseen = c.history.after(self.seen);
-            self.seen >= c.history.floor() && !unseen.any(|event| self.is_wanted(event))
+            self.seen >= c.history.floor(namespace)
+                && c.history.after(self.seen, namespace).next().is_none()
         });
         if is_idle && !state.closed {
             self.seen.max(state.revision)
         } else {
             self.seen
         }
-    }
-
-    fn is_wanted(&self, event: &Event) -> bool {
-        let namespace = self.namespace.as_ref();
-        namespace.is_none_or(|namespace| *namespace == event.key.namespace)
     }
 }
 

@@ -6,6 +6,7 @@ mod custom;
 mod doors;
 mod evict;
 mod http_surface;
+mod stress;
 mod watch;
 mod world;
 mod write;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use apiserver::auth::{ClusterKeys, User};
 use apiserver::rest::Body;
-use apiserver::store::Memory;
+use apiserver::store::{Memory, Storage};
 use apiserver::{Cluster, ClusterSpec, Config, InProcess, Server};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
@@ -32,10 +32,16 @@ pub(crate) struct Watching {
 impl Watching {
     /// The next event; `None` when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Value> {
+        let line = self.bytes().await?;
+        Some(serde_json::from_slice(&line).unwrap())
+    }
+
+    /// The next event as it is on the wire; `None` when the stream has ended. Dropping the future loses nothing.
+    pub(crate) async fn bytes(&mut self) -> Option<bytes::Bytes> {
         let frame = self.body.frame().await?.unwrap();
         let line = frame.into_data().unwrap();
         assert!(line.ends_with(b"\n"), "{line:?}");
-        Some(serde_json::from_slice(&line).unwrap())
+        Some(line)
     }
 
     /// The next event as `TYPE name@revision`.
@@ -98,13 +104,25 @@ impl World {
     }
 
     async fn with_clock(clock: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
+        Self::stored(Memory::new(), clock).await
+    }
+
+    /// A world on this log of record.
+    pub(crate) async fn stored_in(storage: impl Storage) -> Self {
+        Self::stored(storage, Arc::new(now)).await
+    }
+
+    async fn stored(
+        storage: impl Storage,
+        clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    ) -> Self {
         let config = Config {
             clock,
             admission: Arc::new(|_| vec![]),
             address: Ipv4Addr::LOCALHOST.into(),
             port: 6443,
         };
-        let server = Server::open(Memory::new(), config).await.unwrap();
+        let server = Server::open(storage, config).await.unwrap();
         let spec = ClusterSpec {
             id: "test".into(),
             server_names: vec!["*".into()],

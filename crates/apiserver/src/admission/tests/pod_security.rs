@@ -30,18 +30,24 @@ async fn what_is_enforced_is_refused() {
     let world = labelled(&json!({"enforce": "baseline"}));
     let create = |object| Write::create("pods dev/web", object);
     create(pod(json!({})))
-        .check_warned(&world, expect![[r#"
+        .check_warned(
+            &world,
+            expect![[r#"
             allowed
-            audit: pod-security.kubernetes.io/enforce-policy: baseline:latest"#]])
+            audit: pod-security.kubernetes.io/enforce-policy: baseline:latest"#]],
+        )
         .await;
     create(host()).check_warned(&world, expect![[r#"
         403 pods "web" is forbidden: violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)
         audit: pod-security.kubernetes.io/enforce-policy: baseline:latest"#]]).await;
     // The pods of other namespaces may do everything.
     Write::create("pods default/web", host())
-        .check_warned(&world, expect![[r#"
+        .check_warned(
+            &world,
+            expect![[r#"
             allowed
-            audit: pod-security.kubernetes.io/enforce-policy: privileged:latest"#]])
+            audit: pod-security.kubernetes.io/enforce-policy: privileged:latest"#]],
+        )
         .await;
 }
 
