@@ -1,8 +1,8 @@
 //! Content negotiation: in which encoding and shape a client wants its answer, and in which encoding its body came.
 //!
 //! Clauses of `Accept` are tried best first; a clause that asks for something this endpoint cannot do is skipped, so
-//! that `application/json;as=Table;…,application/json` gets a plain object where there is no Table. Answers are JSON,
-//! or YAML for those who ask for nothing else we have; clients that prefer protobuf name JSON as well.
+//! that `application/json;as=Table;…,application/json` gets a plain object where there is no Table. Answers are JSON
+//! unless the client prefers YAML or protobuf; of custom resources, only the metadata exists in protobuf.
 
 pub use crate::schema::ContentType;
 use crate::status::Status;
@@ -27,6 +27,8 @@ pub enum Offer {
 pub enum Encoding {
     Json,
     Yaml,
+    /// Kubernetes' envelope around the message.
+    Protobuf,
 }
 
 impl Encoding {
@@ -36,6 +38,7 @@ impl Encoding {
         match self {
             Self::Json => "application/json",
             Self::Yaml => "application/yaml",
+            Self::Protobuf => "application/vnd.kubernetes.protobuf",
         }
     }
 }
@@ -92,11 +95,12 @@ pub enum PatchType {
     Apply,
 }
 
-/// Chooses the answer for the `Accept` header of a request; without one it is plain JSON.
+/// Chooses the answer for the `Accept` header of a request; without one it is plain JSON. `has_protobuf` says whether
+/// there is a message for the whole object; for its metadata there always is one.
 ///
 /// # Errors
 /// 406 when no clause can be satisfied.
-pub fn accept(header: Option<&str>, offer: Offer) -> Result<Accepted, Status> {
+pub fn accept(header: Option<&str>, offer: Offer, has_protobuf: bool) -> Result<Accepted, Status> {
     let header = header.unwrap_or_default().trim();
     if header.is_empty() {
         return Ok(Accepted {
@@ -107,11 +111,14 @@ pub fn accept(header: Option<&str>, offer: Offer) -> Result<Accepted, Status> {
     }
     clauses(header)
         .iter()
-        .find_map(|clause| clause.satisfied_by(offer))
+        .find_map(|clause| clause.satisfied_by(offer, has_protobuf))
         .ok_or_else(|| {
             let known = match offer {
-                Offer::Watch => "application/json",
-                _ => "application/json, application/yaml",
+                Offer::Watch => {
+                    "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+                }
+                Offer::Discovery => "application/json, application/yaml",
+                _ => "application/json, application/yaml, application/vnd.kubernetes.protobuf",
             };
             Status::not_acceptable(format!(
                 "only the following media types are accepted: {known}"
@@ -216,8 +223,8 @@ impl<'a> Clause<'a> {
         }
     }
 
-    fn satisfied_by(&self, offer: Offer) -> Option<Accepted> {
-        let encoding = [Encoding::Json, Encoding::Yaml]
+    fn satisfied_by(&self, offer: Offer, has_protobuf: bool) -> Option<Accepted> {
+        let encoding = [Encoding::Json, Encoding::Yaml, Encoding::Protobuf]
             .into_iter()
             .find(|encoding| self.matches(encoding.media_type()))?;
         if offer == Offer::Watch && encoding == Encoding::Yaml {
@@ -247,6 +254,14 @@ impl<'a> Clause<'a> {
             accepted.transform = Some(transform(kind, group, version, offer)?);
         } else if !(group.is_empty() && version.is_empty()) {
             return None;
+        }
+        if encoding == Encoding::Protobuf {
+            match accepted.transform {
+                None if !has_protobuf => return None,
+                // A Table has no message.
+                Some(Transform::Table(_) | Transform::Discovery) => return None,
+                _ => {}
+            }
         }
         Some(accepted)
     }
@@ -387,9 +402,13 @@ mod tests {
     const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
 
     fn check(cases: &[(&str, Offer)], expected: &Expect) {
+        check_with(cases, true, expected);
+    }
+
+    fn check_with(cases: &[(&str, Offer)], has_protobuf: bool, expected: &Expect) {
         let mut text = String::new();
         for (header, offer) in cases {
-            let answer = match accept(Some(header), *offer) {
+            let answer = match accept(Some(header), *offer, has_protobuf) {
                 Ok(a) => format!(
                     "{:?} {}{}",
                     a.encoding,
@@ -440,7 +459,7 @@ mod tests {
                 WithoutTable application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json
                     Json whole
                 Objects application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json
-                    Json MetadataList(V1)
+                    Protobuf MetadataList(V1)
                 Document application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json
                     Json whole
                 Discovery application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json
@@ -448,9 +467,9 @@ mod tests {
                 Discovery application/json
                     Json whole
                 Objects application/vnd.kubernetes.protobuf,application/json
-                    Json whole
+                    Protobuf whole
                 Objects application/vnd.kubernetes.protobuf, */*
-                    Json whole
+                    Protobuf whole
                 Objects application/yaml
                     Yaml whole
                 Objects application/json;q=0.5, application/yaml
@@ -471,7 +490,11 @@ mod tests {
     fn a_request_that_nothing_satisfies_is_refused() {
         check(
             &[
-                ("application/vnd.kubernetes.protobuf", Offer::Objects),
+                ("application/vnd.kubernetes.protobuf", Offer::Discovery),
+                (
+                    "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1",
+                    Offer::Objects,
+                ),
                 ("text/html", Offer::Document),
                 (
                     "application/json;as=Table;g=meta.k8s.io;v=v1",
@@ -490,28 +513,56 @@ mod tests {
                 (",;=/", Offer::Objects),
             ],
             &expect![[r#"
-                Objects application/vnd.kubernetes.protobuf
-                    406 only the following media types are accepted: application/json, application/yaml
+                Discovery application/vnd.kubernetes.protobuf
+                    Protobuf whole
+                Objects application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1
+                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
                 Document text/html
-                    406 only the following media types are accepted: application/json, application/yaml
+                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
                 WithoutTable application/json;as=Table;g=meta.k8s.io;v=v1
-                    406 only the following media types are accepted: application/json, application/yaml
+                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
                 Objects application/json;as=Table
-                    406 only the following media types are accepted: application/json, application/yaml
+                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
                 Objects application/json;as=Table;g=meta.k8s.io;v=v2
-                    406 only the following media types are accepted: application/json, application/yaml
+                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
                 Objects application/json;stream=watch
-                    406 only the following media types are accepted: application/json, application/yaml
+                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
                 Objects application/json;sv=v2
-                    406 only the following media types are accepted: application/json, application/yaml
+                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
                 Objects application/json;q=0
-                    406 only the following media types are accepted: application/json, application/yaml
+                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
                 Watch application/yaml
-                    406 only the following media types are accepted: application/json
+                    406 only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch
                 Objects json
-                    406 only the following media types are accepted: application/json, application/yaml
+                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
                 Objects ,;=/
-                    406 only the following media types are accepted: application/json, application/yaml
+                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
+            "#]],
+        );
+    }
+
+    #[test]
+    fn of_custom_resources_only_the_metadata_exists_in_protobuf() {
+        check_with(
+            &[
+                ("application/vnd.kubernetes.protobuf, */*", Offer::Objects),
+                (
+                    "application/vnd.kubernetes.protobuf,application/json",
+                    Offer::Watch,
+                ),
+                ("application/vnd.kubernetes.protobuf", Offer::Objects),
+                (METADATA_INFORMER, Offer::Objects),
+            ],
+            false,
+            &expect![[r#"
+                Objects application/vnd.kubernetes.protobuf, */*
+                    Json whole
+                Watch application/vnd.kubernetes.protobuf,application/json
+                    Json whole
+                Objects application/vnd.kubernetes.protobuf
+                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
+                Objects application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json
+                    Protobuf MetadataList(V1)
             "#]],
         );
     }
@@ -521,6 +572,7 @@ mod tests {
         let single = accept(
             Some("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"),
             Offer::Objects,
+            true,
         )
         .expect("acceptable");
         assert!(single.check_shape(false, "*v1.Pod").is_ok());
@@ -532,6 +584,7 @@ mod tests {
         let list = accept(
             Some("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
             Offer::Objects,
+            true,
         )
         .expect("acceptable");
         assert!(list.check_shape(true, "*v1.PodList").is_ok());
@@ -586,8 +639,9 @@ mod tests {
 
     #[test]
     fn people_get_indented_json() {
-        let plain = accept(None, Offer::Objects).expect("acceptable");
-        let pretty = accept(Some("application/json;pretty=1"), Offer::Objects).expect("acceptable");
+        let plain = accept(None, Offer::Objects, true).expect("acceptable");
+        let pretty =
+            accept(Some("application/json;pretty=1"), Offer::Objects, true).expect("acceptable");
         assert!(is_pretty(None, &plain, Some("curl/8.0")));
         assert!(!is_pretty(Some("false"), &plain, Some("curl/8.0")));
         assert!(is_pretty(Some("true"), &plain, Some("kubectl/v1.36")));
@@ -609,7 +663,7 @@ mod tests {
         #[test]
         fn no_header_panics(header in "[a-z*/;,=. q0-9NaN-]{0,80}|\\PC{0,40}") {
             for offer in [Offer::Objects, Offer::WithoutTable, Offer::Watch, Offer::Discovery, Offer::Document] {
-                let _ = accept(Some(&header), offer);
+                let _ = accept(Some(&header), offer, true);
             }
             let _ = content_type(Some(&header));
             let _ = patch_type(Some(&header), true);

@@ -25,7 +25,7 @@ pub(super) fn answer(cluster: &Cluster, request: &Admitted) -> Result<Response<B
     let segments: Vec<&str> = request.path.segments.iter().map(String::as_str).collect();
     let served = cluster.registry().types().served();
     let document = |value: Option<Value>| {
-        let accepted = negotiate::accept(request.header(&header::ACCEPT), Offer::Document)?;
+        let accepted = negotiate::accept(request.header(&header::ACCEPT), Offer::Document, true)?;
         let wish = Wish::new(&accepted, &request.headers, request.query.get("pretty"));
         value
             .map(|v| respond::object(StatusCode::OK, &v, &wish))
@@ -99,7 +99,7 @@ fn discovered(
     legacy: bool,
 ) -> Result<Response<Body>, Status> {
     let served = cluster.registry().types().served();
-    let accepted = negotiate::accept(request.header(&header::ACCEPT), Offer::Discovery)?;
+    let accepted = negotiate::accept(request.header(&header::ACCEPT), Offer::Discovery, true)?;
     let wish = Wish::new(&accepted, &request.headers, request.query.get("pretty"));
     if accepted.transform != Some(Transform::Discovery) {
         let value = if legacy {

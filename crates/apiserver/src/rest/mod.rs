@@ -9,6 +9,7 @@ mod path;
 mod query;
 mod resources;
 mod respond;
+mod shape;
 mod watch;
 
 use std::sync::Arc;
@@ -72,9 +73,13 @@ where
     let audit_id = uuid::Uuid::new_v4().to_string();
     let (parts, body) = request.into_parts();
     let is_head = parts.method == Method::HEAD;
+    let wish = Wish::of_refusal(
+        &parts.headers,
+        Query::parse(parts.uri.query()).get("pretty"),
+    );
     let mut response = match answer(&cluster, peer, parts, body).await {
         Ok(response) => response,
-        Err(status) => respond::refusal(&status, &Wish::plain()),
+        Err(status) => respond::refusal(&status, &wish),
     };
     if let Ok(value) = HeaderValue::from_str(&audit_id) {
         response.headers_mut().insert("audit-id", value);

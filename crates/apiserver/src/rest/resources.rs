@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::header;
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use serde_json::{Value, json};
 
 use super::respond::{self, Body, Wish};
+use super::shape::{Listed, Shape};
 use super::watch::{self, Watch};
 use super::{Admitted, written};
 use crate::auth::{Attributes, Authorizer, User};
-use crate::negotiate::{self, Accepted, Encoding, MetaVersion, Offer, PatchType, Transform};
-use crate::registry::{Call, DeleteOptions, Deleted, Page, PatchBody, Target};
+use crate::negotiate::{self, Accepted, Offer, PatchType};
+use crate::registry::{Call, DeleteOptions, Deleted, PatchBody, Target};
 use crate::schema::{self, Expected, FieldValidation};
 use crate::server::Cluster;
 use crate::status::Status;
-use crate::table::{self, IncludeObject};
+use crate::table::IncludeObject;
 
 /// One request on its way through this room.
 struct Exchange<'a> {
@@ -26,7 +27,7 @@ struct Exchange<'a> {
     target: Target,
     accepted: Accepted,
     wish: Wish,
-    include: IncludeObject,
+    shape: Shape,
 }
 
 /// Answers a request to a resource.
@@ -69,16 +70,18 @@ pub(super) async fn answer(
     } else {
         Offer::Objects
     };
-    let accepted = negotiate::accept(request.header(&header::ACCEPT), offer)?;
+    let has_protobuf = target.resource.custom.is_none();
+    let accepted = negotiate::accept(request.header(&header::ACCEPT), offer, has_protobuf)?;
     let wish = Wish::new(&accepted, &request.headers, request.query.get("pretty"));
     let include = IncludeObject::parse(request.query.get("includeObject"))?;
+    let shape = Shape::new(target.resource.clone(), &accepted, wish.pretty, include);
     let exchange = Exchange {
         cluster,
         request,
         target,
         accepted,
         wish,
-        include,
+        shape,
     };
     match request.verb {
         "get" => exchange.get(),
@@ -157,74 +160,12 @@ impl Exchange<'_> {
         let options = self.request.query.list_options(&self.target.resource)?;
         let resource = &self.target.resource;
         self.accepted.check_shape(true, &resource.list_kind)?;
-        let page = self.cluster.registry().list(&self.target, &options)?;
         let registry = self.cluster.registry();
-        let is_bytes = self.accepted.transform.is_none()
-            && self.wish.encoding == Encoding::Json
-            && !self.wish.pretty
-            && page
-                .objects
-                .iter()
-                .all(|o| registry.shows_stored_bytes(resource, o));
-        if is_bytes {
-            return Ok(respond::encoded(
-                StatusCode::OK,
-                self.concatenated(&page),
-                &self.wish,
-            ));
-        }
-        let items: Vec<Value> = page
-            .objects
-            .iter()
-            .map(|o| registry.present(resource, o))
-            .collect();
-        let meta = list_meta(&page);
-        let value = match self.accepted.transform {
-            Some(Transform::Table(version)) => {
-                let items: Vec<&Value> = items.iter().collect();
-                self.table(&items, meta, version)
-            }
-            Some(Transform::MetadataList(version) | Transform::Metadata(version)) => {
-                let items: Vec<&Value> = items.iter().collect();
-                table::partial_list(&items, meta, version.api_version())
-            }
-            _ => json!({
-                "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta, "items": items,
-            }),
-        };
-        Ok(respond::object(StatusCode::OK, &value, &self.wish))
-    }
-
-    fn table(&self, objects: &[&Value], meta: Value, version: MetaVersion) -> Value {
-        let now = self.cluster.registry().now();
-        table::render(
-            &self.target.resource,
-            objects,
-            meta,
-            self.include,
-            true,
-            now,
-            version.api_version(),
-        )
-    }
-
-    /// A list as its stored objects, one after the other, undecoded.
-    fn concatenated(&self, page: &Page) -> Bytes {
-        let resource = &self.target.resource;
-        let head = json!({"kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": list_meta(page)});
-        let head = head.to_string();
-        let length: usize = page.objects.iter().map(|o| o.json.len() + 1).sum();
-        let mut bytes = BytesMut::with_capacity(head.len() + length + 16);
-        bytes.put_slice(head.as_bytes().strip_suffix(b"}").unwrap_or_default());
-        bytes.put_slice(b",\"items\":[");
-        for (at, object) in page.objects.iter().enumerate() {
-            if at > 0 {
-                bytes.put_u8(b',');
-            }
-            bytes.put_slice(&object.json);
-        }
-        bytes.put_slice(b"]}");
-        bytes.freeze()
+        let page = registry.list(&self.target, &options)?;
+        Ok(match self.shape.list(registry, &page)? {
+            Listed::Bytes(bytes) => respond::encoded(StatusCode::OK, bytes, &self.wish),
+            Listed::Value(value) => respond::object(StatusCode::OK, &value, &self.wish),
+        })
     }
 
     fn watch(&self) -> Result<Response<Body>, Status> {
@@ -241,12 +182,11 @@ impl Exchange<'_> {
             cluster: self.cluster.clone(),
             target: self.target.clone(),
             options,
-            transform: self.accepted.transform,
-            include: self.include,
+            shape: self.shape.clone(),
             bookmarks: self.request.query.is_set("allowWatchBookmarks"),
             timeout_seconds: self.request.query.timeout_seconds()?,
         })?;
-        let mut response = respond::raw(StatusCode::OK, "application/json", Bytes::new());
+        let mut response = respond::raw(StatusCode::OK, self.shape.stream_type(), Bytes::new());
         *response.body_mut() = StreamBody::new(stream).boxed_unsync();
         Ok(response)
     }
@@ -467,18 +407,9 @@ impl Exchange<'_> {
             .delete_collection(call, &self.target, &list, &options)
             .await?;
         self.cluster.after_delete(&self.target);
-        let resource = &self.target.resource;
-        let meta =
-            json!({"resourceVersion": self.cluster.registry().store().revision().to_string()});
-        let value = match self.accepted.transform {
-            Some(Transform::Table(version)) => {
-                let items: Vec<&Value> = items.iter().collect();
-                self.table(&items, meta, version)
-            }
-            _ => {
-                json!({"kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta, "items": items})
-            }
-        };
+        let registry = self.cluster.registry();
+        let meta = json!({"resourceVersion": registry.store().revision().to_string()});
+        let value = self.shape.values(registry, &items, meta);
         Ok(respond::object(StatusCode::OK, &value, &self.wish))
     }
 
@@ -524,16 +455,7 @@ impl Exchange<'_> {
     fn one(&self, code: StatusCode, value: Value) -> Result<Response<Body>, Status> {
         self.accepted
             .check_shape(false, &self.target.resource.kind)?;
-        let shaped = match self.accepted.transform {
-            Some(Transform::Table(version)) => {
-                let meta = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
-                self.table(&[&value], meta, version)
-            }
-            Some(Transform::Metadata(version) | Transform::MetadataList(version)) => {
-                table::partial(&value, version.api_version())
-            }
-            _ => value,
-        };
+        let shaped = self.shape.one(self.cluster.registry(), value);
         Ok(respond::object(code, &shaped, &self.wish))
     }
 
@@ -564,15 +486,4 @@ fn body_kind(kind: &'static str) -> Expected {
         _ => ("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", "v1"),
     };
     Expected::message(message, api_version)
-}
-
-fn list_meta(page: &Page) -> Value {
-    let mut meta = json!({"resourceVersion": page.revision.to_string()});
-    if let Some(token) = &page.continue_token {
-        meta["continue"] = token.clone().into();
-    }
-    if let Some(remaining) = page.remaining {
-        meta["remainingItemCount"] = json!(remaining);
-    }
-    meta
 }

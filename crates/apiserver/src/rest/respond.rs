@@ -10,7 +10,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use std::io::Write;
 
-use crate::negotiate::{self, Accepted, Encoding};
+use crate::negotiate::{self, Accepted, Encoding, Offer};
+use crate::schema::protobuf;
 use crate::status::Status;
 
 /// What goes wrong inside a body; only streams have such errors.
@@ -41,6 +42,15 @@ impl Wish {
         }
     }
 
+    /// As the client wishes its refusals: what it cannot have it gets as JSON.
+    pub(crate) fn of_refusal(headers: &HeaderMap, query: Option<&str>) -> Self {
+        let accept = text(headers, &header::ACCEPT);
+        match negotiate::accept(accept, Offer::Document, true) {
+            Ok(accepted) => Self::new(&accepted, headers, query),
+            Err(_) => Self::plain(),
+        }
+    }
+
     pub(crate) fn new(accepted: &Accepted, headers: &HeaderMap, pretty: Option<&str>) -> Self {
         Self {
             encoding: accepted.encoding,
@@ -62,9 +72,22 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
         .boxed_unsync()
 }
 
-/// An answer with an object.
+/// An answer with an object. What has no protobuf message is JSON for those who wish for protobuf.
 pub(crate) fn object(code: StatusCode, value: &Value, wish: &Wish) -> Response<Body> {
     let bytes = match (wish.encoding, wish.pretty) {
+        (Encoding::Protobuf, _) => match protobuf::value(value) {
+            Ok(Some(bytes)) => bytes,
+            other => {
+                if let Err(error) = other {
+                    tracing::warn!(%error, "an object could not be written as protobuf");
+                }
+                let wish = Wish {
+                    encoding: Encoding::Json,
+                    ..wish.clone()
+                };
+                return object(code, value, &wish);
+            }
+        },
         (Encoding::Yaml, _) => serde_saphyr::to_string(value)
             .unwrap_or_else(|error| error.to_string())
             .into_bytes(),

@@ -1,26 +1,25 @@
-//! WATCH: a stream of events, one JSON document a line, that never skips, repeats or reorders.
+//! WATCH: a stream of events, one JSON document a line or protobuf frames, that never skips, repeats or reorders.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http_body::Frame;
 use rand::Rng;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::negotiate::Transform;
 use crate::object::Object;
 use crate::registry::{DEFINITIONS, ListOptions, Target};
 use crate::server::Cluster;
 use crate::status::Status;
 use crate::store::{Cursor, Event, EventKind};
-use crate::table::{self, IncludeObject};
 
 use super::respond::BodyError;
+use super::shape::Shape;
 
 /// How often an idle watch tells its client how far it is.
 const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);
@@ -36,8 +35,7 @@ pub(super) struct Watch {
     pub cluster: Arc<Cluster>,
     pub target: Target,
     pub options: ListOptions,
-    pub transform: Option<Transform>,
-    pub include: IncludeObject,
+    pub shape: Shape,
     /// The client asked for bookmarks.
     pub bookmarks: bool,
     pub timeout_seconds: Option<u64>,
@@ -101,6 +99,7 @@ pub(super) fn start(
         .min(MAX_TIMEOUT_SECONDS);
     let now = Instant::now();
     let deadline = now + Duration::from_secs(timeout);
+    let shape = watch.shape.clone();
     let definitions = watch.target.resource.custom.as_ref().and_then(|_| {
         let definitions = store.watch(DEFINITIONS, None, store.revision());
         definitions.ok()
@@ -118,14 +117,14 @@ pub(super) fn start(
             has_sent_columns: false,
             is_over: false,
         })),
-        Err(_) => State::Refused(Status::expired(format!(
+        Err(_) => State::Refused(shape.error_event(&Status::expired(format!(
             "too old resource version: {asked} ({})",
             store.revision()
-        ))),
+        )))),
     };
     let events = futures::stream::unfold(state, |state| async move {
         match state {
-            State::Refused(status) => Some((frame("ERROR", &status.body()), State::Over)),
+            State::Refused(event) => Some((Ok(Frame::data(event)), State::Over)),
             State::Running(mut running) => {
                 let frame = running.next().await?;
                 Some((Ok(Frame::data(frame)), State::Running(running)))
@@ -137,7 +136,8 @@ pub(super) fn start(
 }
 
 enum State {
-    Refused(Status),
+    /// The ERROR event is all that comes.
+    Refused(Bytes),
     Running(Box<Running>),
     Over,
 }
@@ -217,35 +217,18 @@ impl Running {
     }
 
     fn line(&mut self, ty: &str, object: &Object) -> Bytes {
-        let registry = self.watch.cluster.registry();
-        let resource = &self.watch.target.resource;
-        if self.watch.transform.is_none() && registry.shows_stored_bytes(resource, object) {
-            return join(ty, &object.json);
-        }
-        let value = registry.present(resource, object);
-        join(ty, self.shape(value).to_string().as_bytes())
+        let Watch { cluster, shape, .. } = &self.watch;
+        let sent = &mut self.has_sent_columns;
+        let event = shape.event(cluster.registry(), ty, object, sent);
+        self.or_end(event)
     }
 
-    fn shape(&mut self, value: Value) -> Value {
-        match self.watch.transform {
-            Some(Transform::Table(version)) => {
-                let with_columns = !std::mem::replace(&mut self.has_sent_columns, true);
-                let meta = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
-                table::render(
-                    &self.watch.target.resource,
-                    &[&value],
-                    meta,
-                    self.watch.include,
-                    with_columns,
-                    self.watch.cluster.registry().now(),
-                    version.api_version(),
-                )
-            }
-            Some(Transform::Metadata(version) | Transform::MetadataList(version)) => {
-                table::partial(&value, version.api_version())
-            }
-            _ => value,
-        }
+    /// The event; where there is none, the client is told why, and that is the end.
+    fn or_end(&mut self, event: Result<Bytes, Status>) -> Bytes {
+        event.unwrap_or_else(|status| {
+            self.is_over = true;
+            self.watch.shape.error_event(&status)
+        })
     }
 
     fn bookmark(&mut self, revision: u64, ends_initial: bool) -> Bytes {
@@ -257,8 +240,10 @@ impl Running {
         if ends_initial {
             object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        let object = self.shape(object);
-        join("BOOKMARK", object.to_string().as_bytes())
+        let Watch { cluster, shape, .. } = &self.watch;
+        let sent = &mut self.has_sent_columns;
+        let event = shape.event_of(cluster.registry(), "BOOKMARK", object, sent);
+        self.or_end(event)
     }
 }
 
@@ -283,23 +268,4 @@ async fn is_redefined(definitions: Option<&mut Cursor>, watch: &Watch) {
             return;
         }
     }
-}
-
-fn frame(ty: &str, object: &Value) -> Result<Frame<Bytes>, BodyError> {
-    Ok(Frame::data(join(ty, object.to_string().as_bytes())))
-}
-
-/// `{"type":…,"object":…}` and a newline.
-fn join(ty: &str, object: &[u8]) -> Bytes {
-    let mut line = BytesMut::with_capacity(object.len() + 40);
-    for part in [
-        b"{\"type\":\"".as_slice(),
-        ty.as_bytes(),
-        b"\",\"object\":",
-        object,
-        b"}\n",
-    ] {
-        line.put_slice(part);
-    }
-    line.freeze()
 }

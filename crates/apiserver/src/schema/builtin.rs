@@ -84,6 +84,48 @@ pub fn shared(full_name: &str) -> Option<&'static Arc<Schema>> {
         .get(name)
 }
 
+/// The built-in message of a kind, e.g. `Deployment` of `apps/v1`; also of kinds that are never stored, like `Status`.
+#[must_use]
+pub fn kind(api_version: &str, kind: &str) -> Option<&'static Arc<Schema>> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    if group == "meta.k8s.io" {
+        // The few kinds of its other version look the same.
+        return shared(&format!("{META}.{kind}"));
+    }
+    let package = match (group, version) {
+        ("", "v1") => "io.k8s.api.core.v1",
+        ("admissionregistration.k8s.io", "v1") => "io.k8s.api.admissionregistration.v1",
+        ("apiextensions.k8s.io", "v1") => {
+            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
+        }
+        ("apiregistration.k8s.io", "v1") => "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1",
+        ("apps", "v1") => "io.k8s.api.apps.v1",
+        ("authentication.k8s.io", "v1") => "io.k8s.api.authentication.v1",
+        ("authorization.k8s.io", "v1") => "io.k8s.api.authorization.v1",
+        ("autoscaling", "v1") => "io.k8s.api.autoscaling.v1",
+        ("autoscaling", "v2") => "io.k8s.api.autoscaling.v2",
+        ("batch", "v1") => "io.k8s.api.batch.v1",
+        ("certificates.k8s.io", "v1") => "io.k8s.api.certificates.v1",
+        ("coordination.k8s.io", "v1") => "io.k8s.api.coordination.v1",
+        ("discovery.k8s.io", "v1") => "io.k8s.api.discovery.v1",
+        ("events.k8s.io", "v1") => "io.k8s.api.events.v1",
+        ("flowcontrol.apiserver.k8s.io", "v1") => "io.k8s.api.flowcontrol.v1",
+        ("networking.k8s.io", "v1") => "io.k8s.api.networking.v1",
+        ("node.k8s.io", "v1") => "io.k8s.api.node.v1",
+        ("policy", "v1") => "io.k8s.api.policy.v1",
+        ("rbac.authorization.k8s.io", "v1") => "io.k8s.api.rbac.v1",
+        ("resource.k8s.io", "v1") => "io.k8s.api.resource.v1",
+        ("scheduling.k8s.io", "v1") => "io.k8s.api.scheduling.v1",
+        ("storage.k8s.io", "v1") => "io.k8s.api.storage.v1",
+        _ => return None,
+    };
+    let found = shared(&format!("{package}.{kind}"));
+    match found {
+        None if api_version == "v1" => shared(&format!("{META}.{kind}")),
+        found => found,
+    }
+}
+
 /// Full names of the messages of `package` (`io.k8s.api.core.v1`), sorted; empty for an unknown package.
 #[must_use]
 pub fn messages(package: &str) -> Vec<String> {

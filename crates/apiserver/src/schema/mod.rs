@@ -11,7 +11,7 @@ pub(crate) mod formats;
 pub mod meta;
 mod parse;
 mod prepare;
-mod protobuf;
+pub(crate) mod protobuf;
 pub mod quantity;
 pub(crate) mod regexp;
 mod time;

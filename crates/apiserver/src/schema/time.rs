@@ -20,6 +20,18 @@ pub(super) fn from_parts(seconds: i64, nanos: i64, micros: bool) -> Option<Strin
     (time.strftime("%Y").to_string().len() == 4).then(|| format(time, micros))
 }
 
+/// Seconds since 1970 and nanoseconds of a time as it is written in JSON; `None` when `text` is not RFC 3339.
+pub(super) fn to_parts(text: &str) -> Option<(i64, i32)> {
+    let time = parse(text)?;
+    // Before 1970 the fraction counts down; on the wire it always counts up.
+    let (seconds, nanos) = (time.as_second(), time.subsec_nanosecond());
+    Some(if nanos < 0 {
+        (seconds - 1, nanos + 1_000_000_000)
+    } else {
+        (seconds, nanos)
+    })
+}
+
 fn format(time: Timestamp, micros: bool) -> String {
     let layout = if micros {
         "%Y-%m-%dT%H:%M:%S%.6fZ"

@@ -7,6 +7,7 @@ mod doors;
 mod evict;
 mod http_surface;
 mod stress;
+mod protobuf;
 mod watch;
 mod world;
 mod write;

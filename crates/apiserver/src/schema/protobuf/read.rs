@@ -1,22 +1,23 @@
-//! Protobuf bodies of built-in kinds, read by the table into the JSON that Go would print.
+//! Protobuf to JSON: what Go would print of the message.
 
 use serde_json::{Map, Number, Value};
 
-use super::canonical::base64_text;
-use super::{Object, Proto, Schema, Type, Wire, builtin, time};
-
-/// First bytes of every protobuf body of Kubernetes.
-const MAGIC: &[u8] = b"k8s\0";
+use super::MAGIC;
+use crate::schema::canonical::base64_text;
+use crate::schema::{Object, Proto, Schema, Type, Wire, builtin, parse, time};
 
 /// Deepest nesting of messages.
 const MAX_DEPTH: usize = 100;
 
-/// Most fields in one body.
+/// Most fields and list items in one body: each takes two bytes there, and some 40 here.
 const MAX_FIELDS: usize = 500_000;
+
+/// Most messages in one body. An empty one takes two bytes there, and here what Go always writes of it and its defaults.
+const MAX_MESSAGES: usize = 100_000;
 
 /// The envelope's facts and the object's bytes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Envelope<'a> {
+pub(in crate::schema) struct Envelope<'a> {
     pub api_version: String,
     pub kind: String,
     pub raw: &'a [u8],
@@ -28,7 +29,7 @@ pub(super) struct Envelope<'a> {
 ///
 /// # Errors
 /// What is wrong with the bytes.
-pub(super) fn envelope(bytes: &[u8]) -> Result<Envelope<'_>, String> {
+pub(in crate::schema) fn envelope(bytes: &[u8]) -> Result<Envelope<'_>, String> {
     let Some(body) = bytes.strip_prefix(MAGIC) else {
         return Err("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]".into());
     };
@@ -66,18 +67,35 @@ pub(super) fn envelope(bytes: &[u8]) -> Result<Envelope<'_>, String> {
 ///
 /// # Errors
 /// What is wrong with the bytes.
-pub(super) fn message(bytes: &[u8], schema: &Schema) -> Result<Value, String> {
-    let mut reader = Reader { fields: 0 };
+pub(in crate::schema) fn message(bytes: &[u8], schema: &Schema) -> Result<Value, String> {
+    let mut reader = Reader {
+        fields: 0,
+        messages: 0,
+    };
     reader.message(bytes, schema, 0)
 }
 
-/// Fields seen so far.
+/// What was seen so far.
 struct Reader {
     fields: usize,
+    messages: usize,
 }
 
 impl Reader {
+    /// Counts fields or list items.
+    fn count(&mut self, fields: usize) -> Result<(), String> {
+        self.fields += fields;
+        if self.fields > MAX_FIELDS {
+            return Err(format!("the body has more than {MAX_FIELDS} fields"));
+        }
+        Ok(())
+    }
+
     fn message(&mut self, bytes: &[u8], schema: &Schema, depth: usize) -> Result<Value, String> {
+        self.messages += 1;
+        if self.messages > MAX_MESSAGES {
+            return Err(format!("the body has more than {MAX_MESSAGES} messages"));
+        }
         let Type::Object(object) = &schema.resolve().ty else {
             return Err("a message where the schema has none".into());
         };
@@ -102,10 +120,7 @@ impl Reader {
         }
         let mut input = Input { rest: bytes };
         while let Some((number, item)) = input.next()? {
-            self.fields += 1;
-            if self.fields > MAX_FIELDS {
-                return Err(format!("the body has more than {MAX_FIELDS} fields"));
-            }
+            self.count(1)?;
             let field = object.fields.iter().find_map(|(name, field)| {
                 let proto = field.proto.filter(|p| p.number == number && p.via == via)?;
                 Some((name, &*field.schema, proto))
@@ -164,7 +179,7 @@ impl Reader {
                 let values = match (wire, item) {
                     // Packed numbers.
                     (Wire::Varint | Wire::Bool, Item::Bytes(packed)) => {
-                        packed_varints(packed, wire).map_err(failed)?
+                        self.packed_varints(packed, wire).map_err(failed)?
                     }
                     _ => vec![self.value(item, item_schema, wire, depth).map_err(failed)?],
                 };
@@ -255,6 +270,7 @@ impl Reader {
         let mut items = Vec::new();
         let mut input = Input { rest: bytes };
         while let Some((number, item)) = input.next()? {
+            self.count(1)?;
             if number == 1 {
                 items.push(self.value(item, item_schema, wire, depth + 1)?);
             }
@@ -269,6 +285,7 @@ impl Reader {
         let mut several = Vec::new();
         let mut input = Input { rest: bytes };
         while let Some((number, item)) = input.next()? {
+            self.count(1)?;
             if number == schema_number {
                 return self.message(item.bytes()?, schema, depth + 1);
             }
@@ -287,6 +304,21 @@ impl Reader {
             Value::Array(several)
         })
     }
+
+    fn packed_varints(&mut self, packed: &[u8], wire: Wire) -> Result<Vec<Value>, String> {
+        let mut input = Input { rest: packed };
+        let mut values = Vec::new();
+        while !input.rest.is_empty() {
+            self.count(1)?;
+            let number = input.varint()?;
+            values.push(if wire == Wire::Bool {
+                (number != 0).into()
+            } else {
+                number.cast_signed().into()
+            });
+        }
+        Ok(values)
+    }
 }
 
 /// Field 1 of a message, the last one if there are several.
@@ -299,20 +331,6 @@ fn single(bytes: &[u8]) -> Result<Option<&[u8]>, String> {
         }
     }
     Ok(found)
-}
-
-fn packed_varints(packed: &[u8], wire: Wire) -> Result<Vec<Value>, String> {
-    let mut input = Input { rest: packed };
-    let mut values = Vec::new();
-    while !input.rest.is_empty() {
-        let number = input.varint()?;
-        values.push(if wire == Wire::Bool {
-            (number != 0).into()
-        } else {
-            number.cast_signed().into()
-        });
-    }
-    Ok(values)
 }
 
 fn int_or_string(bytes: &[u8]) -> Result<Value, String> {
@@ -353,7 +371,7 @@ fn raw(bytes: &[u8]) -> Result<Value, String> {
     if bytes.is_empty() {
         return Ok(Value::Null);
     }
-    Ok(super::parse::json(bytes)?.value)
+    Ok(parse::json(bytes)?.value)
 }
 
 fn utf8(bytes: &[u8]) -> Result<String, String> {
@@ -628,6 +646,37 @@ mod tests {
     }
 
     #[test]
+    fn few_bytes_do_not_become_much_memory() {
+        let repeated = |unit: &[u8], times: usize| unit.repeat(times);
+        let long = |number: u8, content: &[u8]| {
+            let mut field = vec![number << 3 | 2];
+            let mut length = content.len();
+            while length > 127 {
+                field.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+                length >>= 7;
+            }
+            field.push(u8::try_from(length).unwrap());
+            [field, content.to_vec()].concat()
+        };
+        check(
+            "api.core.v1.PodSecurityContext",
+            &long(4, &repeated(&[1], MAX_FIELDS)),
+            expect!["supplementalGroups: the body has more than 500000 fields"],
+        );
+        let extra = long(2, &repeated(&[10, 0], MAX_FIELDS));
+        check(
+            "api.authorization.v1.SubjectAccessReviewSpec",
+            &long(5, &[bytes(1, b"k"), extra].concat()),
+            expect!["extra: the body has more than 500000 fields"],
+        );
+        check(
+            "api.core.v1.PodSpec",
+            &repeated(&[18, 0], MAX_MESSAGES),
+            expect!["containers: the body has more than 100000 messages"],
+        );
+    }
+
+    #[test]
     fn what_kubernetes_encodes_is_read_as_it_prints_it() {
         fn without_nulls(value: &mut Value) {
             match value {
@@ -639,7 +688,7 @@ mod tests {
                 _ => {}
             }
         }
-        let recorded = include_str!("testdata/protobuf.txt");
+        let recorded = include_str!("../testdata/protobuf.txt");
         for line in recorded.lines().filter(|line| !line.starts_with('#')) {
             let words: Vec<&str> = line.splitn(3, ' ').collect();
             let schema = builtin::reference(words[0]);

@@ -1,0 +1,180 @@
+//! WebSockets: the handshake of RFC 6455 on the server's side, the subprotocol by which browsers send a bearer token, and
+//! watches as messages.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use futures::{SinkExt, Stream, StreamExt};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body::Frame;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use super::respond::{self, Body, BodyError};
+use crate::negotiate::Encoding;
+use crate::status::Status;
+
+/// Longest message from a client, in bytes.
+const MAX_MESSAGE: usize = 256 * 1024;
+/// What may wait to be sent before the sender has to wait, in bytes.
+const MAX_WRITE_BUFFER: usize = 4 * 1024 * 1024;
+/// Beginning of the subprotocol that carries a bearer token, for clients that cannot set headers.
+const BEARER: &str = "base64url.bearer.authorization.k8s.io.";
+
+/// A connection that speaks WebSocket.
+pub(crate) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// Whether the request asks to go on as a WebSocket.
+pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+    let has = |name: &HeaderName, word: &str| {
+        let values = headers.get_all(name).iter();
+        let mut words = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        words.any(|found| found.trim().eq_ignore_ascii_case(word))
+    };
+    has(&header::CONNECTION, "upgrade") && has(&header::UPGRADE, "websocket")
+}
+
+/// The subprotocols that the client offers, the one with the token left out.
+pub(super) fn protocols(headers: &HeaderMap) -> Vec<&str> {
+    offered(headers).filter(|protocol| !protocol.starts_with(BEARER)).collect()
+}
+
+/// The value of `Authorization` that a WebSocket request has in its subprotocols. A real header counts more.
+pub(super) fn authorization(headers: &HeaderMap) -> Option<String> {
+    if !is_upgrade(headers) {
+        return None;
+    }
+    let token = offered(headers).find_map(|protocol| protocol.strip_prefix(BEARER))?;
+    // The token is never answered with, so another protocol must be.
+    if protocols(headers).is_empty() {
+        return None;
+    }
+    let token = URL_SAFE_NO_PAD.decode(token).ok()?;
+    Some(format!("Bearer {}", String::from_utf8(token).ok()?))
+}
+
+fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let words = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    words.map(str::trim).filter(|word| !word.is_empty())
+}
+
+/// Answers the handshake; the socket is there once the answer has been sent.
+///
+/// # Errors
+/// 400 for a handshake that breaks the rules, and for connections that cannot be taken over (HTTP/2).
+pub(super) fn accept(
+    headers: &HeaderMap,
+    upgrade: Option<OnUpgrade>,
+    protocol: Option<&str>,
+) -> Result<(Response<Body>, impl Future<Output = Option<Socket>> + Send + 'static), Status> {
+    if respond::text(headers, &header::SEC_WEBSOCKET_VERSION) != Some("13") {
+        return Err(Status::bad_request("the WebSocket version must be 13"));
+    }
+    let key = respond::text(headers, &header::SEC_WEBSOCKET_KEY)
+        .ok_or_else(|| Status::bad_request("the header Sec-WebSocket-Key is missing"))?;
+    let upgrade = upgrade
+        .ok_or_else(|| Status::bad_request("this connection cannot be upgraded: use HTTP/1.1"))?;
+    let mut response = Response::new(respond::full(Bytes::new()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let answers = response.headers_mut();
+    answers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    answers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
+        answers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(Ok(protocol)) = protocol.map(HeaderValue::from_str) {
+        answers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    let socket = async move {
+        let io = match upgrade.await {
+            Ok(io) => TokioIo::new(io),
+            Err(error) => {
+                tracing::debug!(%error, "a connection that was to become a WebSocket");
+                return None;
+            }
+        };
+        let mut config = WebSocketConfig::default();
+        config.max_message_size = Some(MAX_MESSAGE);
+        config.max_frame_size = Some(MAX_MESSAGE);
+        config.max_write_buffer_size = MAX_WRITE_BUFFER;
+        Some(WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await)
+    };
+    Ok((response, socket))
+}
+
+/// Sends the events of a watch, each as a message, until they or the client end.
+pub(super) async fn send_events(
+    socket: impl Future<Output = Option<Socket>>,
+    events: impl Stream<Item = Result<Frame<Bytes>, BodyError>> + Send,
+    encoding: Encoding,
+) {
+    let Some(socket) = socket.await else { return };
+    let (mut sink, mut source) = socket.split();
+    let mut events = std::pin::pin!(events);
+    loop {
+        tokio::select! {
+            event = events.next() => {
+                let Some(Ok(event)) = event else { break };
+                let Ok(bytes) = event.into_data() else { continue };
+                let Some(message) = message(bytes, encoding) else { break };
+                if sink.send(message).await.is_err() {
+                    return;
+                }
+            }
+            // What a client says to a watch means nothing, but its end is the end.
+            said = source.next() => match said {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                Some(Ok(_)) => {}
+            },
+        }
+    }
+    if let Err(error) = sink.close().await {
+        tracing::debug!(%error, "closing a WebSocket");
+    }
+}
+
+/// One event as a message: text, or binary without the length that only streams need.
+fn message(event: Bytes, encoding: Encoding) -> Option<Message> {
+    match encoding {
+        Encoding::Protobuf => Some(Message::Binary(event.slice(4.min(event.len())..))),
+        _ => Some(Message::Text(event.try_into().ok()?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn a_token_in_a_subprotocol_counts_only_beside_another_one() {
+        let upgrade = [("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")];
+        let token = "base64url.bearer.authorization.k8s.io.c2VjcmV0";
+        let both = format!("base64.binary.k8s.io, {token}");
+        let with = |protocols: &str| {
+            let mut all = headers(&upgrade);
+            all.insert("sec-websocket-protocol", protocols.parse().unwrap());
+            all
+        };
+        assert_eq!(authorization(&with(&both)).as_deref(), Some("Bearer secret"));
+        assert_eq!(protocols(&with(&both)), ["base64.binary.k8s.io"]);
+        assert_eq!(authorization(&with(token)), None);
+        assert_eq!(authorization(&with("a, base64url.bearer.authorization.k8s.io.%%")), None);
+        let mut plain = with(&both);
+        plain.remove("upgrade");
+        assert_eq!(authorization(&plain), None);
+    }
+}
