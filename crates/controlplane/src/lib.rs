@@ -10,6 +10,7 @@ pub mod csr;
 pub mod deployment;
 pub mod endpointslice;
 pub mod garbage;
+pub mod job;
 pub mod kubelet;
 pub mod namespace;
 pub mod nodelifecycle;
@@ -46,12 +47,15 @@ pub fn add_housekeeping(
         .add_task("garbage collector", garbage::run)
 }
 
-/// Adds the controllers that run workloads: Deployments, ReplicaSets, the addresses of Services, and the scheduler.
+/// Adds the controllers that run workloads: Deployments, ReplicaSets, Jobs, the addresses of Services, and the scheduler.
 #[must_use]
 pub fn add_workloads(controllers: Controllers) -> Controllers {
     controllers
         .add(deployment::DeploymentController)
         .add(replicaset::ReplicaSetController)
+        .add(job::JobController)
+        .add(job::OrphanController)
+        .add(job::TtlController)
         .add(endpointslice::EndpointSliceController)
         .add(nodelifecycle::NodeLifecycleController)
         .add(scheduler::Scheduler::default())

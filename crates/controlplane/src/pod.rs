@@ -117,6 +117,12 @@ impl Names {
 
     /// One more name.
     pub fn draw(&mut self) -> Name {
+        let base = self.base.clone();
+        self.draw_after(&base)
+    }
+
+    /// One more name, with another beginning than `<owner>-`.
+    pub fn draw_after(&mut self, base: &str) -> Name {
         loop {
             self.count += 1;
             let digest = Sha256::digest(format!("{}/{}", self.seed, self.count));
@@ -127,13 +133,13 @@ impl Names {
                 .take(5)
                 .map(|at| char::from(Self::LETTERS[at]))
                 .collect();
-            let mut end = self.base.len().min(Self::BASE_MAX);
-            while !self.base.is_char_boundary(end) {
+            let mut end = base.len().min(Self::BASE_MAX);
+            while !base.is_char_boundary(end) {
                 end -= 1;
             }
-            let name = format!("{}{suffix}", &self.base[..end]);
+            let name = format!("{}{suffix}", &base[..end]);
             if self.taken.insert(name.clone()) {
-                let base = self.base.clone();
+                let base = base.to_owned();
                 return Name { base, name };
             }
         }

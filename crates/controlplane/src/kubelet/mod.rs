@@ -2,9 +2,10 @@
 //!
 //! No container runs. Everything else is as on a real node: the kubelet acts with the node's own credentials, through
 //! the API alone. What a pod does is scripted by annotations (see [`script`]); without any, its containers start at
-//! once and stay ready. Nodes and pods say that they are simulated: label `apiary.io/simulated`, container runtime
-//! `simulated://1.0`.
+//! once and stay ready, unless their command is one of which the end is known, or they are to come to an end. Nodes and
+//! pods say that they are simulated: label `apiary.io/simulated`, container runtime `simulated://1.0`.
 
+mod command;
 mod life;
 mod node;
 mod pod;

@@ -4,19 +4,27 @@
 //! | --- | --- | --- |
 //! | `simulated.apiary.io/start-delay` | until the containers run, e.g. `5s` | `0s` |
 //! | `simulated.apiary.io/ready-delay` | from running to ready | `0s` |
-//! | `simulated.apiary.io/run-time` | until the containers exit; without it and `exit-code` they run for ever, or exit at once if the restart policy is not `Always` | |
-//! | `simulated.apiary.io/exit-code` | what they exit with | `0` |
+//! | `simulated.apiary.io/run-time` | until the containers exit | what their commands come to |
+//! | `simulated.apiary.io/exit-code` | what they exit with; at once, without `run-time` | what their commands come to |
 //! | `simulated.apiary.io/pull-error` | the images never come; the text is the error | |
 //! | `simulated.apiary.io/stop-delay` | from the delete to the end, at most the grace period | `0s` |
+//!
+//! Of a few commands, `exit 1` in a shell say, it is known how they end (see [`super::command`]). With any other command
+//! the containers of a Job's pod succeed after a second, those of other pods that are not always restarted succeed at
+//! once, and all others run for ever.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 
+use super::command::{self, Run};
+
 const PREFIX: &str = "simulated.apiary.io/";
 /// No delay is longer.
 const MAX_DELAY: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long a Job's pod runs if nothing else is known.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// What a pod is scripted to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,22 +50,33 @@ impl Script {
                 .map(String::as_str)
         };
         let delay = |name: &str| text(name).and_then(duration);
-        let runs_for_ever = pod
-            .spec
-            .as_ref()
-            .and_then(|s| s.restart_policy.as_deref())
-            .unwrap_or("Always")
-            == "Always";
         let exit_code = text("exit-code").and_then(|code| code.parse().ok());
-        let default_run_time = (!runs_for_ever || exit_code.is_some()).then_some(Duration::ZERO);
+        let (run_time, code) = match command::of(pod) {
+            _ if exit_code.is_some() => (Some(Duration::ZERO), 0),
+            Some(Run::Exits { after, code }) => (Some(after), code),
+            Some(Run::Stays) => (None, 0),
+            None => (unknown(pod), 0),
+        };
         Self {
             start_delay: delay("start-delay").unwrap_or_default(),
             ready_delay: delay("ready-delay").unwrap_or_default(),
-            run_time: delay("run-time").or(default_run_time),
-            exit_code: exit_code.unwrap_or(0),
+            run_time: delay("run-time").or(run_time),
+            exit_code: exit_code.unwrap_or(code),
             pull_error: text("pull-error").map(str::to_owned),
             stop_delay: delay("stop-delay").unwrap_or_default(),
         }
+    }
+}
+
+/// How long containers run of whose commands nothing is known.
+fn unknown(pod: &Pod) -> Option<Duration> {
+    let spec = pod.spec.as_ref();
+    let policy = spec.and_then(|spec| spec.restart_policy.as_deref());
+    let is_job = crate::pod::controller(pod).is_some_and(|owner| owner.kind == "Job");
+    match policy.unwrap_or("Always") {
+        "Always" => None,
+        _ if is_job => Some(MOMENT),
+        _ => Some(Duration::ZERO),
     }
 }
 

@@ -8,6 +8,8 @@ mod cluster;
 #[cfg(test)]
 mod housekeeping;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod rest;
 #[cfg(test)]
 mod workloads;
