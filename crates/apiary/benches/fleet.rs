@@ -315,6 +315,7 @@ async fn clusters_here(running: bool) -> Value {
         admission: Arc::new(|_| vec![]),
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 6443,
+        security: apiserver::Security::default(),
     };
     let server = Server::open(Redb::open(&folder.path().join("store")).unwrap(), config)
         .await

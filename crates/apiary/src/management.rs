@@ -9,7 +9,7 @@ use api::meta::Endpoint;
 use apiserver::admission::Admission;
 use apiserver::auth::ClusterKeys;
 use apiserver::store::Storage;
-use apiserver::{ClusterSpec, Config, Server};
+use apiserver::{ClusterSpec, Config, Security, Server};
 use controlplane::{ControlPlane, ControlPlanes};
 use kube::Client;
 use runtime::{Clock, Controllers, Options, Tasks};
@@ -53,12 +53,26 @@ impl Management {
     /// # Errors
     /// When the store cannot be read, or the first objects cannot be written.
     pub async fn start(storage: impl Storage, clock: Clock, port: u16) -> Result<Self> {
+        Self::start_guarded(storage, clock, port, Security::default()).await
+    }
+
+    /// As [`Management::start`], with what guards the clusters beyond what all of them have.
+    ///
+    /// # Errors
+    /// As [`Management::start`].
+    pub async fn start_guarded(
+        storage: impl Storage,
+        clock: Clock,
+        port: u16,
+        security: Security,
+    ) -> Result<Self> {
         let time = clock.clone();
         let config = Config {
             clock: Arc::new(move || time.now()),
             admission: Arc::new(admission),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port,
+            security,
         };
         let server = Server::open(storage, config)
             .await

@@ -6,6 +6,7 @@
 //! platform kind.
 
 pub mod admission;
+pub mod audit;
 pub mod auth;
 pub mod crd;
 pub mod discovery;
@@ -21,6 +22,7 @@ pub mod registry;
 pub mod resource;
 pub mod rest;
 pub mod schema;
+mod security;
 pub mod select;
 mod serve;
 mod server;
@@ -28,6 +30,7 @@ pub mod status;
 pub mod store;
 pub mod table;
 
+pub use security::{AuditOf, Security};
 pub use server::{Cluster, ClusterSpec, Config, InProcess, MoreAdmission, Server, ServerError};
 
 #[cfg(test)]

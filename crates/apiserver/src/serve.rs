@@ -62,8 +62,8 @@ pub(crate) async fn run(
             accepted = listener.accept() => accepted,
             _ = shutdown.wait_for(|over| *over) => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
             // A client that went away, or too many open files: not the listener's end.
             Err(error) => {
                 tracing::debug!(%error, "accepting a connection");
@@ -77,7 +77,7 @@ pub(crate) async fn run(
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection without TCP_NODELAY");
             }
-            if let Err(error) = connection(&server, stream, &mut shutdown).await {
+            if let Err(error) = connection(&server, stream, Some(from.ip()), &mut shutdown).await {
                 tracing::debug!(%error, "a connection ended");
             }
             drop(slot);
@@ -95,6 +95,7 @@ type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 async fn connection<S>(
     server: &Server,
     stream: S,
+    address: Option<IpAddr>,
     shutdown: &mut watch::Receiver<bool>,
 ) -> Result<(), ConnectionError>
 where
@@ -123,7 +124,7 @@ where
         .map(|leaf| leaf.to_vec());
     let asked = Arc::new(Notify::new());
     let service = TowerToHyperService::new(Noticed {
-        inner: cluster.network_service(certificate),
+        inner: cluster.connection_service(certificate, address),
         asked: asked.clone(),
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
 use crate::admission::{Admission, Chain};
+use crate::audit::Audit;
 use crate::auth::authenticate::AuthenticatorError;
 use crate::auth::pki::{ClusterKeys, PkiError};
 use crate::auth::{self, Attributes, Authenticator, Authorizer, Decision, ReviewContext, User};
@@ -27,6 +28,7 @@ use crate::metrics::{self, MoreMetrics};
 use crate::openapi::OpenApi;
 use crate::registry::{self, Clock, Registry, Served, Target};
 use crate::rest::{self, Body, BodyError, Peer};
+use crate::security::Security;
 use crate::serve;
 use crate::status::Status;
 use crate::store::{Base, ClusterStore, Storage, Store, StoreError};
@@ -52,6 +54,8 @@ pub struct Config {
     /// Where clients reach the server: what discovery and the Service `default/kubernetes` name.
     pub address: IpAddr,
     pub port: u16,
+    /// What guards the clusters beyond what all of them have.
+    pub security: Security,
 }
 
 /// One logical cluster as it is remembered over restarts.
@@ -321,6 +325,11 @@ impl Server {
             cluster.closed.send_replace(true);
         }
         self.0.store.close().await;
+        for cluster in self.clusters() {
+            if let Some(audit) = cluster.audit() {
+                audit.flush().await;
+            }
+        }
     }
 }
 
@@ -348,6 +357,7 @@ impl Inner {
         Ok(Arc::new_cyclic(|this| Cluster {
             this: this.clone(),
             version: ArcSwap::from_pointee(spec.version.clone()),
+            audit: self.config.security.audit(&spec.id),
             spec,
             config: self.config.clone(),
             registry,
@@ -385,6 +395,7 @@ pub struct Cluster {
     registry: Registry,
     authenticator: Authenticator,
     authorizer: Arc<Authorizer>,
+    audit: Option<Audit>,
     in_flight: Semaphore,
     watches: Arc<Semaphore>,
     /// Writes the numbers of what works on this cluster in this process.
@@ -432,8 +443,31 @@ impl Cluster {
     pub fn network_service(self: &Arc<Self>, certificate: Option<Vec<u8>>) -> InProcess {
         InProcess {
             cluster: self.clone(),
-            peer: Peer::Network(certificate.map(Into::into)),
+            peer: Peer::Network {
+                certificate: certificate.map(Into::into),
+                address: None,
+            },
         }
+    }
+
+    /// As [`Cluster::network_service`], for a connection from `address`.
+    pub(crate) fn connection_service(
+        self: &Arc<Self>,
+        certificate: Option<Vec<u8>>,
+        address: Option<IpAddr>,
+    ) -> InProcess {
+        InProcess {
+            cluster: self.clone(),
+            peer: Peer::Network {
+                certificate: certificate.map(Into::into),
+                address,
+            },
+        }
+    }
+
+    /// Who writes down what is asked of the cluster.
+    pub(crate) fn audit(&self) -> Option<&Audit> {
+        self.audit.as_ref()
     }
 
     /// Resolves when the cluster is removed or the server shuts down.
@@ -545,6 +579,9 @@ impl Cluster {
             in_flight: MAX_IN_FLIGHT - self.in_flight.available_permits(),
             watches: MAX_WATCHES - self.watches.available_permits(),
         });
+        if let Some(audit) = &self.audit {
+            audit.metrics(&mut text);
+        }
         if let Some(more) = self.more_metrics.get() {
             text.push_str(&more());
         }

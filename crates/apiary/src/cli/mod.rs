@@ -3,6 +3,7 @@
 mod completions;
 mod connect;
 mod down;
+mod guard;
 mod kubeconfig;
 mod progress;
 mod status;

@@ -19,6 +19,7 @@ use crate::management::Management;
 use crate::manifests::{self, Manifests};
 use crate::ui::Ui;
 
+use super::guard::Guard;
 use super::progress::Progress;
 
 /// Start the management cluster on this machine and bring the fleet to life
@@ -40,6 +41,8 @@ pub(super) struct Up {
     /// Apply nothing
     #[arg(long, conflicts_with = "filename")]
     empty: bool,
+    #[command(flatten)]
+    guard: Guard,
 }
 
 impl Up {
@@ -47,6 +50,7 @@ impl Up {
         let start = Instant::now();
         // What cannot be read is known before anything is made or started.
         let given = self.filename.as_deref().map(manifests::read).transpose()?;
+        let security = self.guard.security()?;
         let data = open_data_dir(self.data_dir.clone())?;
         let port = match self.port {
             Some(port) => port,
@@ -55,7 +59,8 @@ impl Up {
         let listener = listen(port).await?;
         let storage = Redb::open(&data.store())?;
         let control = listen_for_control(&data)?;
-        let management = Management::start(storage, Clock::system(), port).await?;
+        let clock = Clock::system();
+        let management = Management::start_guarded(storage, clock, port, security).await?;
         write_private(&data.port(), &port.to_string())?;
         write_private(&data.kubeconfig(), &management.kubeconfig()?)?;
         let server = management.planes.server().clone();

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::status::Status;
 
+const PREFIX: &str = "impersonate-";
 const EXTRA_PREFIX: &str = "impersonate-extra-";
 const AUTHENTICATION_GROUP: &str = "authentication.k8s.io";
 
@@ -34,6 +35,12 @@ pub fn impersonate(
         }
     }
     Ok(wanted.into_user())
+}
+
+/// Whether `headers` ask for anything that [`impersonate`] decides about.
+#[must_use]
+pub fn impersonates(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().starts_with(PREFIX))
 }
 
 struct Wanted {

@@ -29,7 +29,7 @@ pub(crate) mod tests;
 pub use authenticate::Authenticator;
 pub use authorize::{Authorizer, Decision};
 pub use bootstrap::{bootstrap_objects, kubeadm_objects};
-pub use impersonate::impersonate;
+pub use impersonate::{impersonate, impersonates};
 pub use pki::ClusterKeys;
 pub(crate) use review::user_info;
 pub use review::{ReviewContext, review};

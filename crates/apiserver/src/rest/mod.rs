@@ -4,6 +4,7 @@
 //! Order: who asks (401) → for whom (impersonation) → may they (403) → what shape is wanted (406) → the body (400, 413,
 //! 415) → the registry.
 
+mod audit;
 mod documents;
 mod path;
 mod query;
@@ -12,19 +13,24 @@ mod respond;
 mod shape;
 mod watch;
 
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use futures::FutureExt;
+use http::header::{self, HeaderMap};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 pub use respond::{Body, BodyError};
 
+use crate::audit::Notes;
 use crate::auth::{self, Attributes, Authorizer, User};
 use crate::server::Cluster;
 use crate::status::Status;
+use audit::Auditing;
 use path::Path;
 use query::Query;
 use respond::Wish;
@@ -38,10 +44,34 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Who is at the other end of the connection.
 #[derive(Clone, Debug)]
 pub enum Peer {
-    /// Somebody on the network, with the client certificate (DER) that the TLS handshake proved, if any.
-    Network(Option<Arc<[u8]>>),
+    /// Somebody on the network.
+    Network {
+        /// The client certificate (DER) that the TLS handshake proved, if any.
+        certificate: Option<Arc<[u8]>>,
+        /// Where the connection comes from, if it is one.
+        address: Option<IpAddr>,
+    },
     /// A part of this process that acts as this user.
     Trusted(Arc<User>),
+}
+
+impl Peer {
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Network { address, .. } => *address,
+            Self::Trusted(_) => None,
+        }
+    }
+
+    fn has_certificate(&self) -> bool {
+        matches!(
+            self,
+            Self::Network {
+                certificate: Some(_),
+                ..
+            }
+        )
+    }
 }
 
 /// A request whose user is known and allowed.
@@ -52,6 +82,8 @@ pub(crate) struct Admitted {
     pub headers: HeaderMap,
     pub user: User,
     pub verb: &'static str,
+    /// Annotations of the request in the audit log, if there is one.
+    pub notes: Option<Notes>,
 }
 
 impl Admitted {
@@ -70,24 +102,45 @@ where
     B: http_body::Body<Data = Bytes> + Send,
     B::Error: Into<BodyError>,
 {
-    let audit_id = uuid::Uuid::new_v4().to_string();
     let (parts, body) = request.into_parts();
     let is_head = parts.method == Method::HEAD;
     let wish = Wish::of_refusal(
         &parts.headers,
         Query::parse(parts.uri.query()).get("pretty"),
     );
-    let mut response = match answer(&cluster, peer, parts, body).await {
-        Ok(response) => response,
-        Err(status) => respond::refusal(&status, &wish),
-    };
-    if let Ok(value) = HeaderValue::from_str(&audit_id) {
-        response.headers_mut().insert("audit-id", value);
+    let mut auditing = Auditing::new(&cluster, &peer, &parts.headers);
+    let id = auditing.id.clone();
+    let mut verb = "";
+    let handling = answer(&cluster, peer, parts, body, &mut auditing, &mut verb);
+    // One request that the server fails at must not end the connection of others.
+    let outcome = AssertUnwindSafe(handling).catch_unwind().await;
+    let mut response = match outcome {
+        Ok(Ok(response)) => auditing.answered(Ok(response), verb).await,
+        Ok(Err(status)) => {
+            auditing.answered(Err(&status), verb).await;
+            Some(respond::refusal(&status, &wish))
+        }
+        Err(_) => {
+            let status = failed();
+            auditing.panicked(&status);
+            Some(respond::refusal(&status, &wish))
+        }
     }
+    .unwrap_or_else(|| respond::refusal(&failed(), &wish));
+    response.headers_mut().insert("audit-id", id);
     if is_head {
         *response.body_mut() = respond::full(Bytes::new());
     }
     response
+}
+
+/// The server panicked; what it said is in its own log.
+fn failed() -> Status {
+    Status::new(
+        500,
+        "InternalError",
+        "this request made the server fail: its log says more",
+    )
 }
 
 async fn answer<B>(
@@ -95,6 +148,8 @@ async fn answer<B>(
     peer: Peer,
     parts: http::request::Parts,
     body: B,
+    auditing: &mut Auditing,
+    seen_verb: &mut &'static str,
 ) -> Result<Response<Body>, Status>
 where
     B: http_body::Body<Data = Bytes> + Send,
@@ -111,9 +166,22 @@ where
         .ok_or_else(|| Status::bad_request("the path is not valid UTF-8"))?;
     let query = Query::parse(parts.uri.query());
     let verb = path::verb(&parts.method, &path, query.is_set("watch"));
-    let user = authenticate(cluster, peer, &parts.headers)?;
+    *seen_verb = verb;
     let attributes = attributes(cluster, &path, &query, verb, parts.uri.path());
+    let has_certificate = peer.has_certificate();
+    let user = match authenticate(cluster, peer, &parts.headers) {
+        Ok(user) => user,
+        Err(status) => {
+            auditing.unauthenticated(cluster, &parts, has_certificate, &attributes);
+            return Err(status);
+        }
+    };
+    auditing.begin(cluster, &parts, &user, &attributes);
+    let user = impersonate(cluster, user, &parts.headers, auditing)?;
     let decision = cluster.authorize(&user, &attributes);
+    if let Some(trail) = auditing.trail() {
+        trail.decided(&decision);
+    }
     if !decision.allowed {
         return Err(Authorizer::forbidden(&user, &attributes, &decision.reason));
     }
@@ -134,6 +202,7 @@ where
         headers: parts.headers,
         user,
         verb,
+        notes: auditing.notes(),
     };
     if !request.path.is_resource {
         return documents::answer(cluster, &request);
@@ -142,20 +211,37 @@ where
         Method::POST | Method::PUT | Method::PATCH | Method::DELETE => read(body).await?,
         _ => Bytes::new(),
     };
+    auditing.read(cluster, &request, &bytes);
     resources::answer(cluster, &request, &bytes).await
 }
 
 fn authenticate(cluster: &Cluster, peer: Peer, headers: &HeaderMap) -> Result<User, Status> {
-    let user = match peer {
-        Peer::Trusted(user) => (*user).clone(),
-        Peer::Network(certificate) => {
+    match peer {
+        Peer::Trusted(user) => Ok((*user).clone()),
+        Peer::Network { certificate, .. } => {
             let authorization = respond::text(headers, &header::AUTHORIZATION);
-            cluster.authenticate(certificate.as_deref(), authorization)?
+            cluster.authenticate(certificate.as_deref(), authorization)
         }
-    };
-    auth::impersonate(user.clone(), headers, |attributes| {
+    }
+}
+
+/// Whom the user acts as.
+fn impersonate(
+    cluster: &Cluster,
+    user: User,
+    headers: &HeaderMap,
+    auditing: &mut Auditing,
+) -> Result<User, Status> {
+    if !auth::impersonates(headers) {
+        return Ok(user);
+    }
+    let user = auth::impersonate(user.clone(), headers, |attributes| {
         cluster.authorize(&user, attributes).allowed
-    })
+    })?;
+    if let Some(trail) = auditing.trail() {
+        trail.impersonated(&user);
+    }
+    Ok(user)
 }
 
 /// What authorizers see of the request.

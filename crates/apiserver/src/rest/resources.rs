@@ -218,13 +218,19 @@ impl Exchange<'_> {
         ) {
             return Err(self.no_kubelet());
         }
-        let mut response = match self.request.verb {
+        let outcome = match self.request.verb {
             "create" => self.create(&mut call, body).await,
             "update" => self.update(&mut call, body).await,
             "patch" => self.patch(&mut call, body).await,
             "delete" => self.delete(&mut call, body).await,
             _ => self.delete_collection(&mut call, body).await,
-        }?;
+        };
+        if let Some(notes) = &self.request.notes {
+            for (key, value) in &call.audit {
+                notes.add(key, value);
+            }
+        }
+        let mut response = outcome?;
         if let Some(custom) = &self.target.resource.custom
             && let Some(warning) = &custom.deprecation_warning
         {

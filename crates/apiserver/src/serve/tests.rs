@@ -9,6 +9,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
+use crate::Security;
 use crate::auth::pki::{ClusterKeys, Issued};
 use crate::server::Config;
 use crate::store::Memory;
@@ -58,6 +59,7 @@ async fn server() -> Server {
         admission: Arc::new(|_| vec![]),
         address: Ipv4Addr::LOCALHOST.into(),
         port: 6443,
+        security: Security::default(),
     };
     let server = Server::open(Memory::new(), config).await.unwrap();
     for (id, name) in [("one", "*"), ("two", "two.example.com")] {
@@ -87,7 +89,7 @@ async fn connect_as(
     let server = server.clone();
     tokio::spawn(async move {
         let mut shutdown = server.ending();
-        connection(&server, far, &mut shutdown)
+        connection(&server, far, None, &mut shutdown)
             .await
             .map_err(|error| error.to_string())
     });

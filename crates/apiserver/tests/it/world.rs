@@ -6,7 +6,7 @@ use std::sync::Arc;
 use apiserver::auth::{ClusterKeys, User};
 use apiserver::rest::Body;
 use apiserver::store::{Memory, Storage};
-use apiserver::{Cluster, ClusterSpec, Config, InProcess, Server};
+use apiserver::{Cluster, ClusterSpec, Config, InProcess, MoreAdmission, Security, Server};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use jiff::Timestamp;
@@ -103,6 +103,16 @@ impl World {
         Self::with_clock(Arc::new(clock)).await
     }
 
+    /// A world with more guards than all have.
+    pub(crate) async fn guarded(security: Security) -> Self {
+        Self::admitting(security, Arc::new(|_| vec![])).await
+    }
+
+    /// A guarded world with more admission.
+    pub(crate) async fn admitting(security: Security, admission: MoreAdmission) -> Self {
+        Self::with(Memory::new(), Arc::new(now), security, admission).await
+    }
+
     async fn with_clock(clock: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         Self::stored(Memory::new(), clock).await
     }
@@ -116,11 +126,21 @@ impl World {
         storage: impl Storage,
         clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Self {
+        Self::with(storage, clock, Security::default(), Arc::new(|_| vec![])).await
+    }
+
+    async fn with(
+        storage: impl Storage,
+        clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+        security: Security,
+        admission: MoreAdmission,
+    ) -> Self {
         let config = Config {
             clock,
-            admission: Arc::new(|_| vec![]),
+            admission,
             address: Ipv4Addr::LOCALHOST.into(),
             port: 6443,
+            security,
         };
         let server = Server::open(storage, config).await.unwrap();
         let spec = ClusterSpec {

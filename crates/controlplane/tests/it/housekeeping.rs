@@ -34,6 +34,7 @@ impl Env {
             admission: Arc::new(|_| vec![]),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 6443,
+            security: apiserver::Security::default(),
         };
         let server = Server::open(Memory::new(), config).await.unwrap();
         let keys = ClusterKeys::generate("test", clock.now()).unwrap();

@@ -33,6 +33,7 @@ impl World {
             admission: Arc::new(|_| vec![]),
             address: Ipv4Addr::LOCALHOST.into(),
             port: 6443,
+            security: apiserver::Security::default(),
         };
         let server = Server::open(store, config).await.unwrap();
         let planes = ControlPlanes::new(server, clock.clone());
