@@ -31,6 +31,7 @@ use crate::rest::{self, Body, BodyError, Peer};
 use crate::security::Security;
 use crate::serve;
 use crate::status::Status;
+use crate::store::backup::Snapshot;
 use crate::store::{Base, ClusterStore, Storage, Store, StoreError};
 
 /// Requests of one cluster that are answered at a time; watches do not count.
@@ -311,6 +312,15 @@ impl Server {
             served = serve::run(self, listener, self.ending()) => served,
             () = compaction => Ok(()),
         }
+    }
+
+    /// All clusters as they are now, with everything that was acknowledged, for [`crate::store::backup::write`]. The server
+    /// goes on meanwhile.
+    ///
+    /// # Errors
+    /// When the store cannot be read or is closed.
+    pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, ServerError> {
+        Ok(self.0.store.snapshot().await?)
     }
 
     /// Turns true when the server shuts down.

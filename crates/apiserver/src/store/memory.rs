@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
+use super::backup::Snapshot;
 use super::lock;
 use super::storage::{Mutation, Row, Storage, StorageError, StoredCluster};
 use crate::object::Key;
@@ -74,6 +75,14 @@ impl Storage for Memory {
             }
         }
         Ok(())
+    }
+
+    fn compact(&mut self) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StorageError> {
+        Ok(Box::new(self.load()?))
     }
 
     fn is_inline(&self) -> bool {

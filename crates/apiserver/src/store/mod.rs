@@ -12,6 +12,7 @@
 //!
 //! Lock order, outermost first: the writer (only when inline), the map of clusters, a cluster's pending layer, its state.
 
+pub mod backup;
 mod base;
 mod cluster;
 mod history;
@@ -30,6 +31,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 pub use self::redb::Redb;
+use backup::Snapshot;
 pub use base::Base;
 pub use cluster::{ClusterStore, Expired, Listing};
 pub use history::{Event, EventKind};
@@ -61,7 +63,16 @@ pub enum StoreError {
 
 impl From<StorageError> for StoreError {
     fn from(error: StorageError) -> Self {
-        Self::Storage(Arc::new(error))
+        Arc::new(error).into()
+    }
+}
+
+impl From<Arc<StorageError>> for StoreError {
+    fn from(error: Arc<StorageError>) -> Self {
+        match *error {
+            StorageError::Closed => Self::Closed,
+            _ => Self::Storage(error),
+        }
     }
 }
 
@@ -160,11 +171,23 @@ impl Store {
 
     /// Forgets history that is older than the window, in all clusters. Clusters that are in use do so themselves; this is
     /// for idle ones, about once a minute.
+    ///
+    /// Also lets the log of record give back the space of what was removed, some time later.
     pub fn compact(&self) {
         let now = Instant::now();
         for cluster in self.clusters.all_served() {
             cluster.age(now);
         }
+        self.queue.compact();
+    }
+
+    /// All clusters as they are now, together: everything that was acknowledged, and nothing half. Writes go on while it is
+    /// read; see [`backup::write`].
+    ///
+    /// # Errors
+    /// When the log of record cannot be read, or the store is closed.
+    pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        Ok(self.queue.snapshot().await?)
     }
 
     /// Commits what is queued and closes the log of record. Afterwards reads still work and writes are refused.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::backup::Snapshot;
 use crate::object::Key;
 
 /// A log of record. All calls block and come one at a time, from one place.
@@ -21,6 +22,18 @@ pub trait Storage: Send + 'static {
     /// After an error it is unknown whether the batch is there. The store then begins its next batch with mutations that
     /// restore what the failed one touched, so the implementation need not find out.
     fn commit(&mut self, batch: &[Mutation]) -> Result<(), StorageError>;
+
+    /// Gives back the space of what was removed, if that is worth it; whether it was.
+    ///
+    /// # Errors
+    /// When it cannot be done. Nothing of the content has changed.
+    fn compact(&mut self) -> Result<bool, StorageError>;
+
+    /// What is committed now, to be read while commits go on.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StorageError>;
 
     /// Whether a commit is so quick that it can run inside the caller's task. Otherwise the store gives the log a thread
     /// of its own, which under a paused clock makes time jump.
@@ -45,6 +58,20 @@ pub enum Row {
     Object { revision: u64, json: Bytes },
     /// The object of the base layer is deleted.
     Tombstone { revision: u64 },
+}
+
+impl Row {
+    /// The row of an object, or a tombstone when `json` is empty.
+    #[must_use]
+    pub fn new(revision: u64, json: &[u8]) -> Self {
+        if json.is_empty() {
+            return Self::Tombstone { revision };
+        }
+        Self::Object {
+            revision,
+            json: Bytes::copy_from_slice(json),
+        }
+    }
 }
 
 /// One step of a batch.

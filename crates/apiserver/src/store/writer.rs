@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::coop::consume_budget;
 
+use super::backup::Snapshot;
 use super::base::Base;
 use super::cluster::Cluster;
 use super::overlay;
@@ -40,8 +41,12 @@ pub(super) enum Slot<'a> {
 pub(super) enum Operation {
     Write(Write),
     Admin(Admin, oneshot::Sender<AdminAnswer>),
+    Compact,
+    Snapshot(oneshot::Sender<SnapshotAnswer>),
     Close(oneshot::Sender<()>),
 }
+
+type SnapshotAnswer = Result<Box<dyn Snapshot>, Arc<StorageError>>;
 
 /// An operation on a whole cluster.
 pub(super) enum Admin {
@@ -96,6 +101,27 @@ impl Queue {
                 let sent = queue.send(Operation::Admin(admin, done)).await;
                 sent.map_err(|_| StoreError::Closed)?;
                 answer.await.unwrap_or(Err(StoreError::Closed))
+            }
+        }
+    }
+
+    /// Asks for a compaction. When there is much to do it is asked for again later.
+    pub(super) fn compact(&self) {
+        match self {
+            Self::Inline(writer) => lock(writer).compact(),
+            Self::Thread(queue) => queue.try_send(Operation::Compact).unwrap_or_default(),
+        }
+    }
+
+    pub(super) async fn snapshot(&self) -> SnapshotAnswer {
+        let closed = || Arc::new(StorageError::Closed);
+        match self {
+            Self::Inline(writer) => lock(writer).snapshot(),
+            Self::Thread(queue) => {
+                let (done, answer) = oneshot::channel();
+                let sent = queue.send(Operation::Snapshot(done)).await;
+                sent.map_err(|_| closed())?;
+                answer.await.unwrap_or_else(|_| Err(closed()))
             }
         }
     }
@@ -237,13 +263,16 @@ pub(super) fn start(mut storage: Box<dyn Storage>) -> Result<(Arc<Clusters>, Que
     Ok((clusters, Queue::Thread(sender)))
 }
 
-fn decode(stored: StoredCluster) -> Result<Entry, serde_json::Error> {
-    let StoredRecord { record, base } = serde_json::from_slice(&stored.record)?;
+fn decode(stored: StoredCluster) -> Result<Entry, String> {
+    let decoded = serde_json::from_slice(&stored.record);
+    let StoredRecord { record, base } =
+        decoded.map_err(|error| format!("its record is no longer what was written: {error}"))?;
     let mut rows = Vec::with_capacity(stored.rows.len());
     for (key, row) in stored.rows {
         rows.push(match row {
             Row::Object { revision, json } => {
-                let object = Object::from_json(json, revision)?;
+                let object = Object::from_json(json, revision);
+                let object = object.map_err(|source| unreadable(&key, &source))?;
                 (key, revision, Some(Arc::new(object)))
             }
             Row::Tombstone { revision } => (key, revision, None),
@@ -255,6 +284,16 @@ fn decode(stored: StoredCluster) -> Result<Entry, serde_json::Error> {
         base,
         body: Body::Loaded { revision, rows },
     })
+}
+
+/// Names the place of damage without the content, which may be secret.
+fn unreadable(key: &Key, error: &serde_json::Error) -> String {
+    let Key {
+        resource,
+        namespace,
+        name,
+    } = key;
+    format!("{resource} {namespace}/{name} is no longer what was written: {error}")
 }
 
 /// What a failed commit may or may not have changed in the log of record.
@@ -299,6 +338,11 @@ impl Writer {
                 Operation::Admin(admin, done) => {
                     // Nobody waits for the answer any more: nothing to do about it.
                     done.send(self.administer(admin)).unwrap_or_default();
+                }
+                Operation::Compact => self.compact(),
+                Operation::Snapshot(done) => {
+                    // Nobody waits for the answer any more: nothing to do about it.
+                    drop(done.send(self.snapshot()));
                 }
                 Operation::Close(done) => {
                     self.storage = None;
@@ -373,6 +417,27 @@ impl Writer {
         }
     }
 
+    fn compact(&mut self) {
+        if let Some(storage) = &mut self.storage {
+            match storage.compact() {
+                Ok(false) => {}
+                Ok(true) => tracing::debug!("the log of record was compacted"),
+                Err(failure) => tracing::warn!(%failure, "the log of record was not compacted"),
+            }
+        }
+    }
+
+    fn snapshot(&mut self) -> SnapshotAnswer {
+        // What is in doubt must be neither in it nor missing.
+        if !self.doubts.is_empty() {
+            self.commit(Vec::new())?;
+        }
+        match &mut self.storage {
+            Some(storage) => storage.snapshot().map_err(Arc::new),
+            None => Err(Arc::new(StorageError::Closed)),
+        }
+    }
+
     fn settle(&self) -> Vec<Mutation> {
         let mut mutations = Vec::new();
         let clusters = read(&self.clusters.0);
@@ -409,10 +474,7 @@ impl Writer {
     fn commit_whole(&mut self, id: &Arc<str>, batch: Vec<Mutation>) -> Result<(), StoreError> {
         self.commit(batch).map_err(|failure| {
             self.doubts.entry(Arc::clone(id)).or_default().whole = true;
-            match &*failure {
-                StorageError::Closed => StoreError::Closed,
-                _ => StoreError::Storage(failure),
-            }
+            failure.into()
         })
     }
 

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
+use crate::store::backup::Snapshot;
 use crate::store::{Mutation, Storage, StorageError, StoreError, StoredCluster, WriteError, lock};
 
 /// How a commit goes.
@@ -40,6 +41,14 @@ impl<Ask: FnMut() -> Outcome + Send + 'static> Storage for Asking<Ask> {
                 source: "the test says so".into(),
             }),
         }
+    }
+
+    fn compact(&mut self) -> Result<bool, StorageError> {
+        self.log.compact()
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn Snapshot>, StorageError> {
+        self.log.snapshot()
     }
 
     fn is_inline(&self) -> bool {

@@ -7,10 +7,13 @@ use serde_json::{Value, json};
 use super::{Base, Change, ClusterStore, Expected, Memory, Store};
 use crate::object::Key;
 
+mod backup;
 mod basics;
+mod compaction;
 mod crash;
 mod disk;
 mod failure;
+mod format;
 mod kill;
 mod model;
 

@@ -1,17 +1,20 @@
 //! Random histories against a model: the invariants that make informers correct (C1–C10).
 //!
 //! C7 (initial events) is the registry's; what it needs of the store is that a list and a watch from its revision give the
-//! complete history, which every watcher here checks.
+//! complete history, which every watcher here checks. `tests/it/stress` checks all of them as clients see them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::future::join_all;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use tokio::time::Instant;
+
 use super::disk::Disk;
 use super::*;
-use crate::store::{Cursor, EventKind, Listing, Redb, WriteError};
+use crate::store::{Cursor, CursorEnd, EventKind, Listing, Redb, WriteError};
 
 const RESOURCES: [&str; 2] = ["configmaps", "namespaces"];
 const NAMESPACES: [Option<&str>; 3] = [None, Some("default"), Some("kube-system")];
@@ -28,6 +31,8 @@ enum Step {
     Poll(usize, usize),
     /// List as it was some revisions ago.
     Past(usize, usize, usize, u64),
+    /// Time passes, in seconds.
+    Age(u64),
     Restart,
     /// Drop the cluster and create it anew.
     Replace(usize),
@@ -44,6 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..8_usize, 0..20_usize).prop_map(|(w, n)| Step::Poll(w, n)),
         4 => (cluster.clone(), resource, namespace, 0..40_u64)
             .prop_map(|(c, r, n, back)| Step::Past(c, r, n, back)),
+        3 => (0..400_u64).prop_map(Step::Age),
         1 => Just(Step::Restart),
         1 => cluster.prop_map(Step::Replace),
     ]
@@ -73,8 +79,14 @@ struct Logged {
     previous: Option<u64>,
 }
 
+/// Seconds after which an older state may not be listed, or watched from, any more.
+const LISTED: u64 = 300;
+const WATCHED: u64 = 600;
+
 /// What one cluster must be.
 struct Model {
+    /// Revision → when it stopped to be the newest.
+    replaced: BTreeMap<u64, Instant>,
     /// By revision, for every revision since the last restart.
     states: BTreeMap<u64, Objects>,
     log: Vec<Logged>,
@@ -89,6 +101,7 @@ impl Model {
             (Key::new("namespaces", "", "kube-system"), (3, on_base)),
         ];
         Self {
+            replaced: BTreeMap::new(),
             states: BTreeMap::from([(1000, objects.into())]),
             log: Vec::new(),
         }
@@ -117,6 +130,7 @@ impl Model {
         }
         // C1, C10: every write has a revision of its own, one more than the last.
         assert_eq!(revision, self.revision() + 1);
+        self.replaced.insert(self.revision(), Instant::now());
         self.states.insert(revision, objects);
         let key = key.clone();
         self.log.push(Logged {
@@ -126,6 +140,15 @@ impl Model {
             data,
             previous,
         });
+    }
+
+    /// C5: whether it is right that `revision` is expired: it is from before the last restart, or old enough.
+    fn may_expire(&self, revision: u64, seconds: u64) -> bool {
+        !self.states.contains_key(&revision)
+            || self
+                .replaced
+                .get(&revision)
+                .is_some_and(|at| at.elapsed().as_secs() >= seconds)
     }
 
     /// C3: exactly the objects that lived at the listing's revision.
@@ -168,10 +191,20 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// Reads up to `count` events; C1, C4, C9: they are those of the log.
-    fn poll(&mut self, model: &Model, count: usize) {
+    /// Reads up to `count` events; C1, C4, C9: they are those of the log. C5: or it says that they are forgotten, and is
+    /// over: `false`.
+    fn poll(&mut self, model: &Model, count: usize) -> bool {
         for _ in 0..count {
-            let event = self.cursor.try_next().map(Result::unwrap);
+            let event = match self.cursor.try_next() {
+                Some(Err(end)) => {
+                    assert_eq!(end, CursorEnd::Lagged);
+                    let unseen = model.log[self.at..].iter();
+                    let oldest = unseen.map(|logged| logged.revision - 1).min();
+                    assert!(model.may_expire(oldest.unwrap(), WATCHED));
+                    return false;
+                }
+                event => event.map(Result::unwrap),
+            };
             let rest = &model.log[self.at..];
             let next = rest
                 .iter()
@@ -204,13 +237,22 @@ impl Watcher {
             .find(|logged| matches(&logged.key, self.resource, self.namespace));
         match next {
             Some(next) => assert!(bookmark < next.revision),
-            None => assert_eq!(bookmark, model.revision()),
+            // Unless the cursor has yet to find out that others' events were forgotten.
+            None => assert!(bookmark == model.revision() || self.may_have_lagged(model)),
         }
+        true
+    }
+
+    fn may_have_lagged(&self, model: &Model) -> bool {
+        let seen = self.cursor.revision();
+        model.may_expire(seen, WATCHED)
     }
 
     /// C4, C7: list and watch add up to the present.
     fn finish(mut self, model: &Model) {
-        self.poll(model, usize::MAX);
+        if !self.poll(model, usize::MAX) {
+            return;
+        }
         let expected: BTreeMap<_, _> = model
             .now()
             .iter()
@@ -255,12 +297,18 @@ impl<Open: Fn() -> Store> World<Open> {
                 self.watch(cluster, RESOURCES[resource], NAMESPACES[namespace]);
             }
             Step::Poll(watcher, count) => {
-                if let Some(watcher) = self.watchers.get_mut(watcher) {
-                    watcher.poll(&self.models[watcher.cluster], count);
+                if let Some(polled) = self.watchers.get_mut(watcher)
+                    && !polled.poll(&self.models[polled.cluster], count)
+                {
+                    self.watchers.remove(watcher);
                 }
             }
             Step::Past(cluster, resource, namespace, back) => {
                 self.past(cluster, RESOURCES[resource], NAMESPACES[namespace], back);
+            }
+            Step::Age(seconds) => {
+                tokio::time::advance(Duration::from_secs(seconds)).await;
+                self.store.compact();
             }
             Step::Restart => self.restart().await,
             Step::Replace(cluster) => self.replace(cluster).await,
@@ -374,10 +422,14 @@ impl<Open: Fn() -> Store> World<Open> {
         let oldest = *model.states.first_key_value().unwrap().0;
         match cluster.list_at(resource, namespace, revision) {
             Ok(listing) => {
+                assert!(revision >= oldest);
                 assert_eq!(listing.revision, revision);
                 model.check(&listing, resource, namespace);
             }
-            Err(expired) => assert_eq!((revision < oldest, expired.oldest), (true, oldest)),
+            Err(expired) => {
+                assert!(model.may_expire(revision, LISTED));
+                assert!((oldest..=model.revision()).contains(&expired.oldest));
+            }
         }
         match cluster.watch(resource, namespace, revision) {
             Ok(cursor) => Watcher {
@@ -395,7 +447,10 @@ impl<Open: Fn() -> Store> World<Open> {
                     .partition_point(|logged| logged.revision <= revision),
             }
             .finish(model),
-            Err(expired) => assert_eq!((revision < oldest, expired.oldest), (true, oldest)),
+            Err(expired) => {
+                assert!(model.may_expire(revision, WATCHED));
+                assert!((oldest..=model.revision()).contains(&expired.oldest));
+            }
         }
     }
 
@@ -422,7 +477,7 @@ impl<Open: Fn() -> Store> World<Open> {
                 let rest = std::iter::from_fn(|| watcher.cursor.try_next());
                 assert_eq!(
                     rest.map(Result::err).find(Option::is_some),
-                    Some(Some(crate::store::CursorEnd::Closed))
+                    Some(Some(CursorEnd::Closed))
                 );
             }
             watcher.cluster != at
@@ -457,6 +512,8 @@ fn check<Open: Fn() -> Store>(cases: u32, log: impl Fn() -> Open) {
     TestRunner::new_with_rng(config, rng)
         .run(&steps, |steps| {
             let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
                 .build()
                 .unwrap();
             runtime.block_on(async {
