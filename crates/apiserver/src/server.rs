@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
+use crate::admission::quota::ResourceQuota;
 use crate::admission::{Admission, Chain};
 use crate::audit::Audit;
 use crate::auth::authenticate::AuthenticatorError;
@@ -363,6 +364,11 @@ impl Inner {
         for plugin in (self.config.admission)(&spec.id) {
             chain.push(plugin);
         }
+        // Charged last: nothing refuses a write afterwards.
+        chain.push_last(Arc::new(ResourceQuota::new(
+            store.clone(),
+            self.config.clock.clone(),
+        )));
         let registry = Registry::new(store, chain, self.config.clock.clone(), cidr);
         Ok(Arc::new_cyclic(|this| Cluster {
             this: this.clone(),

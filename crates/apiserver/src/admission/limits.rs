@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::needs::Needs;
 use super::quantity::Quantity;
 use super::{Admission, Operation, Request, edit};
 use crate::status::Status;
@@ -32,15 +33,15 @@ impl Admission for LimitRanger {
         if is_pod(request) {
             for limit in limits(request, "Container") {
                 for container in containers(object) {
-                    check(&limit, "Container", &Amounts::of(container), &mut problems);
+                    check(&limit, "Container", &Needs::of(container), &mut problems);
                 }
             }
             for limit in limits(request, "Pod") {
-                check(&limit, "Pod", &pod_amounts(object), &mut problems);
+                check(&limit, "Pod", &Needs::of_pod(object), &mut problems);
             }
         } else if is_claim(request) {
             for limit in limits(request, "PersistentVolumeClaim") {
-                check_claim(&limit, &Amounts::of(&object["spec"]), &mut problems);
+                check_claim(&limit, &Needs::of(&object["spec"]), &mut problems);
             }
         }
         match problems.as_slice() {
@@ -157,62 +158,6 @@ fn fill(
     set
 }
 
-/// Requests and limits by resource.
-#[derive(Clone, Debug, Default)]
-struct Amounts {
-    requests: BTreeMap<String, Quantity>,
-    limits: BTreeMap<String, Quantity>,
-}
-
-impl Amounts {
-    /// Of a container or a claim's spec.
-    fn of(value: &Value) -> Self {
-        let read = |field: &str| {
-            let list = value["resources"][field].as_object().into_iter().flatten();
-            list.filter_map(|(resource, amount)| Some((resource.clone(), Quantity::of(amount)?)))
-                .collect()
-        };
-        Self {
-            requests: read("requests"),
-            limits: read("limits"),
-        }
-    }
-
-    fn combine(&mut self, other: &Self, how: impl Fn(Quantity, Quantity) -> Quantity) {
-        for (mine, theirs) in [
-            (&mut self.requests, &other.requests),
-            (&mut self.limits, &other.limits),
-        ] {
-            for (resource, amount) in theirs {
-                let entry = mine.entry(resource.clone()).or_default();
-                *entry = how(*entry, *amount);
-            }
-        }
-    }
-}
-
-/// What a pod needs: its containers and sidecars together, or more while one of its other init containers runs.
-fn pod_amounts(pod: &Value) -> Amounts {
-    let mut total = Amounts::default();
-    for container in edit::items(&pod["spec"], "containers") {
-        total.combine(&Amounts::of(container), Quantity::plus);
-    }
-    let (mut sidecars, mut start) = (Amounts::default(), Amounts::default());
-    for container in edit::items(&pod["spec"], "initContainers") {
-        let own = Amounts::of(container);
-        if container["restartPolicy"] == "Always" {
-            sidecars.combine(&own, Quantity::plus);
-            total.combine(&own, Quantity::plus);
-        } else {
-            let mut now = sidecars.clone();
-            now.combine(&own, Quantity::plus);
-            start.combine(&now, Quantity::max);
-        }
-    }
-    total.combine(&start, Quantity::max);
-    total
-}
-
 /// The entries of one bound with the amount as it was written and as it is.
 fn bounds<'a>(limit: &'a Value, field: &str) -> impl Iterator<Item = (&'a str, String, Quantity)> {
     let entries = limit[field].as_object().into_iter().flatten();
@@ -224,7 +169,7 @@ fn bounds<'a>(limit: &'a Value, field: &str) -> impl Iterator<Item = (&'a str, S
     })
 }
 
-fn check(limit: &Value, kind: &str, amounts: &Amounts, problems: &mut Vec<String>) {
+fn check(limit: &Value, kind: &str, amounts: &Needs, problems: &mut Vec<String>) {
     for (resource, shown, bound) in bounds(limit, "min") {
         let problem = check_min((resource, kind), (&shown, bound), amounts);
         problems.extend(problem);
@@ -242,7 +187,7 @@ fn check(limit: &Value, kind: &str, amounts: &Amounts, problems: &mut Vec<String
 fn check_min(
     (resource, kind): (&str, &str),
     (shown, bound): (&str, Quantity),
-    amounts: &Amounts,
+    amounts: &Needs,
 ) -> Option<String> {
     let what = format!("minimum {resource} usage per {kind} is {shown}");
     match (amounts.requests.get(resource), amounts.limits.get(resource)) {
@@ -256,7 +201,7 @@ fn check_min(
 fn check_max(
     (resource, kind): (&str, &str),
     (shown, bound): (&str, Quantity),
-    amounts: &Amounts,
+    amounts: &Needs,
 ) -> Option<String> {
     let what = format!("maximum {resource} usage per {kind} is {shown}");
     match (amounts.limits.get(resource), amounts.requests.get(resource)) {
@@ -270,7 +215,7 @@ fn check_max(
 fn check_ratio(
     (resource, kind): (&str, &str),
     (shown, bound): (&str, Quantity),
-    amounts: &Amounts,
+    amounts: &Needs,
 ) -> Option<String> {
     let what = format!("{resource} max limit to request ratio per {kind} is {shown}");
     let some =
@@ -289,7 +234,7 @@ fn check_ratio(
 }
 
 /// A claim has no limits, only a request.
-fn check_claim(limit: &Value, amounts: &Amounts, problems: &mut Vec<String>) {
+fn check_claim(limit: &Value, amounts: &Needs, problems: &mut Vec<String>) {
     const KIND: &str = "PersistentVolumeClaim";
     for (resource, shown, bound) in bounds(limit, "min") {
         let problem = check_min((resource, KIND), (&shown, bound), amounts);

@@ -101,6 +101,42 @@ impl Quantity {
             is_binary: self.is_binary || (self.is_zero() && other.is_binary),
         }
     }
+
+    /// What is left after taking `other` away; may be negative. Stops at the smallest amount.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self {
+            nano: self.nano.saturating_sub(other.nano),
+            is_binary: self.is_binary || (self.is_zero() && other.is_binary),
+        }
+    }
+
+    /// Whether this is less than nothing.
+    #[must_use]
+    pub fn is_negative(self) -> bool {
+        self.nano < 0
+    }
+
+    /// The next whole number, this one if it is whole.
+    #[must_use]
+    pub fn rounded_up(self) -> Self {
+        let rest = self.nano.rem_euclid(NANO);
+        let missing = if rest == 0 { 0 } else { NANO - rest };
+        Self {
+            nano: self.nano.saturating_add(missing),
+            ..self
+        }
+    }
+}
+
+impl From<usize> for Quantity {
+    fn from(count: usize) -> Self {
+        let count = i128::try_from(count).unwrap_or(i128::MAX);
+        Self {
+            nano: count.saturating_mul(NANO),
+            is_binary: false,
+        }
+    }
 }
 
 /// As Kubernetes does: with the largest suffix of its family that needs no fraction.
@@ -201,6 +237,18 @@ mod tests {
         ] {
             assert_eq!(shown(text), want, "{text}");
         }
+    }
+
+    #[test]
+    fn arithmetic_keeps_the_notation_of_what_was_there() {
+        let q = |text| Quantity::parse(text).unwrap();
+        assert_eq!(q("1Gi").minus(q("512Mi")).to_string(), "512Mi");
+        assert_eq!(q("0").plus(q("1Gi")).to_string(), "1Gi");
+        assert_eq!(q("1").minus(q("1500m")).to_string(), "-500m");
+        assert!(q("1").minus(q("2")).is_negative());
+        assert_eq!(q("1500m").rounded_up().to_string(), "2");
+        assert_eq!(q("2Ki").rounded_up().to_string(), "2Ki");
+        assert_eq!(Quantity::from(12).to_string(), "12");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod evict;
 mod http_surface;
 mod protobuf;
 mod stress;
+mod quota;
 mod watch;
 mod world;
 mod write;

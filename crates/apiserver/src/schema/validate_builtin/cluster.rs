@@ -1,10 +1,9 @@
-//! Kinds that steer the cluster itself: leases, priorities, quotas, webhooks, aggregated APIs.
+//! Kinds that steer the cluster itself: leases, priorities, webhooks, aggregated APIs.
 
 use serde_json::Value;
 
 use super::{Report, items, text};
 use crate::schema::meta;
-use crate::schema::quantity::Quantity;
 use crate::status::Cause;
 
 pub(super) fn lease(spec: &Value, report: &mut Report) {
@@ -43,20 +42,6 @@ pub(super) fn priority_class(class: &Value, old: Option<&Value>, report: &mut Re
         &class["preemptionPolicy"],
         &old["preemptionPolicy"],
     );
-}
-
-pub(super) fn quota(spec: &Value, report: &mut Report) {
-    for (name, value) in spec["hard"].as_object().into_iter().flatten() {
-        let field = format!("spec.hard[{name}]");
-        report.all(&field, &name.as_str().into(), meta::qualified_name(name));
-        if value
-            .as_str()
-            .and_then(Quantity::parse)
-            .is_some_and(|q| q.is_negative())
-        {
-            report.invalid(field, value, "must be greater than or equal to 0");
-        }
-    }
 }
 
 pub(super) fn api_service(service: &Value, report: &mut Report) {

@@ -4,6 +4,7 @@ mod access;
 mod cluster;
 mod config;
 mod pod;
+mod quota;
 mod service;
 mod storage;
 mod workload;
@@ -42,7 +43,8 @@ pub(super) fn validate(
         ("", "Secret") => config::secret(value, old, &mut report),
         ("", "PersistentVolumeClaim") => storage::claim(spec, old, &mut report),
         ("", "PersistentVolume") => storage::volume(spec, &mut report),
-        ("", "ResourceQuota") => cluster::quota(spec, &mut report),
+        ("", "ResourceQuota") => quota::quota(spec, old_spec, &mut report),
+        ("", "LimitRange") => quota::limit_range(spec, &mut report),
         ("apps", "Deployment") => workload::deployment(spec, old_spec, &mut report),
         ("apps", "ReplicaSet") => workload::replica_set(spec, old_spec, &mut report),
         ("apps", "StatefulSet") => workload::stateful_set(spec, old_spec, &mut report),

@@ -467,3 +467,109 @@ fn policies_and_cluster_kinds_are_checked() {
             spec.versions: Invalid value: []: must have exactly one version marked as storage version"#]],
     );
 }
+
+#[test]
+fn quotas_limit_what_can_be_counted() {
+    let quota = |spec: &str, expected: Expect| {
+        check("resourcequotas", &format!("spec: {spec}"), None, expected);
+    };
+    quota(
+        "{hard: {pods: 2, requests.cpu: 1500m, count/jobs.batch: 3, requests.example.com/gpu: 1, requests.hugepages-2Mi: 4Mi}}",
+        expect![[""]],
+    );
+    quota(
+        "{hard: {deployments: 1, 'a b': 1, pods: 1500m, example.com/gpu: 500m}}",
+        expect![[r#"
+            spec.hard[a b]: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
+            spec.hard[deployments]: Invalid value: "deployments": must be a standard resource for quota
+            spec.hard[example.com/gpu]: Invalid value: "500m": must be an integer
+            spec.hard[pods]: Invalid value: "1500m": must be an integer"#]],
+    );
+    quota(
+        "{hard: {pods: 1, secrets: 1}, scopes: [BestEffort, NotBestEffort, Sometimes]}",
+        expect![[r#"
+            spec.scopes[2]: Unsupported value: "Sometimes": supported values: "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass", "Terminating", "VolumeAttributesClass"
+            spec.scopes: Invalid value: ["BestEffort","NotBestEffort","Sometimes"]: unsupported scope applied to resource
+            spec.scopes: Invalid value: ["BestEffort","NotBestEffort","Sometimes"]: unsupported scope applied to resource
+            spec.scopes: Invalid value: ["BestEffort","NotBestEffort","Sometimes"]: conflicting scopes"#]],
+    );
+    quota(
+        "{hard: {pods: 1}, scopeSelector: {matchExpressions: [{scopeName: PriorityClass, operator: In}, {scopeName: Terminating, operator: NotIn, values: [a]}, {scopeName: PriorityClass, operator: Exists, values: [a]}, {scopeName: X, operator: Maybe}]}}",
+        expect![[r#"
+            spec.scopeSelector.matchExpressions[3].operator: Unsupported value: "Maybe": supported values: "DoesNotExist", "Exists", "In", "NotIn"
+            spec.scopeSelector.matchExpressions[3].scopeName: Unsupported value: "X": supported values: "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass", "Terminating", "VolumeAttributesClass"
+            spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when `operator` is 'In' or 'NotIn' for scope selector
+            spec.scopeSelector.matchExpressions.operator: Invalid value: "NotIn": must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity
+            spec.scopeSelector.matchExpressions.values: Invalid value: ["a"]: must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector
+            spec.scopeSelector.matchExpressions.operator: Invalid value: "Maybe": not a valid selector operator"#]],
+    );
+    check(
+        "resourcequotas",
+        "spec: {hard: {pods: 1}, scopes: [Terminating]}",
+        Some("spec: {hard: {pods: 2}, scopes: [NotTerminating]}"),
+        expect![[r#"spec.scopes: Invalid value: ["Terminating"]: field is immutable"#]],
+    );
+}
+
+#[test]
+fn limits_are_in_order() {
+    let range = |limits: &str, expected: Expect| {
+        check(
+            "limitranges",
+            &format!("spec: {{limits: [{limits}]}}"),
+            None,
+            expected,
+        );
+    };
+    range(
+        "{type: Container, min: {cpu: 100m}, max: {cpu: 1}, default: {cpu: 500m}, defaultRequest: {cpu: 200m}, maxLimitRequestRatio: {cpu: 5}}, {type: Pod, max: {memory: 1Gi}}, {type: PersistentVolumeClaim, max: {storage: 1Gi}}",
+        expect![[""]],
+    );
+    range(
+        "{type: Container, min: {cpu: 2}, max: {cpu: 1}, default: {cpu: 3}, defaultRequest: {cpu: 4}, maxLimitRequestRatio: {cpu: 500m}}",
+        expect![[r#"
+            spec.limits[0].min[cpu]: Invalid value: "2": min value 2 is greater than max value 1
+            spec.limits[0].defaultRequest[cpu]: Invalid value: "4": default request value 4 is greater than max value 1
+            spec.limits[0].defaultRequest[cpu]: Invalid value: "4": default request value 4 is greater than default limit value 3
+            spec.limits[0].default[cpu]: Invalid value: "1": default value 3 is greater than max value 1
+            spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: "500m": ratio 500m is less than 1"#]],
+    );
+    range(
+        "{type: Container, min: {cpu: 1}, default: {cpu: 500m}, defaultRequest: {cpu: 400m}}",
+        expect![[r#"
+            spec.limits[0].defaultRequest[cpu]: Invalid value: "400m": min value 1 is greater than default request value 400m
+            spec.limits[0].default[cpu]: Invalid value: "1": min value 1 is greater than default value 500m"#]],
+    );
+    range(
+        "{type: Container, min: {cpu: 1}, max: {cpu: 2}, maxLimitRequestRatio: {cpu: 3}}",
+        expect![[
+            r#"spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: "3": ratio 3 is greater than max/min = 2.000000"#
+        ]],
+    );
+    range(
+        "{type: Pod, default: {cpu: 1}, defaultRequest: {cpu: 1}}, {type: Pod}, {type: Node}, {type: PersistentVolumeClaim}",
+        expect![[r#"
+            spec.limits[0].default: Forbidden: may not be specified when `type` is 'Pod'
+            spec.limits[0].defaultRequest: Forbidden: may not be specified when `type` is 'Pod'
+            spec.limits[1].type: Duplicate value: "Pod"
+            spec.limits[2].type: Invalid value: "Node": must be a standard limit type or fully qualified
+            spec.limits[3].limits: Required value: either minimum or maximum storage value is required, but neither was provided"#]],
+    );
+    range(
+        "{type: Container, max: {storage: 1, bricks: 1, requests.a.b/c: 1, hugepages-2Mi: 1}, default: {example.com/gpu: 2}, defaultRequest: {example.com/gpu: 1}}",
+        expect![[r#"
+            spec.limits[0].max[bricks]: Invalid value: "bricks": must be a standard resource type or fully qualified
+            spec.limits[0].max[bricks]: Invalid value: "bricks": must be a standard resource for containers
+            spec.limits[0].max[requests.a.b/c]: Invalid value: "requests.a.b/c": doesn't follow extended resource name standard
+            spec.limits[0].max[storage]: Invalid value: "storage": must be a standard resource for containers
+            spec.limits[0].default[bricks]: Invalid value: "bricks": must be a standard resource type or fully qualified
+            spec.limits[0].default[bricks]: Invalid value: "bricks": must be a standard resource for containers
+            spec.limits[0].default[requests.a.b/c]: Invalid value: "requests.a.b/c": doesn't follow extended resource name standard
+            spec.limits[0].default[storage]: Invalid value: "storage": must be a standard resource for containers
+            spec.limits[0].defaultRequest[bricks]: Invalid value: "bricks": must be a standard resource type or fully qualified
+            spec.limits[0].defaultRequest[bricks]: Invalid value: "bricks": must be a standard resource for containers
+            spec.limits[0].defaultRequest[requests.a.b/c]: Invalid value: "requests.a.b/c": doesn't follow extended resource name standard
+            spec.limits[0].defaultRequest[storage]: Invalid value: "storage": must be a standard resource for containers
+            spec.limits[0].defaultRequest[example.com/gpu]: Invalid value: "1": default value 2 must equal to defaultRequest value 1 in example.com/gpu"#]],
+    );
+}
