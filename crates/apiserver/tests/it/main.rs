@@ -10,6 +10,7 @@ mod http_surface;
 mod protobuf;
 mod stress;
 mod quota;
+mod stress;
 mod watch;
 mod world;
 mod write;
