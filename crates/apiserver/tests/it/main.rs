@@ -8,7 +8,6 @@ mod doors;
 mod evict;
 mod http_surface;
 mod protobuf;
-mod stress;
 mod quota;
 mod stress;
 mod watch;
