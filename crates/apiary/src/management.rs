@@ -70,6 +70,7 @@ impl Management {
         let config = Config {
             clock: Arc::new(move || time.now()),
             admission: Arc::new(admission),
+            handlers: apiserver::webhook::Handlers::default(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port,
             security,

@@ -29,6 +29,7 @@ mod server;
 pub mod status;
 pub mod store;
 pub mod table;
+pub mod webhook;
 
 pub use security::{AuditOf, Security};
 pub use server::{Cluster, ClusterSpec, Config, InProcess, MoreAdmission, Server, ServerError};

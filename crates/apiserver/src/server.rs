@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
 use crate::admission::quota::ResourceQuota;
-use crate::admission::{Admission, Chain};
+use crate::admission::{Admission, Chain, MutatingWebhooks, ValidatingWebhooks};
 use crate::audit::Audit;
 use crate::auth::authenticate::AuthenticatorError;
 use crate::auth::pki::{ClusterKeys, PkiError};
@@ -34,6 +34,7 @@ use crate::serve;
 use crate::status::Status;
 use crate::store::backup::Snapshot;
 use crate::store::{Base, ClusterStore, Storage, Store, StoreError};
+use crate::webhook::{Caller, Handlers};
 
 /// Requests of one cluster that are answered at a time; watches do not count.
 const MAX_IN_FLIGHT: usize = 600;
@@ -53,6 +54,8 @@ pub struct Config {
     pub clock: Clock,
     /// Admission beyond Kubernetes' own, by cluster id.
     pub admission: MoreAdmission,
+    /// Webhooks that are parts of this process.
+    pub handlers: Handlers,
     /// Where clients reach the server: what discovery and the Service `default/kubernetes` name.
     pub address: IpAddr,
     pub port: u16,
@@ -364,6 +367,9 @@ impl Inner {
         for plugin in (self.config.admission)(&spec.id) {
             chain.push(plugin);
         }
+        let caller = Arc::new(Caller::new(&spec.id, self.config.handlers.clone()));
+        chain.push_last(Arc::new(MutatingWebhooks::new(caller.clone())));
+        chain.push_last(Arc::new(ValidatingWebhooks::new(caller)));
         // Charged last: nothing refuses a write afterwards.
         chain.push_last(Arc::new(ResourceQuota::new(
             store.clone(),

@@ -16,6 +16,7 @@ use crate::status::Status;
 mod certificates;
 mod edit;
 mod limits;
+mod matching;
 mod namespace;
 mod needs;
 mod node;
@@ -28,11 +29,13 @@ mod reinvocation;
 mod runtime_class;
 mod service_account;
 mod storage;
+mod webhook;
 
 #[cfg(test)]
 mod tests;
 
 pub use reinvocation::Reinvocation;
+pub(crate) use webhook::{MutatingWebhooks, ValidatingWebhooks};
 
 /// What is being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -508,6 +508,17 @@ pub fn record_update(
     }
 }
 
+/// Whether the managed fields of `object`, if they are others than `before`, can be read.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check_managed_fields(object: &Value, before: &Value) -> Result<(), String> {
+    match object["metadata"].get("managedFields") {
+        Some(now) if now != before => Managed::of_client(now).map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// The managed fields that a client sent, unless it meant none.
 fn of_request(sent: &Value, stored: Option<&Value>) -> Managed {
     if let Some([only]) = sent.as_array().map(Vec::as_slice)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::types::DEFINITIONS;
+use super::update::Seen;
 use super::{Call, DeleteOptions, ListOptions, Registry, Target, metadata};
 use crate::auth::User;
 use crate::crd;
@@ -125,7 +126,7 @@ impl Registry {
         };
         let target = Target::new(resource.clone(), "", storage, "");
         let released = self
-            .change(&mut call, &target, &target.subresource, &|old| {
+            .change(&mut call, &target, ("", Seen::Whole), &|old| {
                 let mut new = old.clone();
                 let left: Vec<&str> = metadata::finalizers(old)
                     .into_iter()

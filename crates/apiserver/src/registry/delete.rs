@@ -104,6 +104,17 @@ impl Registry {
         target: &Target,
         options: &DeleteOptions,
     ) -> Result<Deleted, Status> {
+        self.delete_by(call, target, options, true).await
+    }
+
+    /// As [`Registry::delete`]; without admission if that saw already what the deletion comes from.
+    pub(super) async fn delete_by(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        options: &DeleteOptions,
+        asks_admission: bool,
+    ) -> Result<Deleted, Status> {
         call.dry_run |= options.dry_run;
         for _ in 0..MAX_WRITE_TRIES {
             let Some(object) = self.store.newest(&target.key()) else {
@@ -111,11 +122,13 @@ impl Registry {
             };
             let old = self.present(&target.resource, &object);
             check_preconditions(target, &old, options)?;
-            let mut nothing = Value::Null;
-            self.admit(call, target, Operation::Delete, Some(&old), &mut nothing)
-                .await?;
-            self.judge(call, target, Operation::Delete, Some(&old), &nothing)
-                .await?;
+            if asks_admission {
+                let mut nothing = Value::Null;
+                self.admit(call, target, Operation::Delete, Some(&old), &mut nothing)
+                    .await?;
+                self.judge(call, target, Operation::Delete, Some(&old), &nothing)
+                    .await?;
+            }
             let mut next = old.clone();
             let is_gone = begin(target, &mut next, options, self.now());
             if call.dry_run {

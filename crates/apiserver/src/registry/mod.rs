@@ -32,6 +32,7 @@ pub use update::PatchBody;
 use crate::admission::{Admission, Chain, Kinds, Operation, Reinvocation, Request};
 use crate::auth::User;
 use crate::object::{Key, Object};
+use crate::patch;
 use crate::resource::{self, Resource};
 use crate::schema::{self, FieldValidation};
 use crate::status::Status;
@@ -138,6 +139,14 @@ impl Target {
     fn named(&self, name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The same object through another subresource.
+    fn door(&self, subresource: &str) -> Self {
+        Self {
+            subresource: subresource.to_owned(),
             ..self.clone()
         }
     }
@@ -284,8 +293,26 @@ impl Registry {
         old: Option<&Value>,
         object: &mut Value,
     ) -> Result<(), Status> {
+        let options = options_of(&call.options, operation);
         let mut request = self.request(call, target, operation, old);
-        self.admission.admit(&mut request, object).await
+        if let Some(options) = &options {
+            request.options = options;
+        }
+        let managed = object["metadata"]["managedFields"].clone();
+        self.admission.admit(&mut request, object).await?;
+        if let Err(why) = patch::check_managed_fields(object, &managed) {
+            let metadata = metadata::of(object);
+            if managed.is_null() {
+                metadata.remove("managedFields");
+            } else {
+                metadata.insert("managedFields".into(), managed);
+            }
+            call.warnings.push(format!(
+                ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated \
+                 mutating admission controller; please fix your requests: {why}"
+            ));
+        }
+        Ok(())
     }
 
     async fn judge(
@@ -296,7 +323,11 @@ impl Registry {
         old: Option<&Value>,
         object: &Value,
     ) -> Result<(), Status> {
+        let options = options_of(&call.options, operation);
         let mut request = self.request(call, target, operation, old);
+        if let Some(options) = &options {
+            request.options = options;
+        }
         self.admission.validate(&mut request, object).await
     }
 
@@ -351,6 +382,24 @@ impl Kinds for Registry {
         }
         Ok(resource::convert(object, from, to))
     }
+}
+
+/// The options as admission sees them, if they are other ones than the client sent: a PUT or an apply that finds nothing
+/// is a creation.
+fn options_of(sent: &Value, operation: Operation) -> Option<Value> {
+    let is_update = matches!(
+        sent["kind"].as_str(),
+        Some("UpdateOptions" | "PatchOptions")
+    );
+    if operation != Operation::Create || !is_update {
+        return None;
+    }
+    let mut options = sent.clone();
+    options["kind"] = "CreateOptions".into();
+    if let Some(members) = options.as_object_mut() {
+        members.remove("force");
+    }
+    Some(options)
 }
 
 /// The object as it is stored: at the storage version of its kind.

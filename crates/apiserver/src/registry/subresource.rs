@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::update::{Part, Seen};
 use super::{Call, DeleteOptions, PatchBody, Registry, Target, metadata};
 use crate::admission::Operation;
 use crate::negotiate::PatchType;
@@ -15,6 +16,24 @@ struct ScalePaths {
     status_replicas: String,
     /// The selector as text in custom resources; built-in kinds have a `LabelSelector` or a map in `spec.selector`.
     selector: Option<String>,
+}
+
+/// A `Scale` as admission sees it.
+struct ScalePart<'a> {
+    target: &'a Target,
+    paths: &'a ScalePaths,
+}
+
+impl Part for ScalePart<'_> {
+    fn show(&self, object: &Value) -> Value {
+        scale_of(object, self.paths)
+    }
+
+    fn set(&self, object: &mut Value, shown: &Value) -> Result<(), Status> {
+        let replicas = json!(replicas_of(self.target, shown)?);
+        set_path(object, &self.paths.spec_replicas, replicas);
+        Ok(())
+    }
 }
 
 impl Registry {
@@ -82,8 +101,12 @@ impl Registry {
             subresource: String::new(),
             ..target.clone()
         };
+        let part = ScalePart {
+            target,
+            paths: &paths,
+        };
         let changed = self
-            .change(call, &parent, "scale", &|old| {
+            .change(call, &parent, ("scale", Seen::Part(&part)), &|old| {
                 let scale = next(&scale_of(old, &paths))?;
                 let revision = metadata::text(&scale, "resourceVersion");
                 if !revision.is_empty() && revision != metadata::text(old, "resourceVersion") {
@@ -111,6 +134,14 @@ impl Registry {
         target: &Target,
         binding: &Value,
     ) -> Result<Value, Status> {
+        let now = metadata::timestamp(self.now());
+        // Binding is its own door into the spec and the status at once.
+        let door = Target {
+            subresource: "binding".into(),
+            ..target.clone()
+        };
+        // Admission sees the binding, and not what it makes of the pod.
+        let binding = &self.admit_subresource(call, &door, binding.clone()).await?;
         let node = binding["target"]["name"]
             .as_str()
             .unwrap_or_default()
@@ -119,15 +150,10 @@ impl Registry {
             let cause = Cause::required("target.name", "the name of the node that the pod goes to");
             return Err(Status::invalid("", "Binding", &target.name, vec![cause]));
         }
-        let now = metadata::timestamp(self.now());
-        // Binding is its own door into the spec and the status at once.
-        let door = Target {
-            subresource: "binding".into(),
-            ..target.clone()
-        };
         let named = |field| metadata::text(binding, field).to_owned();
         let (uid, version) = (named("uid"), named("resourceVersion"));
-        self.change(call, &door, &door.subresource, &|old| {
+        let seen = (&*door.subresource, Seen::Nothing);
+        self.change(call, &door, seen, &|old| {
             let is_meant =
                 |wanted: &str, field| wanted.is_empty() || wanted == metadata::text(old, field);
             if !is_meant(&uid, "uid") || !is_meant(&version, "resourceVersion") {
@@ -205,7 +231,7 @@ impl Registry {
             self.spend_budget(call, target, &pod, options.dry_run)
                 .await?;
         }
-        self.delete(call, &main, &options).await?;
+        self.delete_by(call, &main, &options, false).await?;
         Ok(
             json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
         )
@@ -226,6 +252,22 @@ impl Registry {
         self.judge(call, target, Operation::Create, None, &body)
             .await?;
         Ok(body)
+    }
+
+    /// Lets admission look at a connection that is asked for: `options` say how.
+    ///
+    /// # Errors
+    /// Whatever admission says.
+    pub async fn admit_connection(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        mut options: Value,
+    ) -> Result<(), Status> {
+        self.admit(call, target, Operation::Connect, None, &mut options)
+            .await?;
+        self.judge(call, target, Operation::Connect, None, &options)
+            .await
     }
 
     async fn spend_budget(
@@ -275,7 +317,8 @@ impl Registry {
             "status",
         );
         let now = metadata::timestamp(self.now());
-        self.change(call, &door, &door.subresource, &|old| {
+        let seen = (&*door.subresource, Seen::Whole);
+        self.change(call, &door, seen, &|old| {
             let allowed = old["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
             if allowed <= 0 {
                 return Err(blocked_by(metadata::text(old, "name"), false, old));

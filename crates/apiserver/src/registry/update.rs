@@ -29,6 +29,31 @@ struct Modification<'f> {
     is_applied: bool,
     /// The subresource that the managed fields name.
     subresource: &'f str,
+    /// What admission sees of the change.
+    seen: Seen<'f>,
+}
+
+/// What admission sees of a change.
+#[derive(Clone, Copy)]
+pub(super) enum Seen<'f> {
+    /// The object.
+    Whole,
+    /// A part of it, as a subresource shows it.
+    Part(&'f dyn Part),
+    /// Nothing: admission saw what the change comes from.
+    Nothing,
+}
+
+/// A subresource with a kind of its own that shows a part of an object.
+pub(super) trait Part: Send + Sync {
+    /// What the subresource shows of `object`.
+    fn show(&self, object: &Value) -> Value;
+
+    /// Makes `object` what `shown` says.
+    ///
+    /// # Errors
+    /// When `shown` breaks rules.
+    fn set(&self, object: &mut Value, shown: &Value) -> Result<(), Status>;
 }
 
 impl Registry {
@@ -85,6 +110,7 @@ impl Registry {
             revision: (revision != 0).then_some(revision),
             is_applied: false,
             subresource: &target.subresource,
+            seen: Seen::Whole,
         };
         Ok((self.modify(call, target, &modification).await?, false))
     }
@@ -141,6 +167,7 @@ impl Registry {
             revision,
             is_applied: false,
             subresource: &target.subresource,
+            seen: Seen::Whole,
         };
         Ok((self.modify(call, target, &modification).await?, false))
     }
@@ -203,6 +230,7 @@ impl Registry {
                 revision,
                 is_applied: true,
                 subresource: &target.subresource,
+                seen: Seen::Whole,
             };
             match self.modify(call, target, &modification).await {
                 // It went meanwhile. Other things may be missing as well.
@@ -217,12 +245,12 @@ impl Registry {
     }
 
     /// Changes an object by a function of its newest state; what subresources use. `subresource` is the one that the
-    /// managed fields name.
+    /// managed fields name, `seen` what admission is shown.
     pub(super) async fn change(
         &self,
         call: &mut Call<'_>,
         target: &Target,
-        subresource: &str,
+        (subresource, seen): (&str, Seen<'_>),
         next: &(dyn Fn(&Value) -> Result<Value, Status> + Send + Sync),
     ) -> Result<Value, Status> {
         let modification = Modification {
@@ -230,6 +258,7 @@ impl Registry {
             revision: None,
             is_applied: false,
             subresource,
+            seen,
         };
         self.modify(call, target, &modification).await
     }
@@ -307,8 +336,7 @@ impl Registry {
             };
             patch::record_update(Some(old), &mut new, &target.resource.schema, &manager);
         }
-        self.admit(call, target, Operation::Update, Some(old), &mut new)
-            .await?;
+        self.admit_change(call, target, how, old, &mut new).await?;
         schema::default(&target.resource, &mut new);
         prepare::generation_of_changed(target, old, &mut new);
         let causes =
@@ -316,9 +344,49 @@ impl Registry {
         if !causes.is_empty() {
             return Err(target.invalid(causes));
         }
-        self.judge(call, target, Operation::Update, Some(old), &new)
-            .await?;
+        match how.seen {
+            Seen::Whole => {
+                self.judge(call, target, Operation::Update, Some(old), &new)
+                    .await?;
+            }
+            Seen::Part(part) => {
+                let door = target.door(how.subresource);
+                let (old, shown) = (part.show(old), part.show(&new));
+                self.judge(call, &door, Operation::Update, Some(&old), &shown)
+                    .await?;
+            }
+            Seen::Nothing => {}
+        }
         Ok(new)
+    }
+
+    /// Lets admission change the next state, or the part of it that the client wrote.
+    async fn admit_change(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        how: &Modification<'_>,
+        old: &Value,
+        new: &mut Value,
+    ) -> Result<(), Status> {
+        match how.seen {
+            Seen::Whole => {
+                self.admit(call, target, Operation::Update, Some(old), new)
+                    .await
+            }
+            Seen::Part(part) => {
+                let door = target.door(how.subresource);
+                let (old, before) = (part.show(old), part.show(new));
+                let mut shown = before.clone();
+                self.admit(call, &door, Operation::Update, Some(&old), &mut shown)
+                    .await?;
+                if shown == before {
+                    return Ok(());
+                }
+                part.set(new, &shown)
+            }
+            Seen::Nothing => Ok(()),
+        }
     }
 
     /// Whether this is what everybody sees.

@@ -133,6 +133,34 @@ impl Query {
         options
     }
 
+    /// The parameters of a connection as the object of kind `kind` (`PodExecOptions`) that admission sees.
+    pub(crate) fn connect_options(&self, kind: &str) -> Value {
+        let mut options = json!({"kind": kind, "apiVersion": "v1"});
+        let given = |name: &str| self.get(name).filter(|text| !text.is_empty());
+        for name in ["container", "path"] {
+            if let Some(text) = given(name) {
+                options[name] = text.into();
+            }
+        }
+        for name in ["stdin", "stdout", "stderr", "tty"] {
+            if self.get(name).is_some() && self.is_set(name) {
+                options[name] = true.into();
+            }
+        }
+        let all = |name: &str| -> Vec<&str> {
+            let same = self.0.iter().filter(|(key, _)| key == name);
+            same.map(|(_, value)| value.as_str()).collect()
+        };
+        if kind == "PodExecOptions" {
+            options["command"] = json!(all("command"));
+        }
+        let ports: Vec<u16> = all("ports").iter().filter_map(|p| p.parse().ok()).collect();
+        if kind == "PodPortForwardOptions" && !ports.is_empty() {
+            options["ports"] = json!(ports);
+        }
+        options
+    }
+
     pub(crate) fn list_options(&self, resource: &Resource) -> Result<ListOptions, Status> {
         let limit = self.number("limit")?.unwrap_or(0);
         Ok(ListOptions {

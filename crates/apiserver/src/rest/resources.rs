@@ -83,6 +83,9 @@ pub(super) async fn answer(
         wish,
         shape,
     };
+    if connects(&exchange.target.subresource) {
+        return Err(exchange.connect().await);
+    }
     match request.verb {
         "get" => exchange.get(),
         "list" => exchange.list(),
@@ -95,6 +98,11 @@ pub(super) async fn answer(
             exchange.write(body).await
         }
     }
+}
+
+/// Whether a subresource is a connection to something else.
+fn connects(subresource: &str) -> bool {
+    matches!(subresource, "exec" | "attach" | "portforward" | "proxy")
 }
 
 fn check_verb(target: &Target, request: &Admitted) -> Result<(), Status> {
@@ -132,10 +140,23 @@ impl Exchange<'_> {
         let registry = self.cluster.registry();
         let value = match self.target.subresource.as_str() {
             "scale" => registry.scale(&self.target)?,
-            "log" | "exec" | "attach" | "portforward" | "proxy" => return Err(self.no_kubelet()),
+            "log" => return Err(self.no_kubelet()),
             _ => registry.get(&self.target)?,
         };
         self.one(StatusCode::OK, value)
+    }
+
+    /// A connection to a container or a port: admission may refuse it, and there is nothing to connect to.
+    async fn connect(&self) -> Status {
+        let registry = self.cluster.registry();
+        let kind = self.target.resource.subresource(&self.target.subresource);
+        let kind = kind.map_or("", |subresource| &subresource.kind);
+        let options = self.request.query.connect_options(kind);
+        let mut call = Call::new(&self.request.user, "");
+        let admitted = registry
+            .admit_connection(&mut call, &self.target, options)
+            .await;
+        admitted.err().unwrap_or_else(|| self.no_kubelet())
     }
 
     /// No part of this server runs containers that could answer.
@@ -211,11 +232,8 @@ impl Exchange<'_> {
             options: query.options(kind),
             ..Call::new(&self.request.user, "")
         };
-        // What is behind these is no object, whatever the verb.
-        if matches!(
-            self.target.subresource.as_str(),
-            "log" | "exec" | "attach" | "portforward" | "proxy"
-        ) {
+        // What is behind it is no object, whatever the verb.
+        if self.target.subresource == "log" {
             return Err(self.no_kubelet());
         }
         let outcome = match self.request.verb {
@@ -250,6 +268,7 @@ impl Exchange<'_> {
                     let pods = self.pods(value["metadata"]["name"].as_str().unwrap_or_default())?;
                     return self.status(registry.bind(call, &pods, &value).await?);
                 }
+                let value = registry.admit_subresource(call, target, value).await?;
                 let reviewed = self.cluster.review(
                     &target.resource.plural,
                     call.user,
@@ -375,7 +394,7 @@ impl Exchange<'_> {
     }
 
     async fn delete(&self, call: &mut Call<'_>, body: &[u8]) -> Result<Response<Body>, Status> {
-        let options = self.delete_options(body)?;
+        let options = self.delete_options(call, body)?;
         let deleted = self
             .cluster
             .registry()
@@ -406,7 +425,7 @@ impl Exchange<'_> {
         body: &[u8],
     ) -> Result<Response<Body>, Status> {
         let list = self.request.query.list_options(&self.target.resource)?;
-        let options = self.delete_options(body)?;
+        let options = self.delete_options(call, body)?;
         let items = self
             .cluster
             .registry()
@@ -419,20 +438,25 @@ impl Exchange<'_> {
         Ok(respond::object(StatusCode::OK, &value, &self.wish))
     }
 
-    fn delete_options(&self, body: &[u8]) -> Result<DeleteOptions, Status> {
+    fn delete_options(&self, call: &mut Call<'_>, body: &[u8]) -> Result<DeleteOptions, Status> {
         if body.is_empty() {
             return self.request.query.delete_options();
         }
         let content = negotiate::content_type(self.request.header(&header::CONTENT_TYPE))?;
-        let mut options = DeleteOptions::parse(
-            &schema::decode_as(
-                &body_kind("DeleteOptions"),
-                content,
-                body,
-                FieldValidation::Ignore,
-            )?
-            .value,
-        )?;
+        let expected = Expected::body("DeleteOptions");
+        let decoded = schema::decode_as(&expected, content, body, FieldValidation::Ignore)?;
+        let mut options = DeleteOptions::parse(&decoded.value)?;
+        // Admission sees them as they were sent.
+        if let (Some(seen), Some(sent)) = (call.options.as_object_mut(), decoded.value.as_object())
+        {
+            let is_said =
+                |(member, _): &(&String, &Value)| !matches!(member.as_str(), "kind" | "apiVersion");
+            seen.extend(
+                sent.iter()
+                    .filter(is_said)
+                    .map(|(k, v)| (k.clone(), v.clone())),
+            );
+        }
         options.dry_run |= self.request.query.dry_run("DeleteOptions")?;
         Ok(options)
     }
@@ -452,7 +476,8 @@ impl Exchange<'_> {
         body: &[u8],
     ) -> Result<Value, Status> {
         let content = negotiate::content_type(self.request.header(&header::CONTENT_TYPE))?;
-        let decoded = schema::decode_as(&body_kind(kind), content, body, call.field_validation)?;
+        let decoded =
+            schema::decode_as(&Expected::body(kind), content, body, call.field_validation)?;
         call.warnings.extend(decoded.warnings);
         Ok(decoded.value)
     }
@@ -477,19 +502,4 @@ impl Exchange<'_> {
             &self.wish,
         ))
     }
-}
-
-/// Kinds of bodies that no resource has.
-fn body_kind(kind: &'static str) -> Expected {
-    let (message, api_version) = match kind {
-        "Binding" => ("io.k8s.api.core.v1.Binding", "v1"),
-        "Eviction" => ("io.k8s.api.policy.v1.Eviction", "policy/v1"),
-        "Scale" => ("io.k8s.api.autoscaling.v1.Scale", "autoscaling/v1"),
-        "TokenRequest" => (
-            "io.k8s.api.authentication.v1.TokenRequest",
-            "authentication.k8s.io/v1",
-        ),
-        _ => ("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", "v1"),
-    };
-    Expected::message(message, api_version)
 }

@@ -79,6 +79,27 @@ impl Expected {
         }
     }
 
+    /// A kind of bodies that no resource has: what subresources take, and the options of a deletion.
+    #[must_use]
+    pub fn body(kind: &str) -> Self {
+        match kind {
+            "Binding"
+            | "PodAttachOptions"
+            | "PodExecOptions"
+            | "PodPortForwardOptions"
+            | "NodeProxyOptions"
+            | "PodProxyOptions"
+            | "ServiceProxyOptions" => Self::message(&format!("io.k8s.api.core.v1.{kind}"), "v1"),
+            "Eviction" => Self::message("io.k8s.api.policy.v1.Eviction", "policy/v1"),
+            "Scale" => Self::message("io.k8s.api.autoscaling.v1.Scale", "autoscaling/v1"),
+            "TokenRequest" => Self::message(
+                "io.k8s.api.authentication.v1.TokenRequest",
+                "authentication.k8s.io/v1",
+            ),
+            _ => Self::message("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", "v1"),
+        }
+    }
+
     fn version(&self) -> &str {
         self.api_version.rsplit('/').next().unwrap_or_default()
     }
@@ -126,6 +147,26 @@ pub fn decode_value(
     let expected = Expected::of(resource);
     identify(&expected, &mut value, b"")?;
     finish(&expected, value, &[], validation)
+}
+
+/// What admission made of an object of `resource`, or of a body of its `subresource`: as it would have been decoded, and
+/// with defaults.
+///
+/// # Errors
+/// As [`decode`].
+pub fn admitted(resource: &Resource, subresource: &str, value: Value) -> Result<Value, Status> {
+    let own_kind = resource.subresource(subresource).map(|found| &found.kind);
+    if own_kind.is_none_or(|kind| *kind == resource.kind) {
+        let mut value = decode_value(resource, value, FieldValidation::Ignore)?.value;
+        super::default(resource, &mut value);
+        return Ok(value);
+    }
+    let expected = Expected::body(own_kind.map_or("", |kind| kind));
+    let mut value = value;
+    identify(&expected, &mut value, b"")?;
+    let mut value = finish(&expected, value, &[], FieldValidation::Ignore)?.value;
+    super::defaults::default_node(&mut value, &expected.schema);
+    Ok(value)
 }
 
 /// A YAML (or JSON) document that is not an object of a known kind yet: the body of server-side apply.

@@ -19,7 +19,7 @@ pub(crate) mod validate;
 mod validate_builtin;
 
 pub use decode::{
-    ContentType, Decoded, Expected, FieldValidation, decode, decode_as, decode_document,
+    ContentType, Decoded, Expected, FieldValidation, admitted, decode, decode_as, decode_document,
     decode_value,
 };
 pub use defaults::default;

@@ -57,6 +57,7 @@ async fn server() -> Server {
     let config = Config {
         clock: Arc::new(move || now),
         admission: Arc::new(|_| vec![]),
+        handlers: crate::webhook::Handlers::default(),
         address: Ipv4Addr::LOCALHOST.into(),
         port: 6443,
         security: Security::default(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use apiserver::auth::{ClusterKeys, User};
 use apiserver::rest::Body;
 use apiserver::store::{Memory, Storage};
+use apiserver::webhook::Handlers;
 use apiserver::{Cluster, ClusterSpec, Config, InProcess, MoreAdmission, Security, Server};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
@@ -22,6 +23,7 @@ pub(crate) struct World {
     pub(crate) service: InProcess,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) server: Server,
+    pub(crate) handlers: Handlers,
 }
 
 /// A watch that is under way.
@@ -135,9 +137,11 @@ impl World {
         security: Security,
         admission: MoreAdmission,
     ) -> Self {
+        let handlers = Handlers::default();
         let config = Config {
             clock,
             admission,
+            handlers: handlers.clone(),
             address: Ipv4Addr::LOCALHOST.into(),
             port: 6443,
             security,
@@ -157,6 +161,7 @@ impl World {
             service,
             cluster,
             server,
+            handlers,
         }
     }
 
@@ -166,6 +171,7 @@ impl World {
             service: self.cluster.service(user),
             cluster: self.cluster.clone(),
             server: self.server.clone(),
+            handlers: self.handlers.clone(),
         }
     }
 

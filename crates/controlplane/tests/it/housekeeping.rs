@@ -32,6 +32,7 @@ impl Env {
                 Arc::new(move || clock.now())
             },
             admission: Arc::new(|_| vec![]),
+            handlers: apiserver::webhook::Handlers::default(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 6443,
             security: apiserver::Security::default(),

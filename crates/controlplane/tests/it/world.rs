@@ -31,6 +31,7 @@ impl World {
         let config = Config {
             clock: Arc::new(move || of_day.now()),
             admission: Arc::new(|_| vec![]),
+            handlers: apiserver::webhook::Handlers::default(),
             address: Ipv4Addr::LOCALHOST.into(),
             port: 6443,
             security: apiserver::Security::default(),

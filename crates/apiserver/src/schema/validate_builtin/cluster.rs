@@ -1,10 +1,8 @@
-//! Kinds that steer the cluster itself: leases, priorities, webhooks, aggregated APIs.
+//! Kinds that steer the cluster itself: leases, priorities, aggregated APIs.
 
 use serde_json::Value;
 
-use super::{Report, items, text};
-use crate::schema::meta;
-use crate::status::Cause;
+use super::{Report, text};
 
 pub(super) fn lease(spec: &Value, report: &mut Report) {
     if spec["leaseDurationSeconds"]
@@ -81,100 +79,5 @@ pub(super) fn api_service(service: &Value, report: &mut Report) {
             &"<bundle>".into(),
             "local APIServices may not have a caBundle",
         );
-    }
-}
-
-pub(super) fn webhooks(configuration: &Value, report: &mut Report) {
-    let mut names: Vec<&str> = Vec::new();
-    for (index, webhook) in items(&configuration["webhooks"]) {
-        let at = format!("webhooks[{index}]");
-        let name = text(webhook, "name");
-        if name.is_empty() {
-            report.required(format!("{at}.name"), "");
-        } else {
-            report.all(&format!("{at}.name"), &name.into(), meta::subdomain(name));
-            if name.split('.').count() < 3 {
-                let what = "should be a domain with at least three segments separated by dots";
-                report.invalid(format!("{at}.name"), &name.into(), what);
-            }
-            if names.contains(&name) {
-                report.duplicate(format!("{at}.name"), &name.into());
-            }
-        }
-        names.push(name);
-        match text(webhook, "sideEffects") {
-            "None" | "NoneOnDryRun" => {}
-            "" => report.required(
-                format!("{at}.sideEffects"),
-                "must specify one of None, NoneOnDryRun",
-            ),
-            _ => {
-                let allowed = &["None", "NoneOnDryRun"];
-                report.add(Cause::not_supported(
-                    format!("{at}.sideEffects"),
-                    &webhook["sideEffects"],
-                    allowed,
-                ));
-            }
-        }
-        webhook_client(webhook, &at, report);
-        for member in ["namespaceSelector", "objectSelector"] {
-            super::selector(&webhook[member], &format!("{at}.{member}"), report);
-        }
-        if webhook["timeoutSeconds"]
-            .as_i64()
-            .is_some_and(|n| !(1..=30).contains(&n))
-        {
-            let what = "the timeout value must be between 1 and 30 seconds";
-            report.invalid(
-                format!("{at}.timeoutSeconds"),
-                &webhook["timeoutSeconds"],
-                what,
-            );
-        }
-    }
-}
-
-fn webhook_client(webhook: &Value, at: &str, report: &mut Report) {
-    let versions: Vec<&str> = items(&webhook["admissionReviewVersions"])
-        .filter_map(|(_, v)| v.as_str())
-        .collect();
-    if versions.is_empty() {
-        let what = "must specify one of v1, v1beta1";
-        report.required(format!("{at}.admissionReviewVersions"), what);
-    } else if !versions
-        .iter()
-        .any(|version| matches!(*version, "v1" | "v1beta1"))
-    {
-        let what = "must include at least one of v1, v1beta1";
-        report.invalid(
-            format!("{at}.admissionReviewVersions"),
-            &webhook["admissionReviewVersions"],
-            what,
-        );
-    }
-    let config = &webhook["clientConfig"];
-    let at = format!("{at}.clientConfig");
-    match (config["url"].as_str(), config["service"].is_object()) {
-        (Some(_), true) | (None, false) => {
-            report.required(at, "exactly one of url or service is required");
-        }
-        (Some(url), false) => {
-            if !url.starts_with("https://") {
-                let what =
-                    "'https' is the only allowed URL scheme; desired format: https://host[/path]";
-                report.invalid(format!("{at}.url"), &url.into(), what);
-            }
-        }
-        (None, true) => {
-            for member in ["name", "namespace"] {
-                if text(&config["service"], member).is_empty() {
-                    report.required(
-                        format!("{at}.service.{member}"),
-                        &format!("service {member} is required"),
-                    );
-                }
-            }
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! What the built-in kinds ask beyond their types, for the kinds that charts and people get wrong most. Texts are Kubernetes'.
 
 mod access;
+mod admission;
 mod cluster;
 mod config;
 mod pod;
@@ -71,7 +72,7 @@ pub(super) fn validate(
             "admissionregistration.k8s.io",
             "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration",
         ) => {
-            cluster::webhooks(value, &mut report);
+            admission::webhooks(value, old, &mut report);
         }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             report.causes.extend(crate::crd::validate(value, old));

@@ -394,6 +394,60 @@ fn storage_and_priorities_are_checked() {
 }
 
 #[test]
+fn webhooks_say_whom_they_are_asked_about_and_where_they_are() {
+    let webhook = |rest: &str| {
+        format!(
+            "webhooks: [{{name: a.b.c, sideEffects: None, admissionReviewVersions: [v1, v1], {rest}}}]"
+        )
+    };
+    check(
+        "mutatingwebhookconfigurations",
+        &webhook(
+            "clientConfig: {service: {path: //x, port: 0}}, timeoutSeconds: 31, rules: [{}, {operations: ['*', CREATE], \
+             apiGroups: ['*', apps], apiVersions: [''], resources: ['pods/*', pods/status, '*/*']}]",
+        ),
+        None,
+        expect![[r#"
+            webhooks[0].rules[0].operations: Required value
+            webhooks[0].rules[0].apiGroups: Required value
+            webhooks[0].rules[0].apiVersions: Required value
+            webhooks[0].rules[0].resources: Required value
+            webhooks[0].rules[1].operations: Invalid value: ["*","CREATE"]: if '*' is present, must not specify other operations
+            webhooks[0].rules[1].apiGroups: Invalid value: ["*","apps"]: if '*' is present, must not specify other API groups
+            webhooks[0].rules[1].apiVersions[0]: Required value
+            webhooks[0].rules[1].resources[1]: Invalid value: "pods/status": if 'pods/*' is present, must not specify pods/status
+            webhooks[0].rules[1].resources: Invalid value: ["pods/*","pods/status","*/*"]: if '*/*' is present, must not specify other resources
+            webhooks[0].timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds
+            webhooks[0].clientConfig.service.name: Required value
+            webhooks[0].clientConfig.service.namespace: Required value
+            webhooks[0].clientConfig.service.port: Invalid value: 0: port is not valid: must be between 1 and 65535, inclusive
+            webhooks[0].clientConfig.service.path: Invalid value: "//x": segment[0] may not be empty
+            webhooks[0].admissionReviewVersions[1]: Invalid value: "v1": duplicate version"#]],
+    );
+    check(
+        "mutatingwebhookconfigurations",
+        &webhook(
+            "clientConfig: {url: 'https://me:secret@x/y?z#f'}, matchConditions: [{name: a, expression: 'true'}, {name: a}]",
+        ),
+        None,
+        expect![[r#"
+            webhooks[0].clientConfig.url: Invalid value: "me": user information is not permitted in the URL
+            webhooks[0].clientConfig.url: Invalid value: "f": fragments are not permitted in the URL
+            webhooks[0].clientConfig.url: Invalid value: "z": query parameters are not permitted in the URL
+            webhooks[0].matchConditions[1].expression: Required value
+            webhooks[0].matchConditions[1].name: Duplicate value: "a"
+            webhooks[0].admissionReviewVersions[1]: Invalid value: "v1": duplicate version"#]],
+    );
+    // What is there may stay as it is.
+    check(
+        "validatingwebhookconfigurations",
+        "webhooks: [{name: a.b.c, clientConfig: {url: 'https://x'}, sideEffects: Some, admissionReviewVersions: [v2]}]",
+        Some("webhooks: [{name: a.b.c, sideEffects: Unknown, admissionReviewVersions: [v9]}]"),
+        expect![[r#""#]],
+    );
+}
+
+#[test]
 fn policies_and_cluster_kinds_are_checked() {
     check(
         "horizontalpodautoscalers",
@@ -428,11 +482,11 @@ fn policies_and_cluster_kinds_are_checked() {
         expect![[r#"
             webhooks[0].name: Invalid value: "a": should be a domain with at least three segments separated by dots
             webhooks[0].sideEffects: Required value: must specify one of None, NoneOnDryRun
-            webhooks[0].admissionReviewVersions: Required value: must specify one of v1, v1beta1
             webhooks[0].clientConfig: Required value: exactly one of url or service is required
+            webhooks[0].admissionReviewVersions: Required value: must specify one of v1, v1beta1
             webhooks[1].sideEffects: Unsupported value: "Some": supported values: "None", "NoneOnDryRun"
-            webhooks[1].admissionReviewVersions: Invalid value: ["v2"]: must include at least one of v1, v1beta1
-            webhooks[1].clientConfig.url: Invalid value: "http://x": 'https' is the only allowed URL scheme; desired format: https://host[/path]"#]],
+            webhooks[1].clientConfig.url: Invalid value: "http": 'https' is the only allowed URL scheme; desired format: https://host[/path]
+            webhooks[1].admissionReviewVersions: Invalid value: ["v2"]: must include at least one of v1, v1beta1"#]],
     );
     check(
         "apiservices",

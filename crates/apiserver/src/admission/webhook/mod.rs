@@ -1,0 +1,85 @@
+//! MutatingAdmissionWebhook and ValidatingAdmissionWebhook: programs outside of the server that change and judge what is
+//! written.
+//!
+//! Configurations are read when one of them has changed, and kept compiled until the next change, so that an edit (of a
+//! certificate bundle, say) counts for the next request.
+
+mod configured;
+mod mutating;
+mod review;
+mod validating;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub(crate) use mutating::MutatingWebhooks;
+pub(crate) use validating::ValidatingWebhooks;
+
+use super::Request;
+use crate::status::Status;
+use crate::webhook::{CallError, Caller};
+use configured::Webhook;
+use review::Verdict;
+
+/// What all webhooks of one kind may take for one request.
+const BUDGET: Duration = Duration::from_secs(34);
+
+/// How a call ended that did not let the request pass.
+enum Failure {
+    /// The webhook could not be asked, or talked nonsense: its failure policy decides.
+    Calling(String),
+    /// The webhook said no.
+    Denied(Status),
+    /// The request cannot be shown to the webhook.
+    Other(Status),
+}
+
+/// Asks one webhook about `object`, which with `old` is as the webhook wants to see it.
+async fn ask(
+    caller: &Caller,
+    webhook: &Webhook,
+    request: &Request<'_>,
+    shown: &review::Shown<'_>,
+    deadline: Instant,
+) -> Result<Verdict, Failure> {
+    if request.dry_run && !webhook.is_fit_for_dry_run {
+        return Err(Failure::Other(Status::bad_request(format!(
+            "admission webhook {:?} does not support dry run",
+            webhook.name
+        ))));
+    }
+    let Some(version) = webhook.review_version else {
+        let why = "could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)";
+        return Err(Failure::Calling(why.into()));
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(Failure::Other(out_of_time()));
+    }
+    let uid = uuid::Uuid::new_v4().to_string();
+    let review = review::of(request, shown, version, &uid);
+    let timeout = webhook.timeout.min(left);
+    let answer = caller
+        .call(request.objects, &webhook.client, review, timeout)
+        .await
+        .map_err(|CallError(why)| Failure::Calling(format!("failed to call webhook: {why}")))?;
+    let verdict = review::read(&answer, version, &uid, webhook.is_mutating)
+        .map_err(|why| Failure::Calling(format!("received invalid webhook response: {why}")))?;
+    Ok(verdict)
+}
+
+fn out_of_time() -> Status {
+    Status::new(
+        504,
+        "Timeout",
+        "Timeout: request did not complete within requested timeout - context deadline exceeded",
+    )
+}
+
+/// 500 for a webhook that had to be asked and could not.
+fn failed_calling(webhook: &Webhook, why: &str) -> Status {
+    Status::internal(format!("failed calling webhook {:?}: {why}", webhook.name)).with_details(
+        serde_json::json!({"causes": [{"message": format!("failed calling webhook {:?}: {why}", webhook.name)}]}),
+    )
+}

@@ -1,0 +1,181 @@
+//! MutatingAdmissionWebhook: one after the other, each sees what those before it made of the object.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::configured::{Configured, MUTATING, Webhook};
+use super::review::{self, Shown, Verdict};
+use super::{BUDGET, Failure, ask, failed_calling};
+use crate::admission::{Admission, Operation, Request, matching};
+use crate::patch;
+use crate::resource::Resource;
+use crate::schema;
+use crate::status::Status;
+use crate::webhook::Caller;
+
+const NAME: &str = "MutatingAdmissionWebhook";
+
+/// The plugin.
+pub(crate) struct MutatingWebhooks {
+    caller: Arc<Caller>,
+    configured: Configured,
+}
+
+impl MutatingWebhooks {
+    pub(crate) fn new(caller: Arc<Caller>) -> Self {
+        Self {
+            caller,
+            configured: Configured::new(MUTATING),
+        }
+    }
+
+    /// Asks one webhook and applies its patch; tells whether the object is another one now.
+    async fn call(
+        &self,
+        webhook: &Webhook,
+        request: &mut Request<'_>,
+        resource: &Resource,
+        object: &mut Value,
+        deadline: Instant,
+    ) -> Result<bool, Failure> {
+        let own = request.resource;
+        let shown = matching::converted(request, object, own, resource);
+        let shown = shown.await.map_err(Failure::Other)?;
+        let old = request.old.unwrap_or(&Value::Null);
+        let old = matching::converted(request, old, own, resource);
+        let old = old.await.map_err(Failure::Other)?;
+        let seen = Shown {
+            resource,
+            object: &shown,
+            old: &old,
+        };
+        let verdict = ask(&self.caller, webhook, request, &seen, deadline).await?;
+        for (key, value) in &verdict.audit {
+            let key = format!("{}/{key}", webhook.name);
+            request.audit.insert(key, value.clone());
+        }
+        request.warnings.extend_from_slice(&verdict.warnings);
+        if !verdict.is_allowed {
+            let denial = review::denial(&webhook.name, &verdict.result);
+            return Err(Failure::Denied(denial));
+        }
+        let Some(patched) = patched(webhook, request, resource, &shown, &verdict)? else {
+            return Ok(false);
+        };
+        let has_changed = patched != shown;
+        if has_changed {
+            let back = matching::converted(request, &patched, resource, own);
+            *object = back.await.map_err(Failure::Other)?;
+        }
+        Ok(has_changed)
+    }
+}
+
+/// What the webhook's patch makes of the object, in canonical form and with defaults; `None` if there is no patch.
+fn patched(
+    webhook: &Webhook,
+    request: &Request<'_>,
+    resource: &Resource,
+    shown: &Value,
+    verdict: &Verdict,
+) -> Result<Option<Value>, Failure> {
+    let is_nothing = |patch: &[u8]| {
+        serde_json::from_slice::<Vec<Value>>(patch).is_ok_and(|operations| operations.is_empty())
+    };
+    if verdict.patch.is_empty() || is_nothing(&verdict.patch) {
+        return Ok(None);
+    }
+    if verdict.patch_type != "JSONPatch" {
+        let why = format!("unsupported patch type {:?}", verdict.patch_type);
+        return Err(Failure::Calling(why));
+    }
+    if !shown.is_object() {
+        return Err(Failure::Other(Status::internal(format!(
+            "admission webhook {:?} attempted to modify the object, which is not supported for this operation",
+            webhook.name
+        ))));
+    }
+    let patched = patch::json(shown, &verdict.patch).map_err(|status| {
+        let why = status.details.as_ref();
+        let why = why.and_then(|d| d["causes"][0]["message"].as_str());
+        let why = why.unwrap_or(&status.message).to_owned();
+        if status.code == 400 {
+            Failure::Calling(format!(
+                "received undecodable patch in webhook response: {why}"
+            ))
+        } else {
+            Failure::Other(Status::internal(why))
+        }
+    })?;
+    let mut value = schema::admitted(resource, request.subresource, patched)
+        .map_err(|status| Failure::Other(Status::internal(status.message)))?;
+    // The identity of an object is not a webhook's to change.
+    for member in ["apiVersion", "kind"] {
+        if value[member] != shown[member] {
+            value[member] = shown[member].clone();
+        }
+    }
+    Ok(Some(value))
+}
+
+#[async_trait::async_trait]
+impl Admission for MutatingWebhooks {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn admit(&self, request: &mut Request<'_>, object: &mut Value) -> Result<(), Status> {
+        let configured = self.configured.get(request.objects);
+        if configured.1.is_empty() || matching::is_exempt(request) {
+            return Ok(());
+        }
+        let deadline = Instant::now() + BUDGET;
+        request.reinvocation.enter(NAME, object);
+        let round = u8::from(request.reinvocation.is_again());
+        for (index, webhook) in configured.1.iter().enumerate() {
+            let Some(resource) = webhook.matcher.select(request, object)? else {
+                continue;
+            };
+            // Who was not called the first time is not called the second time either.
+            if !request.reinvocation.is_due(NAME, &webhook.uid) {
+                continue;
+            }
+            let called = self
+                .call(webhook, request, &resource, object, deadline)
+                .await;
+            let has_changed = matches!(called, Ok(true));
+            let note = json!({
+                "configuration": webhook.configuration, "webhook": webhook.name, "mutated": has_changed,
+            });
+            request.audit.insert(
+                format!("mutation.webhook.admission.k8s.io/round_{round}_index_{index}"),
+                note.to_string(),
+            );
+            request
+                .reinvocation
+                .called(NAME, &webhook.uid, has_changed, webhook.wants_again);
+            match called {
+                Ok(_) => {}
+                Err(Failure::Calling(why)) if webhook.ignores_failures => {
+                    tracing::warn!(
+                        webhook = webhook.name,
+                        why,
+                        "a webhook that may fail failed"
+                    );
+                    request.audit.insert(
+                        format!("failed-open.mutation.webhook.admission.k8s.io/round_{round}_index_{index}"),
+                        webhook.name.clone(),
+                    );
+                }
+                Err(Failure::Calling(why)) => return Err(failed_calling(webhook, &why)),
+                Err(Failure::Denied(status) | Failure::Other(status)) => return Err(status),
+            }
+        }
+        if request.operation != Operation::Delete {
+            request.reinvocation.leave(NAME, object);
+        }
+        Ok(())
+    }
+}
