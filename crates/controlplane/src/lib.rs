@@ -17,6 +17,7 @@ pub mod nodelifecycle;
 pub mod planes;
 pub mod pod;
 pub mod replicaset;
+pub mod resourcequota;
 pub mod rootca;
 pub mod scheduler;
 pub mod serviceaccount;
@@ -43,6 +44,7 @@ pub fn add_housekeeping(
         .add(rootca::RootCaController::new(authority_pem))
         .add(clusterrole::ClusterRoleController)
         .add(csr::CsrController::new(signer))
+        .add(resourcequota::ResourceQuotaController::default())
         .add(bootstrap::BootstrapController)
         .add_task("garbage collector", garbage::run)
 }
