@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::auth::{self, User};
+use crate::flow;
 use crate::object::Key;
 use crate::registry::{Call, Target};
 use crate::schema::FieldValidation;
@@ -112,9 +113,10 @@ impl Cluster {
 }
 
 /// When the shared objects were made: they are the same in every cluster, so none of a cluster's own times fits.
-const BASE_CREATED: &str = "2026-04-22T00:00:00Z";
+pub(crate) const BASE_CREATED: &str = "2026-04-22T00:00:00Z";
 
-/// What all clusters begin with and share until they change it: RBAC's bootstrap policy and the priority classes.
+/// What all clusters begin with and share until they change it: RBAC's bootstrap policy, the priority classes
+/// and those of flow control.
 pub(crate) fn base_objects() -> Vec<(Key, Value)> {
     let mut objects = auth::bootstrap_objects();
     let classes = [
@@ -130,6 +132,7 @@ pub(crate) fn base_objects() -> Vec<(Key, Value)> {
         });
         objects.push((key, object));
     }
+    objects.extend_from_slice(flow::bootstrap_objects());
     for (key, object) in &mut objects {
         // The same in every cluster, like the objects themselves; a cluster that changes one keeps its uid.
         let name = format!("{}/{}/{}", key.resource, key.namespace, key.name);

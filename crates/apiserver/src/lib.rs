@@ -12,6 +12,7 @@ pub mod crd;
 pub mod discovery;
 mod expiry;
 mod first;
+mod flow;
 pub mod jsonpath;
 mod metrics;
 pub mod negotiate;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::admission::quota::ResourceQuota;
 use crate::admission::{Admission, Chain, MutatingWebhooks, ValidatingWebhooks};
@@ -25,6 +25,7 @@ use crate::auth::{self, Attributes, Authenticator, Authorizer, Decision, ReviewC
 use crate::discovery;
 use crate::expiry;
 use crate::first;
+use crate::flow::{self, FlowControl};
 use crate::metrics::{self, MoreMetrics};
 use crate::openapi::OpenApi;
 use crate::registry::{self, Clock, Registry, Served, Target};
@@ -36,7 +37,8 @@ use crate::store::backup::Snapshot;
 use crate::store::{Base, ClusterStore, Storage, Store, StoreError};
 use crate::webhook::{Caller, Handlers};
 
-/// Requests of one cluster that are answered at a time; watches do not count.
+/// Requests of one cluster that are answered at a time, by all priority levels together; watches count until they have
+/// begun.
 const MAX_IN_FLIGHT: usize = 600;
 /// Watches of one cluster at a time.
 const MAX_WATCHES: usize = 20_000;
@@ -385,7 +387,7 @@ impl Inner {
             registry,
             authenticator,
             authorizer,
-            in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            flow: FlowControl::new(MAX_IN_FLIGHT),
             watches: Arc::new(Semaphore::new(MAX_WATCHES)),
             more_metrics: OnceLock::new(),
             closed: watch::Sender::new(false),
@@ -400,7 +402,9 @@ impl Inner {
         cluster.clean_up_definitions();
         let store = cluster.registry.store().clone();
         let (clock, closed) = (self.config.clock.clone(), cluster.closed.subscribe());
-        tokio::spawn(expiry::forget_events(store, clock, closed));
+        tokio::spawn(expiry::forget_events(store.clone(), clock, closed));
+        let closed = cluster.closed.subscribe();
+        tokio::spawn(flow::maintain(store, Arc::downgrade(&cluster), closed));
         self.clusters
             .write()
             .unwrap_or_else(|e| e.into_inner())
@@ -418,7 +422,7 @@ pub struct Cluster {
     authenticator: Authenticator,
     authorizer: Arc<Authorizer>,
     audit: Option<Audit>,
-    in_flight: Semaphore,
+    flow: FlowControl,
     watches: Arc<Semaphore>,
     /// Writes the numbers of what works on this cluster in this process.
     more_metrics: OnceLock<MoreMetrics>,
@@ -539,10 +543,9 @@ impl Cluster {
         auth::review(resource, body, &cx)
     }
 
-    pub(crate) fn permit(&self) -> Result<SemaphorePermit<'_>, Status> {
-        self.in_flight
-            .try_acquire()
-            .map_err(|_| Status::too_many_requests("too many requests, please try again later", 1))
+    /// Who is served first.
+    pub(crate) fn flow(&self) -> &FlowControl {
+        &self.flow
     }
 
     /// One of the places for watches, held for as long as the watch lasts.
@@ -598,9 +601,10 @@ impl Cluster {
     pub(crate) fn metrics(&self) -> String {
         let mut text = metrics::of_server(&metrics::Numbers {
             store: self.registry.store(),
-            in_flight: MAX_IN_FLIGHT - self.in_flight.available_permits(),
+            in_flight: self.flow.executing(),
             watches: MAX_WATCHES - self.watches.available_permits(),
         });
+        self.flow.metrics(&mut text);
         if let Some(audit) = &self.audit {
             audit.metrics(&mut text);
         }

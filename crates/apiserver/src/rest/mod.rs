@@ -1,8 +1,8 @@
 //! HTTP: from a request to the registry and back. Every refusal is a `Status`; nothing else is ever answered to an
 //! API path.
 //!
-//! Order: who asks (401) → for whom (impersonation) → may they (403) → what shape is wanted (406) → the body (400, 413,
-//! 415) → the registry.
+//! Order: who asks (401) → for whom (impersonation) → is it their turn (429) → may they (403) → what shape is wanted (406)
+//! → the body (400, 413, 415) → the registry.
 
 mod audit;
 mod documents;
@@ -28,6 +28,7 @@ pub use respond::{Body, BodyError};
 
 use crate::audit::Notes;
 use crate::auth::{self, Attributes, Authorizer, User};
+use crate::flow::Schema;
 use crate::server::Cluster;
 use crate::status::Status;
 use audit::Auditing;
@@ -74,6 +75,14 @@ impl Peer {
     }
 }
 
+/// What becomes known of a request on its way, for the headers of its answer and the audit log.
+struct Course {
+    auditing: Auditing,
+    verb: &'static str,
+    /// How flow control sorted it.
+    schema: Option<Arc<Schema>>,
+}
+
 /// A request whose user is known and allowed.
 pub(crate) struct Admitted {
     pub method: Method,
@@ -108,12 +117,20 @@ where
         &parts.headers,
         Query::parse(parts.uri.query()).get("pretty"),
     );
-    let mut auditing = Auditing::new(&cluster, &peer, &parts.headers);
-    let id = auditing.id.clone();
-    let mut verb = "";
-    let handling = answer(&cluster, peer, parts, body, &mut auditing, &mut verb);
+    let mut course = Course {
+        auditing: Auditing::new(&cluster, &peer, &parts.headers),
+        verb: "",
+        schema: None,
+    };
+    let handling = answer(&cluster, peer, parts, body, &mut course);
     // One request that the server fails at must not end the connection of others.
     let outcome = AssertUnwindSafe(handling).catch_unwind().await;
+    let Course {
+        auditing,
+        verb,
+        schema,
+    } = course;
+    let id = auditing.id.clone();
     let mut response = match outcome {
         Ok(Ok(response)) => auditing.answered(Ok(response), verb).await,
         Ok(Err(status)) => {
@@ -128,6 +145,9 @@ where
     }
     .unwrap_or_else(|| respond::refusal(&failed(), &wish));
     response.headers_mut().insert("audit-id", id);
+    if let Some(schema) = schema {
+        schema.label(response.headers_mut());
+    }
     if is_head {
         *response.body_mut() = respond::full(Bytes::new());
     }
@@ -148,8 +168,7 @@ async fn answer<B>(
     peer: Peer,
     parts: http::request::Parts,
     body: B,
-    auditing: &mut Auditing,
-    seen_verb: &mut &'static str,
+    course: &mut Course,
 ) -> Result<Response<Body>, Status>
 where
     B: http_body::Body<Data = Bytes> + Send,
@@ -166,7 +185,8 @@ where
         .ok_or_else(|| Status::bad_request("the path is not valid UTF-8"))?;
     let query = Query::parse(parts.uri.query());
     let verb = path::verb(&parts.method, &path, query.is_set("watch"));
-    *seen_verb = verb;
+    course.verb = verb;
+    let auditing = &mut course.auditing;
     let attributes = attributes(cluster, &path, &query, verb, parts.uri.path());
     let has_certificate = peer.has_certificate();
     let user = match authenticate(cluster, peer, &parts.headers) {
@@ -178,6 +198,21 @@ where
     };
     auditing.begin(cluster, &parts, &user, &attributes);
     let user = impersonate(cluster, user, &parts.headers, auditing)?;
+    let is_stream = matches!(
+        path.subresource.as_str(),
+        "log" | "exec" | "attach" | "portforward" | "proxy"
+    );
+    let _permit = if is_stream {
+        None
+    } else {
+        let objects = cluster.registry().store();
+        let schema = cluster.flow().classify(objects, &user, &attributes);
+        course.schema.clone_from(&schema);
+        match schema {
+            Some(schema) => Some(cluster.flow().enter(&schema, &user, &attributes).await?),
+            None => None,
+        }
+    };
     let decision = cluster.authorize(&user, &attributes);
     if let Some(trail) = auditing.trail() {
         trail.decided(&decision);
@@ -185,16 +220,6 @@ where
     if !decision.allowed {
         return Err(Authorizer::forbidden(&user, &attributes, &decision.reason));
     }
-    let is_long_running = verb == "watch"
-        || matches!(
-            path.subresource.as_str(),
-            "log" | "exec" | "attach" | "portforward"
-        );
-    let _permit = if is_long_running {
-        None
-    } else {
-        Some(cluster.permit()?)
-    };
     let request = Admitted {
         method: parts.method,
         path,

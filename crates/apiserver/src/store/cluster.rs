@@ -163,6 +163,16 @@ impl ClusterStore {
         changed.max(self.cluster.base.revision_of(resource))
     }
 
+    /// Whether the objects of a resource are those that all clusters share: nobody has ever changed one.
+    #[must_use]
+    pub fn is_shared(&self, resource: &str) -> bool {
+        let state = read(&self.cluster.state);
+        state
+            .collections
+            .get(resource)
+            .is_none_or(|c| c.changed == 0)
+    }
+
     /// The resources that have objects, ordered.
     #[must_use]
     pub fn resources(&self) -> Vec<Arc<str>> {

@@ -6,6 +6,7 @@ mod audit;
 mod custom;
 mod doors;
 mod evict;
+mod flow;
 mod hook;
 mod http_surface;
 mod protobuf;
