@@ -9,7 +9,7 @@ use crate::schema::meta;
 const CONTAINERS: &[&str] = &["containers", "initContainers", "ephemeralContainers"];
 
 pub(super) fn pod(pod: &Value, old: Option<&Value>, subresource: &str, report: &mut Report) {
-    spec(&pod["spec"], "spec", report);
+    spec(&pod["spec"], "spec", &[], report);
     if let (Some(old), "") = (old, subresource) {
         update(&pod["spec"], &old["spec"], report);
     }
@@ -17,6 +17,11 @@ pub(super) fn pod(pod: &Value, old: Option<&Value>, subresource: &str, report: &
 
 /// A template at `field`, e.g. `spec.template`.
 pub(super) fn template(template: &Value, field: &str, report: &mut Report) {
+    template_with(template, field, &[], report);
+}
+
+/// A template whose pods get more volumes than it names: those of the claims called `claims`.
+pub(super) fn template_with(template: &Value, field: &str, claims: &[&str], report: &mut Report) {
     let mut causes = Vec::new();
     let metadata = &template["metadata"];
     meta::labels(&metadata["labels"], &format!("{field}.labels"), &mut causes);
@@ -26,7 +31,7 @@ pub(super) fn template(template: &Value, field: &str, report: &mut Report) {
         &mut causes,
     );
     causes.into_iter().for_each(|cause| report.add(cause));
-    spec(&template["spec"], &format!("{field}.spec"), report);
+    spec(&template["spec"], &format!("{field}.spec"), claims, report);
     if items(&template["spec"]["ephemeralContainers"])
         .next()
         .is_some()
@@ -36,8 +41,9 @@ pub(super) fn template(template: &Value, field: &str, report: &mut Report) {
     }
 }
 
-fn spec(spec: &Value, field: &str, report: &mut Report) {
-    let volumes = volumes(spec, field, report);
+fn spec(spec: &Value, field: &str, claims: &[&str], report: &mut Report) {
+    let mut volumes = volumes(spec, field, report);
+    volumes.extend(claims);
     if items(&spec["containers"]).next().is_none() {
         report.required(format!("{field}.containers"), "");
     }

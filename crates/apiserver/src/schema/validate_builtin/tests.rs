@@ -166,6 +166,19 @@ fn workloads_select_their_own_pods() {
 }
 
 #[test]
+fn pods_of_stateful_sets_mount_what_they_claim() {
+    let mounts = "volumeMounts: [{name: data, mountPath: /d}, {name: gone, mountPath: /e}]";
+    let template = DEPLOYMENT.replace("image: b", &format!("image: b, {mounts}"));
+    let claims = "volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]";
+    check(
+        "statefulsets",
+        &template.replace("spec: {selector", &format!("spec: {{{claims}, selector")),
+        None,
+        expect![[r#"spec.template.spec.containers[0].volumeMounts[1].name: Not found: "gone""#]],
+    );
+}
+
+#[test]
 fn jobs_end_and_keep_their_template() {
     let job = "spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}";
     check("jobs", job, None, expect![[""]]);

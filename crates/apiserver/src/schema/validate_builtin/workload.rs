@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Report, amount, int_or_percent, is_empty_selector, pod, selector, selects, text};
+use super::{Report, amount, int_or_percent, is_empty_selector, items, pod, selector, selects, text};
 use crate::status::Cause;
 
 /// What all workloads with a selector and a template share; `kind` is how their messages call them.
@@ -26,7 +26,10 @@ fn selected(spec: &Value, kind: &str, report: &mut Report) {
             report.invalid("spec.template.metadata.labels", &labels, what);
         }
     }
-    pod::template(&spec["template"], "spec.template", report);
+    let claims: Vec<&str> = items(&spec["volumeClaimTemplates"])
+        .map(|(_, claim)| text(&claim["metadata"], "name"))
+        .collect();
+    pod::template_with(&spec["template"], "spec.template", &claims, report);
     always_restarts(spec, report);
 }
 
