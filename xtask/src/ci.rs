@@ -136,6 +136,8 @@ fn doc(places: &Places, _: &mut Tests) -> Result<()> {
 fn test(places: &Places, tests: &mut Tests) -> Result<()> {
     let kubectl = tools::kubectl(places)?;
     let python = tools::helm_python(places)?;
+    let clients = tools::go_clients(places)?;
+    let charts = tools::charts(places)?;
     let mut command = places.cargo();
     command
         .arg("test")
@@ -143,6 +145,8 @@ fn test(places: &Places, tests: &mut Tests) -> Result<()> {
         .args(["--workspace", "--no-fail-fast"])
         .env("APIARY_KUBECTL", kubectl)
         .env("APIARY_HELM_PYTHON", python)
+        .env("APIARY_GO_CLIENTS", clients)
+        .env("APIARY_CHARTS", charts)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let mut child = command.spawn().context("starting cargo test")?;

@@ -13,7 +13,65 @@ const KUBECTL_BUILT: &str = "v1.36.0";
 /// Real Helm, as a Python package.
 const HELM_PACKAGE: &str = "helm-python-sdk";
 const HELM_VERSION: &str = "0.2.2";
+/// Kubernetes' own Python client.
+const PYTHON_CLIENT: &str = "kubernetes";
+const PYTHON_CLIENT_VERSION: &str = "37.0.2";
 const CARGO_DENY_VERSION: &str = "0.20.2";
+/// Go modules that hold Helm charts: a name, the module, and the chart within it. Well known charts of many styles, some
+/// with definitions of their own, some with hooks.
+const CHARTS: &[(&str, &str, &str)] = &[
+    (
+        "argo-rollouts",
+        "github.com/argoproj/argo-helm@v0.0.0-20260904222229-3bbb4305eea9",
+        "charts/argo-rollouts",
+    ),
+    (
+        "argo-workflows",
+        "github.com/argoproj/argo-helm@v0.0.0-20260904222229-3bbb4305eea9",
+        "charts/argo-workflows",
+    ),
+    (
+        "cert-manager",
+        "github.com/cert-manager/cert-manager@v1.21.2",
+        "deploy/charts/cert-manager",
+    ),
+    (
+        "descheduler",
+        "sigs.k8s.io/descheduler@v0.36.0",
+        "charts/descheduler",
+    ),
+    (
+        "ingress-nginx",
+        "k8s.io/ingress-nginx@v0.0.0-20240708192948-52c50467d67d",
+        "charts/ingress-nginx",
+    ),
+    (
+        "kube-state-metrics",
+        "github.com/prometheus-community/helm-charts@v0.0.0-20260828105119-ed5d7d9b5933",
+        "charts/kube-state-metrics",
+    ),
+    (
+        "metrics-server",
+        "sigs.k8s.io/metrics-server@v0.9.0",
+        "charts/metrics-server",
+    ),
+    (
+        "node-exporter",
+        "github.com/prometheus-community/helm-charts@v0.0.0-20260828105119-ed5d7d9b5933",
+        "charts/prometheus-node-exporter",
+    ),
+    (
+        "sealed-secrets",
+        "github.com/bitnami-labs/sealed-secrets@v0.40.0",
+        "helm/sealed-secrets",
+    ),
+    (
+        "traefik",
+        "github.com/traefik/traefik-helm-chart@v41.6.0+incompatible",
+        "traefik",
+    ),
+    ("vault", "github.com/hashicorp/vault-helm@v0.34.1", "."),
+];
 
 /// Where things are.
 pub(crate) struct Places {
@@ -96,11 +154,10 @@ pub(crate) fn kubectl(places: &Places) -> Result<PathBuf> {
     let flags = format!(
         "-s -w -X {package}.gitVersion={KUBECTL_BUILT} -X {package}.gitMajor=1 -X {package}.gitMinor={minor}"
     );
-    let mut go = Command::new("go");
+    let mut go = go();
     go.args(["build", "-trimpath", "-ldflags", &flags, "-o"])
         .arg(&built)
         .arg(".")
-        .env("GOFLAGS", "-mod=readonly -buildvcs=false")
         .current_dir(places.root.join("xtask/kubectl"));
     run(&mut go).context(
         "building kubectl needs Go; or install kubectl, or name one with APIARY_KUBECTL",
@@ -121,31 +178,93 @@ fn kubectl_minor(path: &Path) -> Option<u32> {
     (version["major"] == "1").then_some(minor)
 }
 
-/// A Python that has real Helm: the one `APIARY_HELM_PYTHON` names, or a virtual environment of our own.
+/// A Python that has real Helm and Kubernetes' client: the one `APIARY_HELM_PYTHON` names, or a virtual environment of
+/// our own.
 pub(crate) fn helm_python(places: &Places) -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("APIARY_HELM_PYTHON") {
         return Ok(given.into());
     }
     let folder = places.tools().join("helm-python");
     let python = folder.join("bin/python");
-    let probe =
-        format!("import helm_python, importlib.metadata as m; print(m.version('{HELM_PACKAGE}'))");
+    let packages = [
+        (HELM_PACKAGE, HELM_VERSION),
+        (PYTHON_CLIENT, PYTHON_CLIENT_VERSION),
+    ];
+    let probe = format!(
+        "import helm_python, kubernetes, importlib.metadata as m; print(m.version('{HELM_PACKAGE}'), m.version('{PYTHON_CLIENT}'))"
+    );
+    let wanted = packages.map(|(_, version)| version).join(" ");
     let installed = output(Command::new(&python).args(["-c", &probe]));
-    if installed.as_deref().map(str::trim) != Some(HELM_VERSION) {
-        println!("installing {HELM_PACKAGE} {HELM_VERSION}");
+    if installed.as_deref().map(str::trim) != Some(&wanted) {
+        let packages = packages.map(|(name, version)| format!("{name}=={version}"));
+        println!("installing {}", packages.join(", "));
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
             .context("tests against real Helm need Python 3 with venv; or name one that has it with APIARY_HELM_PYTHON")?;
-        let package = format!("{HELM_PACKAGE}=={HELM_VERSION}");
-        run(Command::new(&python).args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            &package,
-        ]))?;
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet"])
+            .arg("--disable-pip-version-check")
+            .args(packages))?;
     }
     Ok(python)
+}
+
+/// The stories of Go clients in `crates/apiary/tests/clients/go`, as one program: the one `APIARY_GO_CLIENTS` names, or
+/// built. What was built before is built again in a moment.
+pub(crate) fn go_clients(places: &Places) -> Result<PathBuf> {
+    if let Some(given) = std::env::var_os("APIARY_GO_CLIENTS") {
+        return Ok(given.into());
+    }
+    let built = places.tools().join("go-clients");
+    let mut go = go();
+    go.args(["build", "-trimpath", "-ldflags", "-s -w", "-o"])
+        .arg(&built)
+        .arg(".")
+        .current_dir(places.root.join("crates/apiary/tests/clients/go"));
+    run(&mut go).context(
+        "building the Go clients needs Go 1.26; or name the program with APIARY_GO_CLIENTS",
+    )?;
+    Ok(built)
+}
+
+fn go() -> Command {
+    let mut go = Command::new("go");
+    go.env("GOFLAGS", "-mod=readonly -buildvcs=false")
+        .env("CGO_ENABLED", "0");
+    go
+}
+
+/// A folder with real Helm charts, each under its name: the one `APIARY_CHARTS` names, or links into Go's module cache.
+pub(crate) fn charts(places: &Places) -> Result<PathBuf> {
+    if let Some(given) = std::env::var_os("APIARY_CHARTS") {
+        return Ok(given.into());
+    }
+    let folder = places.tools().join("charts");
+    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    for (name, module, within) in CHARTS {
+        let link = folder.join(name);
+        if link.join("Chart.yaml").exists() {
+            continue;
+        }
+        println!("downloading the chart {name} from {module}");
+        let mut go = go();
+        // Outside of any module, so that nothing but the archive itself is asked for.
+        go.args(["mod", "download", "-json", module])
+            .current_dir(&folder);
+        let text = output(&mut go).with_context(|| {
+            format!("downloading {module} needs Go; or name a folder of charts with APIARY_CHARTS")
+        })?;
+        let answer: serde_json::Value =
+            serde_json::from_str(&text).context("reading the answer of go mod download")?;
+        let cache = answer["Dir"]
+            .as_str()
+            .with_context(|| format!("go mod download {module} names no folder"))?;
+        if link.is_symlink() {
+            std::fs::remove_file(&link).with_context(|| format!("removing {}", link.display()))?;
+        }
+        std::os::unix::fs::symlink(Path::new(cache).join(within), &link)
+            .with_context(|| format!("linking {}", link.display()))?;
+    }
+    Ok(folder)
 }
 
 /// The folder of cargo-deny, for the search path.

@@ -290,6 +290,11 @@ impl Fleet {
         })
     }
 
+    /// kubectl for the workload cluster.
+    pub(super) fn hello_cluster(&self) -> Kubectl {
+        self.hello.clone()
+    }
+
     /// kubectl for the workload cluster, in a new namespace.
     pub(super) fn hello(&self, namespace: &str) -> Kubectl {
         self.hello.ok(&["create", "namespace", namespace]);

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Report, amount, int_or_percent, is_empty_selector, items, pod, selector, selects, text};
+use super::{
+    Report, amount, int_or_percent, is_empty_selector, items, pod, selector, selects, text,
+};
 use crate::status::Cause;
 
 /// What all workloads with a selector and a template share; `kind` is how their messages call them.
