@@ -371,13 +371,13 @@ impl Inner {
         }
         let caller = Arc::new(Caller::new(&spec.id, self.config.handlers.clone()));
         chain.push_last(Arc::new(MutatingWebhooks::new(caller.clone())));
-        chain.push_last(Arc::new(ValidatingWebhooks::new(caller)));
+        chain.push_last(Arc::new(ValidatingWebhooks::new(caller.clone())));
         // Charged last: nothing refuses a write afterwards.
         chain.push_last(Arc::new(ResourceQuota::new(
             store.clone(),
             self.config.clock.clone(),
         )));
-        let registry = Registry::new(store, chain, self.config.clock.clone(), cidr);
+        let registry = Registry::new(store, chain, caller, self.config.clock.clone(), cidr);
         Ok(Arc::new_cyclic(|this| Cluster {
             this: this.clone(),
             version: ArcSwap::from_pointee(spec.version.clone()),

@@ -69,6 +69,7 @@ pub(crate) fn custom_resource(
     Resource {
         namespaced: false,
         custom: Some(Arc::new(Custom {
+            conversion: None,
             storage_version: version.into(),
             deprecation_warning: None,
             scale: None,

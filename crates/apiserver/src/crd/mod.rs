@@ -17,9 +17,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::resource::{
-    Column, Custom, Generation, NameRule, Resource, ScalePaths, Strategy, Subresource,
+    Column, Conversion, Custom, Generation, NameRule, Resource, ScalePaths, Strategy, Subresource,
 };
 use crate::status::Cause;
+use crate::webhook::ClientConfig;
 
 /// Finalizer that holds a deleted definition until its objects are gone.
 pub const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -213,6 +214,7 @@ fn resource(
         },
         columns: columns(&version["additionalPrinterColumns"]),
         custom: Some(Arc::new(Custom {
+            conversion: conversion(&spec["conversion"]),
             storage_version: storage_version.clone(),
             deprecation_warning: deprecation_warning(version, &group, &names.kind),
             scale,
@@ -225,6 +227,16 @@ fn resource(
         })),
         group,
     }
+}
+
+fn conversion(conversion: &Value) -> Option<Conversion> {
+    let webhook = &conversion["webhook"];
+    let versions = webhook["conversionReviewVersions"].as_array();
+    let versions = versions.into_iter().flatten().filter_map(Value::as_str);
+    (conversion["strategy"] == "Webhook").then(|| Conversion {
+        client: ClientConfig::of(&webhook["clientConfig"]),
+        review_versions: versions.map(Into::into).collect(),
+    })
 }
 
 fn deprecation_warning(version: &Value, group: &str, kind: &str) -> Option<Arc<str>> {

@@ -382,9 +382,9 @@ fn conversion(conversion: &Value, causes: &mut Vec<Cause>) {
             if !config.is_object() {
                 let what = "required when strategy is set to Webhook";
                 causes.push(Cause::required("spec.conversion.webhookClientConfig", what));
-            } else if config["url"].is_string() == config["service"].is_object() {
-                let what = "exactly one of url or service is required";
-                causes.push(Cause::required("spec.conversion.webhookClientConfig", what));
+            } else {
+                let at = "spec.conversion.webhookClientConfig";
+                causes.extend(crate::schema::client_config(config, at));
             }
             let versions = &webhook["conversionReviewVersions"];
             let list: Vec<&str> = versions
@@ -393,6 +393,17 @@ fn conversion(conversion: &Value, causes: &mut Vec<Cause>) {
                 .flatten()
                 .filter_map(Value::as_str)
                 .collect();
+            for (index, version) in list.iter().enumerate() {
+                let at = format!("spec.conversion.conversionReviewVersions[{index}]");
+                if list[..index].contains(version) {
+                    causes.push(Cause::invalid(at, &(*version).into(), "duplicate version"));
+                    continue;
+                }
+                let errors = label_1035(version);
+                if !errors.is_empty() {
+                    causes.push(Cause::invalid(at, &(*version).into(), &errors.join(",")));
+                }
+            }
             if list.is_empty() {
                 causes.push(Cause::required(
                     "spec.conversion.conversionReviewVersions",

@@ -120,7 +120,7 @@ impl Registry {
             return self.rehearse(target, value.clone(), None).await;
         }
         let key = target.key();
-        let stored = super::to_storage(value.clone(), &target.resource);
+        let stored = self.to_storage(value.clone(), &target.resource).await?;
         let written = if super::custom::is_definition(target) {
             self.write_definition(&key, Expected::Absent, stored).await
         } else if super::service::is_service(target) {
@@ -132,7 +132,10 @@ impl Registry {
                 .await
         };
         match written {
-            Ok(object) => Ok(self.present(&target.resource, &object)),
+            Ok(object) => {
+                let object = self.shown_one(&target.resource, &object).await?;
+                Ok(self.present(&target.resource, &object))
+            }
             Err(WriteError::Conflict {
                 current: Some(existing),
             }) => Err(taken(target, &existing)),

@@ -99,7 +99,12 @@ impl Registry {
         if let Some(resource) = served
             .resources
             .iter()
-            .find(|r| &*r.storage == storage && r.custom.is_some())
+            .filter(|r| &*r.storage == storage)
+            // At the version they are stored in, nobody has to be asked to convert them.
+            .max_by_key(|r| {
+                let custom = r.custom.as_ref();
+                custom.is_some_and(|custom| custom.storage_version == r.version)
+            })
         {
             let all = Target::new(resource.clone(), "", "", "");
             let deleted = self

@@ -120,7 +120,8 @@ impl Registry {
             let Some(object) = self.store.newest(&target.key()) else {
                 return Err(target.not_found());
             };
-            let old = self.present(&target.resource, &object);
+            let shown = self.shown_one(&target.resource, &object).await?;
+            let old = self.present(&target.resource, &shown);
             check_preconditions(target, &old, options)?;
             if asks_admission {
                 let mut nothing = Value::Null;
@@ -149,7 +150,7 @@ impl Registry {
                 }
                 return Ok(Deleted::Begun(old));
             }
-            let stored = super::to_storage(next, &target.resource);
+            let stored = self.to_storage(next, &target.resource).await?;
             let change = if is_gone {
                 Change::Delete(stored)
             } else {
@@ -165,6 +166,7 @@ impl Registry {
                 .await
             {
                 Ok(written) => {
+                    let written = self.shown_one(&target.resource, &written).await?;
                     let shown = self.present(&target.resource, &written);
                     return Ok(if is_gone {
                         Deleted::Gone(shown)
@@ -191,7 +193,7 @@ impl Registry {
         options: &DeleteOptions,
     ) -> Result<Vec<Value>, Status> {
         let mut deleted = vec![];
-        for object in self.list(target, list)?.objects {
+        for object in self.list(target, list).await?.objects {
             let one = Target {
                 namespace: object.header.namespace.to_string(),
                 name: object.header.name.to_string(),

@@ -140,8 +140,9 @@ impl Registry {
     /// The collection of `target` (in its namespace, or everywhere), as far as the options select it.
     ///
     /// # Errors
-    /// 410 when the asked revision is gone, 504 when it has not come yet, 400/422 for options that make no sense.
-    pub fn list(&self, target: &Target, options: &ListOptions) -> Result<Page, Status> {
+    /// 410 when the asked revision is gone, 504 when it has not come yet, 400/422 for options that make no sense, 500 when
+    /// objects cannot be converted to the version that is asked for.
+    pub async fn list(&self, target: &Target, options: &ListOptions) -> Result<Page, Status> {
         options.check(false)?;
         let namespace = (!target.namespace.is_empty()).then_some(target.namespace.as_str());
         let storage = &*target.resource.storage;
@@ -168,7 +169,17 @@ impl Registry {
             _ => self.store.list(storage, namespace),
         };
         let start = token.map(|token| token.start).unwrap_or_default();
-        Ok(self.page(target, options, listing, &start))
+        let mut listing = listing;
+        // Fields are selected in the version that was asked for; otherwise only what is shown has to be converted.
+        let selects_fields = !options.fields.is_everything();
+        if selects_fields {
+            listing.objects = self.shown(&target.resource, listing.objects).await?;
+        }
+        let mut page = self.page(target, options, listing, &start);
+        if !selects_fields {
+            page.objects = self.shown(&target.resource, page.objects).await?;
+        }
+        Ok(page)
     }
 
     fn page(

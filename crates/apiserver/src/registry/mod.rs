@@ -4,6 +4,7 @@
 //! validates it, and commits it against the revision that it was built from; if somebody was quicker it starts again,
 //! unless the client named a revision. HTTP is not known here, nor is any kind except through its `Resource`.
 
+mod convert;
 mod create;
 mod custom;
 mod delete;
@@ -37,6 +38,7 @@ use crate::resource::{self, Resource};
 use crate::schema::{self, FieldValidation};
 use crate::status::Status;
 use crate::store::{ClusterStore, WriteError};
+use crate::webhook::Caller;
 
 /// How often a write starts again because somebody else was quicker, before the client gets the conflict.
 const MAX_WRITE_TRIES: usize = 32;
@@ -49,6 +51,8 @@ pub struct Registry {
     pub(crate) store: ClusterStore,
     pub(crate) types: Types,
     pub(crate) admission: Chain,
+    /// Calls conversion webhooks.
+    caller: Arc<Caller>,
     pub(crate) clock: Clock,
     /// Cluster IPs are handed out under this lock.
     pub(crate) services: service::Allocator,
@@ -177,6 +181,7 @@ impl Registry {
     pub(crate) fn new(
         store: ClusterStore,
         admission: Chain,
+        caller: Arc<Caller>,
         clock: Clock,
         service_cidr: Cidr,
     ) -> Self {
@@ -186,6 +191,7 @@ impl Registry {
             store,
             types,
             admission,
+            caller,
             clock,
             services,
             definitions: tokio::sync::Mutex::new(()),
@@ -219,12 +225,13 @@ impl Registry {
     /// One object at the version that the target asks for.
     ///
     /// # Errors
-    /// 404 if there is none.
-    pub fn get(&self, target: &Target) -> Result<Value, Status> {
+    /// 404 if there is none, 500 if it cannot be converted.
+    pub async fn get(&self, target: &Target) -> Result<Value, Status> {
         let object = self
             .store
             .get(&target.key())
             .ok_or_else(|| target.not_found())?;
+        let object = self.shown_one(&target.resource, &object).await?;
         Ok(self.present(&target.resource, &object))
     }
 
@@ -267,6 +274,29 @@ impl Registry {
             Some(stored) => resource::convert(value, &stored, resource),
             None => value,
         }
+    }
+
+    /// The object as it is stored: at the storage version of its kind.
+    async fn to_storage(&self, value: Value, resource: &Resource) -> Result<Value, Status> {
+        if let Some(custom) = &resource.custom {
+            let api_version = format!("{}/{}", resource.group, custom.storage_version);
+            if custom.storage_version == resource.version {
+                return Ok(value);
+            }
+            let mut value = self.convert_custom(value, resource, &api_version).await?;
+            // What is stored is shown as it is to those who ask for that version.
+            let stored =
+                (self.types).find(&resource.group, &custom.storage_version, &resource.plural);
+            if let Some(stored) = stored {
+                schema::prune(&stored, &mut value);
+                schema::default(&stored, &mut value);
+            }
+            return Ok(value);
+        }
+        Ok(match stored_as(resource) {
+            Some(stored) => resource::convert(value, resource, &stored),
+            None => value,
+        })
     }
 
     /// The state that a write would have left, for who asked for a dry run.
@@ -378,7 +408,9 @@ impl Kinds for Registry {
         to: &Resource,
     ) -> Result<Value, Status> {
         if from.custom.is_some() {
-            return Ok(Self::convert(self, to, object));
+            let api_version = to.api_version();
+            let converted = self.convert_custom(object, from, &api_version).await?;
+            return Ok(Self::convert(self, to, converted));
         }
         Ok(resource::convert(object, from, to))
     }
@@ -400,20 +432,6 @@ fn options_of(sent: &Value, operation: Operation) -> Option<Value> {
         members.remove("force");
     }
     Some(options)
-}
-
-/// The object as it is stored: at the storage version of its kind.
-fn to_storage(mut value: Value, resource: &Resource) -> Value {
-    if let Some(custom) = &resource.custom {
-        if custom.storage_version != resource.version {
-            value["apiVersion"] = format!("{}/{}", resource.group, custom.storage_version).into();
-        }
-        return value;
-    }
-    match stored_as(resource) {
-        Some(stored) => resource::convert(value, resource, &stored),
-        None => value,
-    }
 }
 
 /// The resource in whose form a built-in resource is stored, if it is another one: events of both groups are stored as

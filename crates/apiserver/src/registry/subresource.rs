@@ -41,11 +41,12 @@ impl Registry {
     ///
     /// # Errors
     /// 404 if there is no such object or its kind has no scale.
-    pub fn scale(&self, target: &Target) -> Result<Value, Status> {
-        let parent = self.get(&Target {
+    pub async fn scale(&self, target: &Target) -> Result<Value, Status> {
+        let parent = Target {
             subresource: String::new(),
             ..target.clone()
-        })?;
+        };
+        let parent = self.get(&parent).await?;
         Ok(scale_of(&parent, &scale_paths(target)?))
     }
 
@@ -218,7 +219,7 @@ impl Registry {
             subresource: String::new(),
             ..target.clone()
         };
-        let pod = self.get(&main)?;
+        let pod = self.get(&main).await?;
         self.admit_subresource(call, target, eviction.clone())
             .await?;
         let mut options = DeleteOptions::parse(&eviction["deleteOptions"])?;

@@ -280,7 +280,8 @@ impl Registry {
                 return Err(target.modified());
             }
             let warnings = call.warnings.len();
-            let old = self.present(&target.resource, &object);
+            let shown = self.shown_one(&target.resource, &object).await?;
+            let old = self.present(&target.resource, &shown);
             let new = self.next_state(call, target, how, &old).await?;
             if patch::is_same(&old, &new) {
                 // The state may still be on its way to the disk: the answer must not overtake it.
@@ -298,7 +299,10 @@ impl Registry {
                 return self.rehearse(target, new, Some(&old)).await;
             }
             match self.commit(target, &object, &old, new).await? {
-                Ok(written) => return Ok(self.present(&target.resource, &written)),
+                Ok(written) => {
+                    let written = self.shown_one(&target.resource, &written).await?;
+                    return Ok(self.present(&target.resource, &written));
+                }
                 Err(WriteError::Conflict { .. }) => call.warnings.truncate(warnings),
                 Err(error) => return Err(write_failed(target, &error)),
             }
@@ -405,7 +409,7 @@ impl Registry {
     ) -> Result<Result<std::sync::Arc<Object>, WriteError>, Status> {
         let (key, expected) = (target.key(), Expected::Revision(object.header.revision));
         let is_gone = is_released(target, &new);
-        let stored = super::to_storage(new, &target.resource);
+        let stored = self.to_storage(new, &target.resource).await?;
         if is_gone {
             return Ok(self
                 .store

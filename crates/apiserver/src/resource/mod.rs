@@ -10,6 +10,7 @@ pub use events::convert;
 use std::sync::Arc;
 
 use crate::schema::Schema;
+use crate::webhook::ClientConfig;
 
 /// One served resource of one API version.
 #[derive(Clone, Debug)]
@@ -106,13 +107,23 @@ pub struct Column {
 /// JSON paths of the scale subresource: spec replicas, status replicas, label selector.
 pub type ScalePaths = (Arc<str>, Arc<str>, Option<Arc<str>>);
 
+/// Who converts objects between versions, other than by name.
+#[derive(Clone, Debug)]
+pub struct Conversion {
+    pub(crate) client: ClientConfig,
+    /// Versions of `ConversionReview` that the webhook understands, in its order.
+    pub(crate) review_versions: Vec<Box<str>>,
+}
+
 /// What only custom resources have.
 #[derive(Clone, Debug)]
 pub struct Custom {
-    /// Version in which objects are stored; with conversion `None` only `apiVersion` differs.
+    /// Version in which objects are stored; without a conversion only `apiVersion` differs.
     pub storage_version: Arc<str>,
     /// Shown as a `Warning` header.
     pub deprecation_warning: Option<Arc<str>>,
+    /// `spec.conversion` of strategy `Webhook`.
+    pub conversion: Option<Conversion>,
     pub scale: Option<ScalePaths>,
     /// JSON paths usable in field selectors.
     pub selectable_fields: Vec<Arc<str>>,

@@ -87,9 +87,9 @@ pub(super) async fn answer(
         return Err(exchange.connect().await);
     }
     match request.verb {
-        "get" => exchange.get(),
-        "list" => exchange.list(),
-        "watch" => exchange.watch(),
+        "get" => exchange.get().await,
+        "list" => exchange.list().await,
+        "watch" => exchange.watch().await,
         "deletecollection" => exchange.write(body).await,
         _ => {
             exchange
@@ -136,12 +136,12 @@ fn check_verb(target: &Target, request: &Admitted) -> Result<(), Status> {
 }
 
 impl Exchange<'_> {
-    fn get(&self) -> Result<Response<Body>, Status> {
+    async fn get(&self) -> Result<Response<Body>, Status> {
         let registry = self.cluster.registry();
         let value = match self.target.subresource.as_str() {
-            "scale" => registry.scale(&self.target)?,
-            "log" => return Err(self.no_kubelet()),
-            _ => registry.get(&self.target)?,
+            "scale" => registry.scale(&self.target).await?,
+            "log" => return Err(self.no_kubelet().await),
+            _ => registry.get(&self.target).await?,
         };
         self.one(StatusCode::OK, value)
     }
@@ -156,15 +156,19 @@ impl Exchange<'_> {
         let admitted = registry
             .admit_connection(&mut call, &self.target, options)
             .await;
-        admitted.err().unwrap_or_else(|| self.no_kubelet())
+        match admitted {
+            Ok(()) => self.no_kubelet().await,
+            Err(status) => status,
+        }
     }
 
     /// No part of this server runs containers that could answer.
-    fn no_kubelet(&self) -> Status {
-        if let Err(status) = self.cluster.registry().get(&Target {
+    async fn no_kubelet(&self) -> Status {
+        let object = Target {
             subresource: String::new(),
             ..self.target.clone()
-        }) {
+        };
+        if let Err(status) = self.cluster.registry().get(&object).await {
             return status;
         }
         Status::new(
@@ -177,19 +181,19 @@ impl Exchange<'_> {
         )
     }
 
-    fn list(&self) -> Result<Response<Body>, Status> {
+    async fn list(&self) -> Result<Response<Body>, Status> {
         let options = self.request.query.list_options(&self.target.resource)?;
         let resource = &self.target.resource;
         self.accepted.check_shape(true, &resource.list_kind)?;
         let registry = self.cluster.registry();
-        let page = registry.list(&self.target, &options)?;
+        let page = registry.list(&self.target, &options).await?;
         Ok(match self.shape.list(registry, &page)? {
             Listed::Bytes(bytes) => respond::encoded(StatusCode::OK, bytes, &self.wish),
             Listed::Value(value) => respond::object(StatusCode::OK, &value, &self.wish),
         })
     }
 
-    fn watch(&self) -> Result<Response<Body>, Status> {
+    async fn watch(&self) -> Result<Response<Body>, Status> {
         let options = self.request.query.list_options(&self.target.resource)?;
         let mut options = options;
         if !self.target.name.is_empty() {
@@ -206,7 +210,8 @@ impl Exchange<'_> {
             shape: self.shape.clone(),
             bookmarks: self.request.query.is_set("allowWatchBookmarks"),
             timeout_seconds: self.request.query.timeout_seconds()?,
-        })?;
+        })
+        .await?;
         let mut response = respond::raw(StatusCode::OK, self.shape.stream_type(), Bytes::new());
         *response.body_mut() = StreamBody::new(stream).boxed_unsync();
         Ok(response)
@@ -234,7 +239,7 @@ impl Exchange<'_> {
         };
         // What is behind it is no object, whatever the verb.
         if self.target.subresource == "log" {
-            return Err(self.no_kubelet());
+            return Err(self.no_kubelet().await);
         }
         let outcome = match self.request.verb {
             "create" => self.create(&mut call, body).await,
@@ -295,7 +300,7 @@ impl Exchange<'_> {
                     .review("serviceaccounts/token", call.user, place, &ask)?;
                 return self.one(StatusCode::CREATED, token);
             }
-            _ => return Err(self.no_kubelet()),
+            _ => return Err(self.no_kubelet().await),
         };
         if target.resource.namespaced && target.namespace.is_empty() {
             return Err(Status::bad_request(

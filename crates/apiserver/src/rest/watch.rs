@@ -60,7 +60,7 @@ struct Running {
 }
 
 /// Starts the watch; refusals that are known at once come as a Status, later ones as an ERROR event.
-pub(super) fn start(
+pub(super) async fn start(
     watch: Watch,
 ) -> Result<impl Stream<Item = Result<Frame<Bytes>, BodyError>> + Send, Status> {
     watch.options.check(true)?;
@@ -77,7 +77,9 @@ pub(super) fn start(
             return Err(Status::too_large_revision(asked, now));
         }
         let listing = store.list(&storage, namespace);
-        let selected = listing.objects.into_iter();
+        let registry = watch.cluster.registry();
+        let selected = registry.shown(&watch.target.resource, listing.objects);
+        let selected = selected.await?.into_iter();
         initial.extend(selected.filter(|o| {
             watch
                 .cluster
@@ -165,7 +167,7 @@ impl Running {
             tokio::select! {
                 biased;
                 event = self.cursor.next() => match event {
-                    Ok(event) => if let Some(line) = self.event(&event) { return Some(line) },
+                    Ok(event) => if let Some(line) = self.event(event).await { return Some(line) },
                     // Too slow, or the cluster is gone: the client comes back with its last revision.
                     Err(_) => self.is_over = true,
                 },
@@ -189,7 +191,11 @@ impl Running {
     }
 
     /// What the client sees of an event: selectors make objects appear and disappear.
-    fn event(&mut self, event: &Event) -> Option<Bytes> {
+    async fn event(&mut self, event: Arc<Event>) -> Option<Bytes> {
+        let event = match self.shown(event).await {
+            Ok(event) => event,
+            Err(status) => return Some(self.or_end(Err(status))),
+        };
         let selects = |watch: &Watch, object: &Object| {
             watch
                 .cluster
@@ -214,6 +220,20 @@ impl Running {
             }
             (false, false) => None,
         }
+    }
+
+    /// The event at the version of the watch.
+    async fn shown(&self, event: Arc<Event>) -> Result<Arc<Event>, Status> {
+        let (registry, resource) = (self.watch.cluster.registry(), &self.watch.target.resource);
+        if !registry.has_conversion(resource) {
+            return Ok(event);
+        }
+        let mut event = (*event).clone();
+        event.object = registry.shown_one(resource, &event.object).await?;
+        if let Some(previous) = &event.previous {
+            event.previous = Some(registry.shown_one(resource, previous).await?);
+        }
+        Ok(Arc::new(event))
     }
 
     fn line(&mut self, ty: &str, object: &Object) -> Bytes {

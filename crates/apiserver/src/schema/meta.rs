@@ -227,7 +227,7 @@ pub fn label_value(text: &str) -> Vec<String> {
 }
 
 /// Checks the keys and values of labels at `field`.
-pub(super) fn labels(value: &Value, field: &str, causes: &mut Vec<Cause>) {
+pub(crate) fn labels(value: &Value, field: &str, causes: &mut Vec<Cause>) {
     for (key, value) in value.as_object().into_iter().flatten() {
         for detail in qualified_name(key) {
             causes.push(Cause::invalid(field, &key.as_str().into(), &detail));
@@ -239,7 +239,7 @@ pub(super) fn labels(value: &Value, field: &str, causes: &mut Vec<Cause>) {
 }
 
 /// Checks the keys and the size of annotations at `field`.
-pub(super) fn annotations(value: &Value, field: &str, causes: &mut Vec<Cause>) {
+pub(crate) fn annotations(value: &Value, field: &str, causes: &mut Vec<Cause>) {
     let mut total = 0;
     for (key, value) in value.as_object().into_iter().flatten() {
         for detail in qualified_name(&key.to_lowercase()) {

@@ -26,6 +26,7 @@ pub use defaults::default;
 pub use fields::{check_fields, prune};
 pub use prepare::prepare;
 pub use validate::{validate, validate_subresource};
+pub(crate) use validate_builtin::client_config;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};

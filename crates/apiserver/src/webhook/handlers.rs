@@ -16,11 +16,25 @@ pub trait Handler: Send + Sync {
     async fn answer(&self, review: Value) -> Result<Value, String>;
 }
 
+/// Converts objects of one kind between its versions, inside this process: what a conversion webhook does elsewhere.
+pub trait Converter: Send + Sync {
+    /// `object` at `api_version` (`example.com/v2`), which is not the one it has. Kind, name, namespace and uid stay; of
+    /// the rest of the metadata, only labels and annotations count.
+    ///
+    /// # Errors
+    /// Why the object cannot be converted, in words.
+    fn convert(&self, object: Value, api_version: &str) -> Result<Value, String>;
+}
+
 /// Cluster, namespace, name and path of a Service reference.
 type Address = (Arc<str>, Arc<str>, Arc<str>, Arc<str>);
 
+/// Cluster, group and kind.
+type Kind = (Arc<str>, Arc<str>, Arc<str>);
+
 #[derive(Default)]
 struct Registered {
+    converters: HashMap<Kind, Arc<dyn Converter>>,
     handlers: HashMap<Address, Arc<dyn Handler>>,
 }
 
@@ -40,6 +54,28 @@ impl Handlers {
         let address = (cluster.into(), namespace.into(), name.into(), path.into());
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         all.handlers.insert(address, handler);
+    }
+
+    /// In logical cluster `cluster`, objects of the custom kind `kind` of `group` are converted by `converter`, whatever
+    /// the `spec.conversion` of their definition says.
+    pub fn convert(&self, cluster: &str, group: &str, kind: &str, converter: Arc<dyn Converter>) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let kind = (cluster.into(), group.into(), kind.into());
+        all.converters.insert(kind, converter);
+    }
+
+    pub(super) fn converter(
+        &self,
+        cluster: &str,
+        group: &str,
+        kind: &str,
+    ) -> Option<Arc<dyn Converter>> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if all.converters.is_empty() {
+            return None;
+        }
+        let kind = (cluster.into(), group.into(), kind.into());
+        all.converters.get(&kind).cloned()
     }
 
     pub(super) fn find(
@@ -63,6 +99,7 @@ impl fmt::Debug for Handlers {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
         f.debug_struct("Handlers")
             .field("handlers", &all.handlers.keys())
+            .field("converters", &all.converters.keys())
             .finish()
     }
 }

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use url::Url;
 
-pub use handlers::{Handler, Handlers};
+pub use handlers::{Converter, Handler, Handlers};
 
 use crate::auth::Objects;
 use client::Client;
@@ -140,6 +140,11 @@ impl Caller {
             handlers,
             client: Client::default(),
         }
+    }
+
+    /// The part of this process that converts objects of a kind, if there is one.
+    pub(crate) fn converter(&self, group: &str, kind: &str) -> Option<Arc<dyn Converter>> {
+        self.handlers.converter(&self.cluster, group, kind)
     }
 
     /// Sends `review` and returns what came back.

@@ -82,6 +82,13 @@ pub(super) fn validate(
     report.causes
 }
 
+/// What is wrong with the `clientConfig` of a webhook at `at`.
+pub(crate) fn client_config(config: &Value, at: &str) -> Vec<Cause> {
+    let mut report = Report::default();
+    admission::client(config, at, &mut report);
+    report.causes
+}
+
 /// Causes found so far.
 #[derive(Default)]
 struct Report {
