@@ -27,6 +27,7 @@ impl Cluster {
                 .await
                 .map_err(bootstrap)?;
         }
+        self.ensure_service_range().await.map_err(bootstrap)?;
         let labels = json!({"component": "apiserver", "provider": "kubernetes"});
         let service = json!({
             "apiVersion": "v1", "kind": "Service",
@@ -66,6 +67,32 @@ impl Cluster {
             .map_err(bootstrap)
     }
 
+    /// The range of the addresses of Services, as an object, which is ready from the first.
+    async fn ensure_service_range(&self) -> Result<(), Status> {
+        let (group, plural) = ("networking.k8s.io", "servicecidrs");
+        let mut range = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+            "spec": {"cidrs": [self.spec().service_cidr]},
+        });
+        self.ensure(group, "v1", plural, range.clone(), "").await?;
+        let resource = self.registry().types().find(group, "v1", plural);
+        let resource = resource.ok_or_else(Status::no_such_resource)?;
+        let target = Target::new(resource, "", "kubernetes", "status");
+        let known = self.registry().get(&target)?;
+        if !known["status"]["conditions"].is_null() {
+            return Ok(());
+        }
+        range["status"] = json!({"conditions": [{
+            "type": "Ready", "status": "True", "reason": "Default",
+            "message": "Kubernetes default Service CIDR is ready",
+            "lastTransitionTime": crate::registry::timestamp(self.registry().now()),
+        }]});
+        let user = first_user();
+        let mut call = Call::new(&user, "kube-apiserver");
+        let updated = self.registry().update(&mut call, &target, range).await;
+        updated.map(drop)
+    }
+
     /// Creates a built-in object unless it is there. One that is gets its value `at` a JSON pointer, unless that is empty.
     async fn ensure(
         &self,
@@ -82,11 +109,7 @@ impl Cluster {
             .ok_or_else(Status::no_such_resource)?;
         let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
         let (namespace, name) = (text("namespace").to_owned(), text("name").to_owned());
-        let user = User {
-            name: "system:apiserver".into(),
-            groups: vec!["system:masters".into()],
-            ..User::default()
-        };
+        let user = first_user();
         let mut call = Call {
             field_validation: FieldValidation::Strict,
             ..Call::new(&user, "kube-apiserver")
@@ -109,6 +132,15 @@ impl Cluster {
         let target = Target::new(resource, &namespace, &name, "");
         let updated = self.registry().update(&mut call, &target, known).await;
         updated.map(drop)
+    }
+}
+
+/// The server itself.
+fn first_user() -> User {
+    User {
+        name: "system:apiserver".into(),
+        groups: vec!["system:masters".into()],
+        ..User::default()
     }
 }
 

@@ -137,6 +137,7 @@ impl Compiler {
             preserve_unknown: raw["x-kubernetes-preserve-unknown-fields"] == true,
             embedded: raw["x-kubernetes-embedded-resource"] == true,
             atomic_map: raw["x-kubernetes-map-type"] == "atomic",
+            declares_list_type: raw["x-kubernetes-list-type"].is_string(),
             ..Schema::default()
         };
         schema.ty = self.ty(raw, path, level);

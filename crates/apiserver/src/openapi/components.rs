@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::Version;
+use super::metadata::{self, API_VERSION, KIND, METADATA};
 use super::schema::Writer;
 use crate::resource::Resource;
 use crate::schema::builtin::{self, META, OBJECT_META};
@@ -68,24 +69,15 @@ impl Components {
     }
 
     fn add_custom(&mut self, resource: &Resource, (name, list_name): &(String, String)) {
-        self.writer.is_builtin = false;
-        let mut node = self.writer.node(&resource.schema);
-        self.writer.is_builtin = true;
-        let metadata = self.writer.reference(OBJECT_META);
+        let is_open = self.writer.version == Version::V2 && resource.schema.preserve_unknown;
+        let node = if is_open {
+            // kubectl takes the members that version 2 names for all that there are.
+            json!({"type": "object"})
+        } else {
+            self.custom_kind(resource)
+        };
         let list_metadata = self.writer.reference(&format!("{META}.ListMeta"));
         let item = self.writer.reference(name);
-        node["type"] = "object".into();
-        let mut properties = match node["properties"].take() {
-            Value::Object(properties) => properties,
-            _ => Map::new(),
-        };
-        for field in ["apiVersion", "kind"] {
-            properties
-                .entry(field)
-                .or_insert_with(|| json!({"type": "string"}));
-        }
-        properties.insert("metadata".into(), metadata);
-        node["properties"] = Value::Object(properties);
         let list = json!({
             "type": "object", "required": ["items"],
             "properties": {
@@ -95,6 +87,34 @@ impl Components {
         });
         self.custom.insert(name.clone(), node);
         self.custom.insert(list_name.clone(), list);
+    }
+
+    /// The schema of a custom resource, with the members that every object has.
+    fn custom_kind(&mut self, resource: &Resource) -> Value {
+        self.writer.is_builtin = false;
+        let mut node = self.writer.node(&resource.schema);
+        self.writer.is_builtin = true;
+        let mut metadata = json!({"description": METADATA});
+        let reference = self.writer.reference(OBJECT_META);
+        match self.writer.version {
+            // Nothing may stand beside a reference.
+            Version::V3 => metadata["allOf"] = json!([reference]),
+            Version::V2 => metadata["$ref"] = reference["$ref"].clone(),
+        }
+        node["type"] = "object".into();
+        let mut properties = match node["properties"].take() {
+            Value::Object(properties) => properties,
+            _ => Map::new(),
+        };
+        for (field, description) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+            properties.insert(
+                field.into(),
+                json!({"description": description, "type": "string"}),
+            );
+        }
+        properties.insert("metadata".into(), metadata);
+        node["properties"] = Value::Object(properties);
+        node
     }
 
     /// All components that are referred to, directly or through others.
@@ -125,6 +145,9 @@ impl Components {
                 )
             }),
         };
+        if name == OBJECT_META {
+            metadata::describe(&mut node);
+        }
         if let Some(kinds) = self.kinds.get(name) {
             let kinds = kinds.iter().map(
                 |(group, version, kind)| json!({"group": group, "version": version, "kind": kind}),

@@ -22,6 +22,7 @@ use crate::status::Status;
 mod answer;
 mod components;
 mod document;
+mod metadata;
 mod paths;
 mod protobuf;
 mod schema;

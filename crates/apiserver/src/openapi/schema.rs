@@ -86,7 +86,9 @@ impl Writer {
         if schema.preserve_unknown {
             set("x-kubernetes-preserve-unknown-fields", true.into());
         }
-        if matches!(schema.ty, Type::Array(_)) {
+        let is_meant = schema.declares_list_type || schema.list_type != ListType::Atomic;
+        let says_list_type = self.is_builtin || is_meant;
+        if says_list_type && matches!(schema.ty, Type::Array(_)) {
             let name = match &schema.list_type {
                 ListType::Atomic => "atomic",
                 ListType::Set => "set",
@@ -116,8 +118,22 @@ impl Writer {
         node
     }
 
+    /// kubectl takes members of a custom resource that version 2 names for all that there are, and null for no value of
+    /// any type: where others are allowed, nothing is said.
+    fn is_untold(&self, schema: &Schema) -> bool {
+        let is_open = match &schema.ty {
+            Type::Object(_) | Type::Array(_) => schema.nullable || schema.preserve_unknown,
+            Type::IntOrString => false,
+            _ => schema.nullable,
+        };
+        is_open && self.version == Version::V2 && !self.is_builtin
+    }
+
     /// The type with its members.
     fn structure(&mut self, schema: &Schema, node: &mut Map<String, Value>) {
+        if self.is_untold(schema) {
+            return;
+        }
         let ty = match &schema.ty {
             // A reference is written as such; anything needs no words.
             Type::Any | Type::Ref(_) => return,
@@ -130,7 +146,7 @@ impl Writer {
                 let mut required = Vec::new();
                 for (name, field) in &object.fields {
                     properties.insert(name.to_string(), self.node(&field.schema));
-                    if field.required {
+                    if field.required && !(field.schema.nullable && self.is_untold(&field.schema)) {
                         required.push(json!(name));
                     }
                 }

@@ -177,7 +177,7 @@ fn documents_of_all_built_in_kinds_are_whole() {
             .expect("no error")
             .is_none()
     );
-    expect!["api/v1 apis/admissionregistration.k8s.io/v1 apis/apiextensions.k8s.io/v1 apis/apiregistration.k8s.io/v1 apis/apps/v1 apis/authentication.k8s.io/v1 apis/authorization.k8s.io/v1 apis/autoscaling/v2 apis/batch/v1 apis/certificates.k8s.io/v1 apis/coordination.k8s.io/v1 apis/discovery.k8s.io/v1 apis/events.k8s.io/v1 apis/flowcontrol.apiserver.k8s.io/v1 apis/networking.k8s.io/v1 apis/node.k8s.io/v1 apis/policy/v1 apis/rbac.authorization.k8s.io/v1 apis/resource.k8s.io/v1 apis/scheduling.k8s.io/v1 apis/storage.k8s.io/v1"].assert_eq(&keys.join(" "));
+    expect!["api/v1 apis/admissionregistration.k8s.io/v1 apis/apiextensions.k8s.io/v1 apis/apiregistration.k8s.io/v1 apis/apps/v1 apis/authentication.k8s.io/v1 apis/authorization.k8s.io/v1 apis/autoscaling/v1 apis/autoscaling/v2 apis/batch/v1 apis/certificates.k8s.io/v1 apis/coordination.k8s.io/v1 apis/discovery.k8s.io/v1 apis/events.k8s.io/v1 apis/flowcontrol.apiserver.k8s.io/v1 apis/networking.k8s.io/v1 apis/node.k8s.io/v1 apis/policy/v1 apis/rbac.authorization.k8s.io/v1 apis/resource.k8s.io/v1 apis/scheduling.k8s.io/v1 apis/storage.k8s.io/v1"].assert_eq(&keys.join(" "));
 }
 
 #[test]
@@ -417,7 +417,7 @@ fn custom_resources_say_what_their_definition_says() {
         tags {"items":{"type":"string"},"type":"array","x-kubernetes-list-type":"set"}
         washed {"format":"date-time","type":"string"}
         required ["spec"] ["color"]
-        metadata {"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+        metadata {"allOf":[{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}],"description":"Standard object's metadata: its name, its labels, who owns it, and what the server knows of it."}
         [{"group":"stable.example.com","kind":"Shirt","version":"v1"}]"##]].assert_eq(&lines.join("\n"));
     let patch = &document["paths"]["/apis/stable.example.com/v1/shirts/{name}"]["patch"];
     let types: Vec<&String> = patch["requestBody"]["content"]

@@ -25,6 +25,7 @@ use serde_json::Value;
 pub(crate) use custom::has_dying_definitions;
 pub use delete::{DeleteOptions, Deleted};
 pub use list::{ListOptions, Page};
+pub(crate) use metadata::timestamp;
 pub use service::Cidr;
 pub(crate) use types::DEFINITIONS;
 pub use types::{Served, Types, find_builtin};
@@ -435,12 +436,15 @@ fn options_of(sent: &Value, operation: Operation) -> Option<Value> {
 }
 
 /// The resource in whose form a built-in resource is stored, if it is another one: events of both groups are stored as
-/// those of the core group.
+/// those of the core group, autoscalers of both versions as those of the second.
 fn stored_as(resource: &Resource) -> Option<Arc<Resource>> {
-    if &*resource.storage != "events" || resource.group.is_empty() {
-        return None;
+    match (&*resource.storage, &*resource.group, &*resource.version) {
+        ("events", "events.k8s.io", _) => find_builtin("", "v1", "events"),
+        ("horizontalpodautoscalers.autoscaling", group, "v1") => {
+            find_builtin(group, "v2", "horizontalpodautoscalers")
+        }
+        _ => None,
     }
-    find_builtin("", "v1", "events")
 }
 
 /// The Status of a failed write other than a conflict, which callers handle first.

@@ -13,27 +13,23 @@ pub(super) fn generation_of_new(target: &Target, value: &mut Value) {
     }
 }
 
-/// Gives each half of an object to its own door: `/status` changes only the status, the main door everything else.
+/// Gives each half of an object to its own door: `/status` changes the status, the main door everything else. Labels,
+/// annotations and the like may be changed by either, but for some kinds.
 pub(super) fn for_update(target: &Target, old: &Value, new: &mut Value) {
     let strategy = &target.resource.strategy;
     match target.subresource.as_str() {
-        "status"
-            if &*target.resource.storage == "certificatesigningrequests.certificates.k8s.io" =>
-        {
-            // Certificate from the signer; approval has a door of its own.
-            let status = new["status"].take();
-            keep_all_but_status(old, new);
-            new["status"] = status;
-            restore_approval(old, new);
-        }
         "status" => {
             let status = new.get("status").cloned();
-            keep_all_but_status(old, new);
+            keep_for_status(target, old, new);
             put(new, "status", status);
+            if &*target.resource.storage == "certificatesigningrequests.certificates.k8s.io" {
+                // Certificate from the signer; approval has a door of its own.
+                restore_approval(old, new);
+            }
         }
         "approval" => {
             let conditions = new["status"].get("conditions").cloned();
-            keep_all_but_status(old, new);
+            keep_for_status(target, old, new);
             put(new, "status", old.get("status").cloned());
             if let Some(conditions) = conditions {
                 new["status"]["conditions"] = conditions;
@@ -71,6 +67,9 @@ pub(super) fn for_update(target: &Target, old: &Value, new: &mut Value) {
 
 /// Raises the generation if what it counts has changed.
 pub(super) fn generation_of_changed(target: &Target, old: &Value, new: &mut Value) {
+    if matches!(target.subresource.as_str(), "status" | "approval") {
+        return;
+    }
     let counts_annotations = match target.resource.strategy.generation {
         Generation::Never => return,
         Generation::Spec => false,
@@ -113,6 +112,36 @@ fn resize(old: &Value, new: &mut Value) {
             }
         }
     }
+}
+
+/// Kinds whose `/status` changes nothing but the status.
+const STRICT_STATUS: &[&str] = &[
+    "apiservices.apiregistration.k8s.io",
+    "flowschemas.flowcontrol.apiserver.k8s.io",
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+    "resourceclaims.resource.k8s.io",
+    "servicecidrs.networking.k8s.io",
+    "validatingadmissionpolicies.admissionregistration.k8s.io",
+    "volumeattachments.storage.k8s.io",
+];
+
+/// Puts everything back as it was that the door of the status does not change; the status is the caller's.
+fn keep_for_status(target: &Target, old: &Value, new: &mut Value) {
+    let storage = &*target.resource.storage;
+    if target.resource.custom.is_some() || STRICT_STATUS.contains(&storage) {
+        return keep_all_but_status(old, new);
+    }
+    let mut metadata = new["metadata"].take();
+    let kept = match storage {
+        "deployments.apps" => "labels",
+        "pods" => "ownerReferences",
+        _ => "",
+    };
+    if !kept.is_empty() {
+        put(&mut metadata, kept, old["metadata"].get(kept).cloned());
+    }
+    *new = old.clone();
+    put(new, "metadata", Some(metadata));
 }
 
 fn keep_all_but_status(old: &Value, new: &mut Value) {

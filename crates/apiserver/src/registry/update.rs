@@ -19,6 +19,25 @@ pub struct PatchBody<'a> {
     pub force: bool,
 }
 
+/// The document of an apply; what is wrong with it for strict readers is refused, told or ignored, as asked for.
+fn applied(call: &mut Call<'_>, bytes: &[u8]) -> Result<Value, Status> {
+    let (config, strict) = schema::decode_applied(bytes)?;
+    let Some(why) = strict else {
+        return Ok(config);
+    };
+    let why = format!("error converting YAML to JSON: yaml: unmarshal errors:\n  {why}");
+    match call.field_validation {
+        FieldValidation::Ignore => {}
+        FieldValidation::Warn => call.warnings.push(why),
+        FieldValidation::Strict => {
+            return Err(Status::bad_request(format!(
+                "error strict decoding YAML: {why}"
+            )));
+        }
+    }
+    Ok(config)
+}
+
 /// How the next state comes about, beside the state itself.
 struct Modification<'f> {
     /// Builds the next state from the newest.
@@ -179,7 +198,7 @@ impl Registry {
         target: &Target,
         body: &PatchBody<'_>,
     ) -> Result<(Value, bool), Status> {
-        let config = schema::decode_document(body.bytes)?;
+        let config = applied(call, body.bytes)?;
         check_identity(target, &config)?;
         let Some(revision) = metadata::revision(&config) else {
             return Err(target.modified());

@@ -108,6 +108,7 @@ fn mark(resource: &mut Resource, word: &str) {
         "graceful" => strategy.graceful_delete = true,
         "orphan" => strategy.orphan_by_default = true,
         "name=label" => strategy.names = NameRule::Label,
+        "name=ip" => strategy.names = NameRule::Address,
         "name=1035" => strategy.names = NameRule::Label1035,
         "name=path" => strategy.names = NameRule::PathSegment,
         "status" => {

@@ -1,11 +1,12 @@
 //! What the server knows of a resource: names, verbs, subresources, columns, and the few switches in which kinds
 //! differ (the "strategy"). Built-in resources come from a table, custom ones from their CustomResourceDefinition.
 
+mod autoscaler;
 mod builtin;
-mod events;
+mod convert;
 
 pub use builtin::builtin;
-pub use events::convert;
+pub use convert::convert;
 
 use std::sync::Arc;
 
@@ -88,6 +89,8 @@ pub enum NameRule {
     Label1035,
     /// Anything that is one path segment (RBAC).
     PathSegment,
+    /// An IP address in its canonical form.
+    Address,
 }
 
 /// One column of a Table.

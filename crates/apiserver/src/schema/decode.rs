@@ -169,19 +169,24 @@ pub fn admitted(resource: &Resource, subresource: &str, value: Value) -> Result<
     Ok(value)
 }
 
-/// A YAML (or JSON) document that is not an object of a known kind yet: the body of server-side apply.
+/// A YAML (or JSON) document that is not an object of a known kind yet.
 ///
 /// # Errors
-/// 400 for a body that cannot be read, or has a key twice.
+/// 400 for a body that cannot be read.
 pub fn decode_document(body: &[u8]) -> Result<Value, Status> {
+    decode_applied(body).map(|(value, _)| value)
+}
+
+/// The body of server-side apply, which is such a document. The second is what is wrong with it for who validates strictly:
+/// a key that is there twice. The last one counts.
+///
+/// # Errors
+/// 400 for a body that cannot be read.
+pub fn decode_applied(body: &[u8]) -> Result<(Value, Option<String>), Status> {
     let document = parse::yaml(body)
         .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
-    match document.duplicates.first() {
-        Some(path) => Err(Status::bad_request(format!(
-            "error decoding YAML: key {path:?} is set twice"
-        ))),
-        None => Ok(document.value),
-    }
+    let strict = (!document.duplicates.is_empty()).then(|| parse::yaml_duplicate(body));
+    Ok((document.value, strict.flatten()))
 }
 
 /// Checks and canonicalizes a document whose kind is settled.

@@ -43,13 +43,18 @@ enum Known<'a> {
 }
 
 fn known<'a>(object: &'a Object, schema: &Schema, name: &str) -> Known<'a> {
+    if schema.embedded && name == "metadata" {
+        // Whatever the definition says of it.
+        return builtin::message(builtin::OBJECT_META)
+            .map_or(Known::Opaque, |meta| Known::Schema(meta, None));
+    }
     if let Some(field) = object.fields.get(name) {
         return Known::Schema(&field.schema, field.proto.map(|p| p.wire));
     }
     if let Some(value) = &object.additional {
         return Known::Schema(value, Some(builtin::wire_of(value)));
     }
-    let is_header = schema.embedded && matches!(name, "apiVersion" | "kind" | "metadata");
+    let is_header = schema.embedded && matches!(name, "apiVersion" | "kind");
     if schema.preserve_unknown || is_header {
         Known::Opaque
     } else {

@@ -108,6 +108,7 @@ pub fn name_errors(rule: NameRule, name: &str, is_prefix: bool) -> Vec<String> {
         NameRule::Label => label(name),
         NameRule::Label1035 => label_1035(name),
         NameRule::PathSegment => path_segment(name, is_prefix),
+        NameRule::Address => address(name),
     }
 }
 
@@ -156,6 +157,18 @@ pub fn label_1035(text: &str) -> Vec<String> {
         errors.push(LABEL_1035.into());
     }
     errors
+}
+
+/// Addresses have many spellings, and a name only one.
+fn address(text: &str) -> Vec<String> {
+    match text.parse::<std::net::IpAddr>() {
+        Ok(address) if address.to_string() == text => vec![],
+        Ok(address) => vec![format!(
+            "must be in canonical form ({:?})",
+            address.to_string()
+        )],
+        Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()],
+    }
 }
 
 fn path_segment(text: &str, is_prefix: bool) -> Vec<String> {

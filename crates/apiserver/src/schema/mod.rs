@@ -19,8 +19,8 @@ pub(crate) mod validate;
 mod validate_builtin;
 
 pub use decode::{
-    ContentType, Decoded, Expected, FieldValidation, admitted, decode, decode_as, decode_document,
-    decode_value,
+    ContentType, Decoded, Expected, FieldValidation, admitted, decode, decode_applied, decode_as,
+    decode_document, decode_value,
 };
 pub use defaults::default;
 pub use fields::{check_fields, prune};
@@ -45,6 +45,8 @@ pub struct Schema {
     /// `x-kubernetes-embedded-resource`.
     pub embedded: bool,
     pub list_type: ListType,
+    /// The definition of a custom resource says the list type; those of built-in kinds always do.
+    pub declares_list_type: bool,
     /// `x-kubernetes-map-type: atomic`: server-side apply owns the whole map or nothing of it.
     pub atomic_map: bool,
     /// How strategic merge patch treats this field (built-in kinds only).

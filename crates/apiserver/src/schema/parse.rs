@@ -42,23 +42,7 @@ pub(super) fn json(bytes: &[u8]) -> Result<Document, String> {
 /// # Errors
 /// What is wrong, with line and column; also for a second document.
 pub(super) fn yaml(bytes: &[u8]) -> Result<Document, String> {
-    let budget = serde_saphyr::budget! {
-        max_reader_input_bytes: Some(16 << 20),
-        max_depth: MAX_DEPTH,
-        max_nodes: MAX_VALUES,
-        max_events: 2 * MAX_VALUES,
-        max_documents: 2,
-        max_aliases: 1_000,
-        max_anchors: 1_000,
-        max_merge_keys: 1_000,
-        max_total_scalar_bytes: 16 << 20,
-    };
-    let options = serde_saphyr::options! {
-        budget: budget,
-        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
-        legacy_octal_numbers: true,
-        with_snippet: false,
-    };
+    let options = yaml_options(serde_saphyr::options::DuplicateKeyPolicy::PassThrough);
     let reader = Reader {
         is_yaml: true,
         ..Reader::default()
@@ -77,6 +61,52 @@ pub(super) fn yaml(bytes: &[u8]) -> Result<Document, String> {
             }
         })?;
     Ok(reader.finish(value))
+}
+
+/// Where the first key is that comes twice in its object, in the words of YAML clients; `None` if there is none.
+pub(super) fn yaml_duplicate(bytes: &[u8]) -> Option<String> {
+    let options = yaml_options(serde_saphyr::options::DuplicateKeyPolicy::Error);
+    let reader = Reader {
+        is_yaml: true,
+        ..Reader::default()
+    };
+    let text = std::str::from_utf8(bytes).ok()?;
+    let read =
+        serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+            Seed { reader: &reader }.deserialize(deserializer)
+        });
+    match read.err()? {
+        serde_saphyr::Error::DuplicateMappingKey { key, location } => {
+            let key = key.unwrap_or_default();
+            Some(format!(
+                "line {}: key {key:?} already set in map",
+                location.line()
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn yaml_options(
+    duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy,
+) -> serde_saphyr::options::Options {
+    let budget = serde_saphyr::budget! {
+        max_reader_input_bytes: Some(16 << 20),
+        max_depth: MAX_DEPTH,
+        max_nodes: MAX_VALUES,
+        max_events: 2 * MAX_VALUES,
+        max_documents: 2,
+        max_aliases: 1_000,
+        max_anchors: 1_000,
+        max_merge_keys: 1_000,
+        max_total_scalar_bytes: 16 << 20,
+    };
+    serde_saphyr::options! {
+        budget: budget,
+        duplicate_keys: duplicate_keys,
+        legacy_octal_numbers: true,
+        with_snippet: false,
+    }
 }
 
 /// What is known while reading: where we are and what was noticed.

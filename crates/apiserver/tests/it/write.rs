@@ -341,3 +341,28 @@ async fn a_bound_pod_says_that_it_is_scheduled() {
     assert_eq!(bound["spec"]["nodeName"], "n");
     assert_eq!(bound["status"]["conditions"][0]["type"], "PodScheduled");
 }
+
+#[tokio::test(start_paused = true)]
+async fn autoscalers_have_two_versions() {
+    let world = World::new().await;
+    let path = |version: &str, name: &str| {
+        format!("/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers{name}")
+    };
+    let spec = json!({"scaleTargetRef": {"kind": "Deployment", "name": "web", "apiVersion": "apps/v1"}, "maxReplicas": 3, "targetCPUUtilizationPercentage": 50});
+    let first = json!({"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"}, "spec": spec});
+    let created = world.post(&path("v1", ""), first).await.ok();
+    assert_eq!(created["spec"]["targetCPUUtilizationPercentage"], 50);
+    assert_eq!(created["spec"]["minReplicas"], 1);
+    let second = world.get(&path("v2", "/web")).await.ok();
+    expect![[r#"[{"resource":{"name":"cpu","target":{"averageUtilization":50,"type":"Utilization"}},"type":"Resource"}]"#]]
+        .assert_eq(&second["spec"]["metrics"].to_string());
+    let patch = json!({"spec": {"targetCPUUtilizationPercentage": 60}});
+    world.merge(&path("v1", "/web"), patch).await.ok();
+    let patch = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"behavior": {"scaleUp": {"stabilizationWindowSeconds": 5}}}});
+    world.merge(&path("v2", "/web"), patch).await.ok();
+    let list = world.get(&path("v1", "?labelSelector=a%3Db")).await.ok();
+    let item = &list["items"][0];
+    assert_eq!(item["spec"]["targetCPUUtilizationPercentage"], 60);
+    expect![[r#"{"autoscaling.alpha.kubernetes.io/behavior":"{\"ScaleUp\":{\"StabilizationWindowSeconds\":5}}"}"#]]
+        .assert_eq(&item["metadata"]["annotations"].to_string());
+}

@@ -246,7 +246,7 @@ fn embedded_objects_have_a_type_and_metadata() {
         &expect![[r#"
             2: 500 failed to create typed patch object (/x; /v1, Kind=Thing): .spec.template.surprise: field not declared in schema
             {"spec":{"template":{"apiVersion":"v1","kind":"Pod","metadata":{"labels":{"a":"b"}}}}}
-            alice applied v1 at 1: .spec.template.apiVersion .spec.template.kind .spec.template.metadata.labels .spec.template.metadata.labels.a
+            alice applied v1 at 1: .spec.template.apiVersion .spec.template.kind .spec.template.metadata.labels.a
         "#]],
     );
 }

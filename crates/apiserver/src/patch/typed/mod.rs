@@ -20,7 +20,7 @@ pub(super) use remove::remove;
 pub(super) use validate::validate;
 
 use super::path::Element;
-use crate::schema::{Field, ListType, Object, Presence, Schema, Type};
+use crate::schema::{Field, ListType, Object, Presence, Schema, Type, builtin};
 
 /// The schema of values that have none.
 static ANYTHING: LazyLock<Schema> = LazyLock::new(Schema::default);
@@ -202,6 +202,15 @@ impl<'a> Map<'a> {
             return Some(Member::undeclared(Node::anything()));
         };
         let keeps_unknown = self.node.keeps_unknown;
+        if self.node.schema.embedded && EMBEDDED_FIELDS.contains(&name) {
+            // Whatever the definition says of it.
+            let metadata = builtin::message(builtin::OBJECT_META);
+            let node = metadata.filter(|_| name == "metadata").map(Node::root);
+            return Some(Member {
+                is_declared: true,
+                ..Member::undeclared(node.unwrap_or_else(Node::anything))
+            });
+        }
         if let Some(field) = object.fields.get(name) {
             let node = Node::of(&field.schema, keeps_unknown);
             return Some(Member {
@@ -212,12 +221,6 @@ impl<'a> Map<'a> {
         }
         if let Some(values) = &object.additional {
             return Some(Member::undeclared(Node::of(values, keeps_unknown)));
-        }
-        if self.node.schema.embedded && EMBEDDED_FIELDS.contains(&name) {
-            return Some(Member {
-                is_declared: true,
-                ..Member::undeclared(Node::anything())
-            });
         }
         let is_free = keeps_unknown || object.fields.is_empty();
         is_free.then(|| Member::undeclared(Node::anything()))

@@ -95,6 +95,31 @@ fn spec(spec: &Value, field: &str, claims: &[&str], report: &mut Report) {
         report.required(format!("{field}.dnsConfig.nameservers"), what);
     }
     tolerations(spec, field, report);
+    sysctls(spec, &format!("{field}.securityContext.sysctls"), report);
+}
+
+/// Names of kernel parameters: segments of small letters, digits, `-` and `_`, with dots or slashes between them.
+fn sysctls(spec: &Value, field: &str, report: &mut Report) {
+    const WHAT: &str = "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
+    let is_segment = |segment: &str| {
+        let is_end =
+            |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let bytes = segment.as_bytes();
+        let is_inner = |b: &u8| is_end(Some(b)) || matches!(b, b'-' | b'_');
+        is_end(bytes.first()) && is_end(bytes.last()) && bytes.iter().all(is_inner)
+    };
+    let mut names: Vec<&str> = Vec::new();
+    for (index, sysctl) in items(&spec["securityContext"]["sysctls"]) {
+        let (at, name) = (format!("{field}[{index}].name"), text(sysctl, "name"));
+        if name.is_empty() {
+            report.required(at, "");
+        } else if name.len() > 253 || !name.split(['.', '/']).all(is_segment) {
+            report.invalid(at, &name.into(), WHAT);
+        } else if names.contains(&name) {
+            report.duplicate(at, &name.into());
+        }
+        names.push(name);
+    }
 }
 
 /// Checks the volumes; their names are what containers may mount.

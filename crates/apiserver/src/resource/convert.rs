@@ -1,9 +1,9 @@
-//! Conversion between versions of one resource. Built-in kinds have one version each but events, which the core group and
-//! `events.k8s.io` show under different names; custom kinds differ in `apiVersion` alone.
+//! Conversion between versions of one resource. Built-in kinds have one version each but HorizontalPodAutoscalers, and
+//! events, which the core group and `events.k8s.io` show under different names; custom kinds differ in `apiVersion` alone.
 
 use serde_json::Value;
 
-use super::Resource;
+use super::{Resource, autoscaler};
 
 /// Member of a core event, member of the same content in `events.k8s.io`.
 const RENAMED: &[(&str, &str)] = &[
@@ -41,6 +41,13 @@ pub fn convert(mut value: Value, from: &Resource, to: &Resource) -> Value {
             for name in ["reportingComponent", "reportingInstance"] {
                 members.entry(name).or_insert_with(|| "".into());
             }
+        }
+    }
+    if &*from.storage == "horizontalpodautoscalers.autoscaling" {
+        match (&*from.version, &*to.version) {
+            ("v2", "v1") => autoscaler::to_v1(members),
+            ("v1", "v2") => autoscaler::to_v2(members),
+            _ => {}
         }
     }
     members.insert("apiVersion".into(), to.api_version().into());
