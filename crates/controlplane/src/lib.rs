@@ -21,6 +21,7 @@ pub mod resourcequota;
 pub mod rootca;
 pub mod scheduler;
 pub mod serviceaccount;
+pub mod volumeprotection;
 
 pub use connect::InProcessConnector;
 pub use planes::{ControlPlane, ControlPlanes};
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use runtime::Controllers;
 
 /// Adds the controllers that keep a cluster itself in order: namespaces with what every one of them has, garbage,
-/// certificates, bootstrap tokens and aggregated roles. `signer` signs with the cluster's certificate authority, whose
+/// certificates, bootstrap tokens, aggregated roles and volumes that are deleted. `signer` signs with the cluster's certificate authority, whose
 /// certificates `authority_pem` holds.
 #[must_use]
 pub fn add_housekeeping(
@@ -46,6 +47,8 @@ pub fn add_housekeeping(
         .add(csr::CsrController::new(signer))
         .add(resourcequota::ResourceQuotaController::default())
         .add(bootstrap::BootstrapController)
+        .add(volumeprotection::ClaimProtection)
+        .add(volumeprotection::VolumeProtection)
         .add_task("garbage collector", garbage::run)
 }
 
