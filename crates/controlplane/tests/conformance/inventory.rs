@@ -1,0 +1,122 @@
+//! The list of conformance tests, and that it says the truth.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// A codename and, when there is no test here, why, or which outside test does it.
+struct Entry {
+    codename: &'static str,
+    note: &'static str,
+}
+
+fn entries() -> Vec<Entry> {
+    let lines = include_str!("inventory.tsv").lines();
+    let lines = lines.filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (codename, note) = line.split_once('\t').unwrap_or((line, ""));
+            Entry { codename, note }
+        })
+        .collect()
+}
+
+/// The name of the function for a codename: without what is in brackets, words joined by `_`.
+fn slug(codename: &str) -> String {
+    let mut depth = 0_usize;
+    let mut slug = String::new();
+    for c in codename.chars() {
+        match c {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            _ if depth > 0 => {}
+            c if c.is_ascii_alphanumeric() => slug.push(c.to_ascii_lowercase()),
+            _ if slug.ends_with('_') || slug.is_empty() => {}
+            _ => slug.push('_'),
+        }
+    }
+    slug.trim_end_matches('_').to_owned()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The tests of this suite: function and file.
+fn tests() -> BTreeMap<String, String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+    let mut tests = BTreeMap::new();
+    for file in std::fs::read_dir(directory).unwrap() {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        if !name.ends_with(".rs") || name == "inventory.rs" {
+            continue;
+        }
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let mut is_test = false;
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("async fn ").filter(|_| is_test) {
+                let function = rest.split('(').next().unwrap();
+                tests.insert(function.to_owned(), name.clone());
+            }
+            is_test = line.starts_with("#[tokio::test");
+        }
+    }
+    tests
+}
+
+/// Whether an outside test, named as `file.rs::function` below the outside tests of the binary, is there.
+fn is_outside_test(name: &str) -> bool {
+    let (file, function) = name.split_once("::").unwrap_or((name, ""));
+    let path = root().join("crates/apiary/tests/it/outside").join(file);
+    std::fs::read_to_string(path).is_ok_and(|text| text.contains(&format!("fn {function}(")))
+}
+
+#[test]
+fn every_test_has_a_codename_and_every_codename_is_there_once() {
+    let slugs: Vec<String> = entries().iter().map(|e| slug(e.codename)).collect();
+    assert_eq!(slugs.len(), 141);
+    let distinct: BTreeSet<&String> = slugs.iter().collect();
+    assert_eq!(distinct.len(), slugs.len());
+    for (function, file) in tests() {
+        assert!(
+            distinct.contains(&function),
+            "{file}: {function} is no codename's name"
+        );
+    }
+}
+
+#[test]
+fn the_table_in_the_documentation_says_what_is_there() {
+    let (tests, mut done) = (tests(), 0);
+    let mut rows = String::new();
+    for entry in entries() {
+        let function = slug(entry.codename);
+        let (test, state) = match (tests.get(&function), entry.note) {
+            (Some(file), "") => (format!("`{file}`"), "done".to_owned()),
+            (Some(file), note) => (format!("`{file}`"), format!("done; {note}")),
+            (None, note) => match note.strip_prefix("outside ") {
+                Some(outside) => {
+                    assert!(is_outside_test(outside), "{outside} is not there");
+                    (format!("`outside/{outside}`"), "done".to_owned())
+                }
+                None => {
+                    assert!(!note.is_empty(), "{}: say why", entry.codename);
+                    ("—".to_owned(), format!("missing: {note}"))
+                }
+            },
+        };
+        done += usize::from(state.starts_with("done"));
+        let codename = entry.codename.trim_end_matches(" [Conformance]");
+        rows += &format!("| {codename} | {test} | {state} |\n");
+    }
+    let expected = include_str!("conformance.head.md").replace("{done}", &done.to_string()) + &rows;
+    let path = root().join("docs/conformance.md");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, &expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == expected,
+        "docs/conformance.md is not what the suite says: run it with UPDATE_EXPECT=1"
+    );
+}

@@ -1,0 +1,46 @@
+//! The conformance tests of Kubernetes 1.36 that need an API server and the built-in controllers but no node, as tests of
+//! our own: same behaviour, own words. Each is named by its codename (`inventory.tsv`); `inventory` holds the suite
+//! against that list and writes `docs/conformance.md`.
+//!
+//! Every test has a control plane of its own, in one process and in virtual time, and talks HTTP to it.
+
+#[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod chunking;
+#[cfg(test)]
+mod crd;
+#[cfg(test)]
+mod discovery;
+#[cfg(test)]
+mod dra;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod field_validation;
+#[cfg(test)]
+mod flowcontrol;
+#[cfg(test)]
+mod inventory;
+#[cfg(test)]
+mod kind;
+#[cfg(test)]
+mod namespaces;
+#[cfg(test)]
+mod network;
+#[cfg(test)]
+mod node;
+#[cfg(test)]
+mod openapi;
+#[cfg(test)]
+mod operations;
+#[cfg(test)]
+mod quota;
+#[cfg(test)]
+mod scheduling;
+#[cfg(test)]
+mod storage;
+#[cfg(test)]
+mod watchers;
+#[cfg(test)]
+mod world;
