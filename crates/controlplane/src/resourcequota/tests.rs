@@ -45,12 +45,24 @@ fn a_new_quota_shows_what_was_counted() {
 #[test]
 fn more_shows_at_once_and_less_when_it_is_sure() {
     let hard = "{pods: '9'}";
-    check(hard, "{pods: '1'}", "{pods: '3'}", "{}", &expect![[r#"
+    check(
+        hard,
+        "{pods: '1'}",
+        "{pods: '3'}",
+        "{}",
+        &expect![[r#"
         again in 300s
-        {"hard":{"pods":"9"},"used":{"pods":"3"}}"#]]);
-    check(hard, "{pods: '3'}", "{pods: '1'}", "{}", &expect![[r#"
+        {"hard":{"pods":"9"},"used":{"pods":"3"}}"#]],
+    );
+    check(
+        hard,
+        "{pods: '3'}",
+        "{pods: '1'}",
+        "{}",
+        &expect![[r#"
         again in 300s
-        {"hard":{"pods":"9"},"used":{"pods":"3"}}"#]]);
+        {"hard":{"pods":"9"},"used":{"pods":"3"}}"#]],
+    );
     check(
         hard,
         "{pods: '3'}",
