@@ -78,7 +78,7 @@ impl Cluster {
         let resource = self.registry().types().find(group, "v1", plural);
         let resource = resource.ok_or_else(Status::no_such_resource)?;
         let target = Target::new(resource, "", "kubernetes", "status");
-        let known = self.registry().get(&target)?;
+        let known = self.registry().get(&target).await?;
         if !known["status"]["conditions"].is_null() {
             return Ok(());
         }
