@@ -1,46 +1,80 @@
-//! `cargo xtask bench`: builds for release and measures. What is measured, and how, is in `crates/apiary/benches/fleet.rs`.
+//! `cargo xtask bench`: builds for release and measures. What is measured, and how, is in `crates/apiary/benches`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::tools::{self, Places};
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Measure only these: start, fleet, clusters, creates
+    /// Measure only these: start, fleet, clusters; or `apiserver`, alone or with what of it, e.g. create, watch, memory
     measures: Vec<String>,
-    /// How often each is measured; medians are shown
+    /// How often start, fleet and clusters are measured; medians are shown
     #[arg(long, default_value_t = 5)]
     runs: u32,
+    /// Load the server of this kubeconfig instead of our own (apiserver only)
+    #[arg(long)]
+    kubeconfig: Option<PathBuf>,
+    /// The process of that server, for its memory and processor time
+    #[arg(long, requires = "kubeconfig")]
+    pid: Option<u32>,
 }
 
 /// Measures.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let places = Places::find()?;
-    let mut command = places.cargo();
+    if args
+        .measures
+        .first()
+        .is_some_and(|first| first == "apiserver")
+    {
+        return apiserver(&places, args);
+    }
+    if args.kubeconfig.is_some() {
+        bail!("--kubeconfig names the server for `cargo xtask bench apiserver`");
+    }
+    let mut command = bench(&places, "fleet");
     command
-        .args([
-            "bench",
-            "--quiet",
-            "--package",
-            "apiary",
-            "--bench",
-            "fleet",
-            "--",
-        ])
         .args(["--runs", &args.runs.to_string()])
         .args(&args.measures);
-    match loadgen(&places)? {
-        Some(path) => {
-            command.env("APIARY_LOADGEN", path);
-        }
-        None => {
-            println!("../shared/tools/loadgen is not there: creates per second are not measured");
-        }
+    tools::run(&mut command)
+}
+
+/// The API server under load.
+fn apiserver(places: &Places, args: &Args) -> Result<()> {
+    let Some(loadgen) = loadgen(places)? else {
+        bail!("../shared/tools/loadgen is not there: without a load generator there is no load");
+    };
+    let mut command = bench(places, "apiserver");
+    command
+        .args(&args.measures[1..])
+        .env("APIARY_LOADGEN", loadgen);
+    if let Some(kubeconfig) = &args.kubeconfig {
+        let path = std::path::absolute(kubeconfig)
+            .with_context(|| format!("finding {}", kubeconfig.display()))?;
+        command.arg("--kubeconfig").arg(path);
+    }
+    if let Some(pid) = args.pid {
+        command.args(["--pid", &pid.to_string()]);
     }
     tools::run(&mut command)
+}
+
+fn bench(places: &Places, name: &str) -> Command {
+    let mut command = places.cargo();
+    command.args([
+        "bench",
+        "--quiet",
+        "--package",
+        "apiary",
+        "--bench",
+        name,
+        "--",
+    ]);
+    command
 }
 
 /// The load generator, built from the folder beside the workspace.
@@ -64,7 +98,7 @@ fn loadgen(places: &Places) -> Result<Option<PathBuf>> {
 }
 
 /// Copies what changed: a copy that is newer than its original is left alone, so that nothing is built again for it.
-fn copy_folder(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).with_context(|| format!("making {}", to.display()))?;
     for entry in std::fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
         let entry = entry?;

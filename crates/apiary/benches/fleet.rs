@@ -8,13 +8,11 @@
     reason = "a measurement that cannot be made may panic, and talks on its standard output"
 )]
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use apiserver::auth::ClusterKeys;
@@ -24,19 +22,18 @@ use clap::Parser;
 use controlplane::ControlPlanes;
 use runtime::Clock;
 use serde_json::Value;
+use support::{Up, machine, resident};
 
 /// Logical clusters that are created to see what one costs.
 const CLUSTERS: u32 = 200;
 /// Created before, so that what all share is not counted.
 const WARM_UP: u32 = 10;
-/// The longest that a server may take for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How long memory is given to settle.
 const SETTLE: Duration = Duration::from_secs(3);
 
 #[derive(Parser)]
 struct Args {
-    /// Measure only these: start, fleet, clusters, creates
+    /// Measure only these: start, fleet, clusters
     measures: Vec<String>,
     #[arg(long, default_value_t = 5)]
     runs: usize,
@@ -75,9 +72,6 @@ fn main() {
     if is_chosen("clusters") {
         clusters(&args);
     }
-    if is_chosen("creates") {
-        creates();
-    }
 }
 
 /// One line of the table.
@@ -91,136 +85,6 @@ fn row(what: &str, mut values: Vec<f64>, unit: &str, aim: &str) {
         "{what:<52} {:>12} {range:>22}   {aim}",
         format!("{median} {unit}")
     );
-}
-
-fn machine() -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let cpuinfo = read("/proc/cpuinfo");
-    let model = cpuinfo
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or("unknown processor");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let memory = read("/proc/meminfo");
-    let memory = memory
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .unwrap_or_default();
-    let kilobytes: u64 = memory.trim().trim_end_matches(" kB").parse().unwrap_or(0);
-    let load = read("/proc/loadavg");
-    let load = load.split(' ').next().unwrap_or_default().to_owned();
-    let model = model.trim_start_matches([' ', '\t', ':']);
-    format!(
-        "{cores} cores of {model}, {} GiB, load {load} before",
-        kilobytes >> 20
-    )
-}
-
-/// Resident memory of a process, in megabytes.
-fn resident(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
-}
-
-/// A running `apiary up`, killed when it is dropped.
-struct Up {
-    child: Child,
-    /// What it says, with the time since the process began.
-    events: Receiver<(f64, Value)>,
-    port: u16,
-    begin: Instant,
-}
-
-impl Up {
-    fn start(data: &Path, args: &[&str]) -> Self {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let begin = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_apiary"))
-            .args([
-                "up",
-                "-o",
-                "json",
-                "--port",
-                &port.to_string(),
-                "--data-dir",
-            ])
-            .arg(data)
-            .args(args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (send, events) = channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let event = serde_json::from_str(&line).unwrap();
-                if send.send((begin.elapsed().as_secs_f64(), event)).is_err() {
-                    break;
-                }
-            }
-        });
-        Self {
-            child,
-            events,
-            port,
-            begin,
-        }
-    }
-
-    /// Waits until `/readyz` answers; how long that took since the process began.
-    async fn until_ready(&self) -> Duration {
-        let mut config =
-            kube::Config::new(format!("https://127.0.0.1:{}", self.port).parse().unwrap());
-        config.accept_invalid_certs = true;
-        let client = kube::Client::try_from(config).unwrap();
-        loop {
-            let request = http::Request::get("/readyz").body(vec![]).unwrap();
-            if client
-                .request_text(request)
-                .await
-                .is_ok_and(|text| text == "ok")
-            {
-                return self.begin.elapsed();
-            }
-            assert!(
-                self.begin.elapsed() < PATIENCE,
-                "not ready within {PATIENCE:?}"
-            );
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    /// Seconds from exec until each kind of thing was ready for the first time, up to this one.
-    fn until(&self, kind: &str) -> HashMap<String, f64> {
-        let mut times = HashMap::new();
-        while !times.contains_key(kind) {
-            let (time, event) = self
-                .events
-                .recv_timeout(PATIENCE)
-                .unwrap_or_else(|error| panic!("no event {kind}: {error}; seen: {times:?}"));
-            if event["state"] == "ready" {
-                let kind = event["kind"].as_str().unwrap().to_owned();
-                times.entry(kind).or_insert(time);
-            }
-        }
-        times
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        if self.child.kill().is_ok() {
-            self.child.wait().unwrap();
-        }
-    }
 }
 
 fn start(args: &Args, runtime: &tokio::runtime::Runtime) {
@@ -350,50 +214,4 @@ async fn clusters_here(running: bool) -> Value {
         "megabytes": (after - before) / f64::from(CLUSTERS),
         "milliseconds": took.as_secs_f64() * 1000.0 / f64::from(CLUSTERS),
     })
-}
-
-fn creates() {
-    let Some(loadgen) = std::env::var_os("APIARY_LOADGEN") else {
-        println!("creates per second are not measured: there is no load generator");
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let up = Up::start(&data, &["--empty"]);
-    up.until("management");
-    let output = Command::new(loadgen)
-        .args([
-            "create",
-            "--workers",
-            "1,16,64",
-            "--duration",
-            "5",
-            "--warmup",
-            "1",
-            "--kubeconfig",
-        ])
-        .arg(data.join("kubeconfig"))
-        .stderr(Stdio::null())
-        .output()
-        .unwrap();
-    println!(
-        "\ncreates of 1 KiB ConfigMaps, each durable before its answer; load and server share the machine"
-    );
-    println!(
-        "{:>8} {:>12} {:>10} {:>10} {:>10}   refused",
-        "clients", "a second", "p50 ms", "p99 ms", "max ms"
-    );
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let m: Value = serde_json::from_str(line).unwrap();
-        let figure = |name: &str| m[name].as_f64().unwrap_or_default();
-        println!(
-            "{:>8} {:>12.0} {:>10.2} {:>10.2} {:>10.1}   {}",
-            m["workers"],
-            figure("ops_per_s"),
-            figure("p50_ms"),
-            figure("p99_ms"),
-            figure("max_ms"),
-            m["bad"]
-        );
-    }
 }

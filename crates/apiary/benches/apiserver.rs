@@ -1,0 +1,320 @@
+//! What `cargo xtask bench apiserver` prints: the API server under load, by the load generator in `../shared/tools/loadgen`,
+//! which runs the same against any other server. Load and server share the machine. Writes are durable before they are
+//! answered. Nothing here passes or fails on a number: the aims stand beside what was measured.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a measurement that cannot be made may panic, and talks on its standard output"
+)]
+
+mod support;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use clap::Parser;
+use serde_json::Value;
+use support::{Up, machine, resident};
+use tempfile::TempDir;
+
+/// How long memory is given to settle.
+const SETTLE: Duration = Duration::from_secs(3);
+
+#[derive(Parser)]
+struct Args {
+    /// Measure only these, e.g. create, list-10000, watch, crd, memory
+    measures: Vec<String>,
+    /// Seconds that each rate is measured for
+    #[arg(long, default_value = "5")]
+    seconds: String,
+    /// Measure the server of this kubeconfig instead of one of our own
+    #[arg(long)]
+    kubeconfig: Option<PathBuf>,
+    /// The process of that server, for its memory and processor time
+    #[arg(long, requires = "kubeconfig")]
+    pid: Option<u32>,
+    /// What cargo passes
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// A kind of request: its name here, the generator's mode with arguments, numbers of clients, and the aim at the most.
+type Rate = (
+    &'static str,
+    &'static [&'static str],
+    &'static str,
+    &'static str,
+);
+
+/// The aims come from what kube-apiserver 1.36 with etcd does on two quiet cores: four times its writes and three times its
+/// gets at a quarter of the p99, twenty times its lists of 10,000.
+const RATES: &[Rate] = &[
+    ("create", &["create"], "1,16,64", "9160/s, p99 18 ms"),
+    ("get", &["get"], "1,16,64", "12800/s, p99 13 ms"),
+    ("update", &["update"], "1,16,64", "6240/s"),
+    ("merge-patch", &["patch-merge"], "1,16,64", "6080/s"),
+    ("apply", &["patch-ssa"], "1,16,64", "4880/s"),
+    ("delete", &["delete"], "64", "10760/s"),
+    ("create-custom", &["cr-create"], "1,16,64", "4240/s"),
+    ("create-custom-cel", &["cr-create", "--cel"], "64", ""),
+    ("list-1000", &["list", "--objects", "1000"], "1,16", ""),
+    (
+        "list-10000",
+        &["list", "--objects", "10000"],
+        "1,16",
+        "120/s",
+    ),
+    (
+        "list-10000-protobuf",
+        &[
+            "list",
+            "--objects",
+            "10000",
+            "--accept",
+            "application/vnd.kubernetes.protobuf",
+        ],
+        "1,16",
+        "",
+    ),
+];
+
+fn main() {
+    let args = Args::parse();
+    let Some(loadgen) = std::env::var_os("APIARY_LOADGEN") else {
+        println!("there is no load generator: `cargo xtask bench apiserver` builds it");
+        return;
+    };
+    println!("{}\n", machine());
+    let load = Load::new(loadgen, args);
+    load.rates();
+    load.watch();
+    load.times("crd", &["crd", "--count", "10"]);
+    load.times(
+        "ns-delete",
+        &["ns-delete", "--count", "10", "--objects", "100"],
+    );
+    load.memory();
+}
+
+/// The server under load, and the generator.
+struct Load {
+    loadgen: OsString,
+    args: Args,
+    kubeconfig: PathBuf,
+    pid: Option<u32>,
+    /// Our own server; it is killed with this.
+    _up: Option<(Up, TempDir)>,
+}
+
+impl Load {
+    fn new(loadgen: OsString, args: Args) -> Self {
+        if let Some(kubeconfig) = args.kubeconfig.clone() {
+            let pid = args.pid;
+            return Self {
+                loadgen,
+                args,
+                kubeconfig,
+                pid,
+                _up: None,
+            };
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let up = Up::start(&data, &["--empty"]);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let ready = runtime.block_on(up.until_ready());
+        println!("exec → ready: {:.2} s (aim 0.15 s)\n", ready.as_secs_f64());
+        up.until("management");
+        let (kubeconfig, pid) = (data.join("kubeconfig"), Some(up.child.id()));
+        Self {
+            loadgen,
+            args,
+            kubeconfig,
+            pid,
+            _up: Some((up, folder)),
+        }
+    }
+
+    fn is_chosen(&self, name: &str) -> bool {
+        self.args.measures.is_empty() || self.args.measures.iter().any(|measure| measure == name)
+    }
+
+    /// The generator's measurements, one for each number of clients.
+    fn run(&self, mode: &[&str], workers: &str) -> Vec<Value> {
+        let mut command = Command::new(&self.loadgen);
+        command
+            .args(mode)
+            .args(["--workers", workers, "--warmup", "1"])
+            .args(["--duration", &self.args.seconds])
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .stderr(Stdio::null());
+        if let Some(pid) = self.pid {
+            command.args(["--pids", &pid.to_string()]);
+        }
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    fn rates(&self) {
+        println!(
+            "{:<22} {:>7} {:>10} {:>9} {:>9} {:>9} {:>11}   {:<9} aim",
+            "requests",
+            "clients",
+            "a second",
+            "p50 ms",
+            "p99 ms",
+            "max ms",
+            "CPU µs each",
+            "refused"
+        );
+        for (name, mode, workers, aim) in RATES.iter().filter(|rate| self.is_chosen(rate.0)) {
+            let measured = self.run(mode, workers);
+            if measured.is_empty() {
+                println!("{name:<22} could not be measured");
+            }
+            let last = measured.len().saturating_sub(1);
+            for (index, m) in measured.iter().enumerate() {
+                println!(
+                    "{name:<22} {:>7} {:>10.0} {:>9.2} {:>9.2} {:>9.1} {:>11.0}   {:<9} {}",
+                    m["workers"],
+                    figure(m, "ops_per_s"),
+                    figure(m, "p50_ms"),
+                    figure(m, "p99_ms"),
+                    figure(m, "max_ms"),
+                    figure(m, "server_cpu_ms_per_op") * 1000.0,
+                    refused(m),
+                    if index == last { aim } else { "" }
+                );
+            }
+        }
+    }
+
+    /// Watchers of one namespace while clients write as fast as they can, and at a rate that leaves room.
+    fn watch(&self) {
+        if !self.is_chosen("watch") {
+            return;
+        }
+        println!(
+            "\n{:<22} {:>8} {:>9} {:>14} {:>10} {:>10} {:>12}   aim",
+            "watch", "watchers", "writes/s", "deliveries/s", "p50 ms", "p99 ms", "CPU µs each"
+        );
+        for (watchers, rate, aim) in [
+            ("1", "0", ""),
+            ("100", "0", "345000/s"),
+            ("1000", "0", ""),
+            ("100", "500", ""),
+        ] {
+            let mode = ["watch", "--watchers", watchers, "--rate", rate];
+            for m in self.run(&mode, "16") {
+                println!(
+                    "{:<22} {watchers:>8} {:>9.0} {:>14.0} {:>10.2} {:>10.2} {:>12.1}   {aim}",
+                    if rate == "0" {
+                        "at full speed"
+                    } else {
+                        "at 500 writes/s"
+                    },
+                    figure(&m, "ops_per_s"),
+                    figure(&m, "deliveries_per_s"),
+                    figure(&m["ack_to_delivery_ms"], "p50"),
+                    figure(&m["ack_to_delivery_ms"], "p99"),
+                    figure(&m, "server_cpu_us_per_delivery"),
+                );
+            }
+        }
+    }
+
+    /// How long something takes from request to effect.
+    fn times(&self, name: &str, mode: &[&str]) {
+        if !self.is_chosen(name) {
+            return;
+        }
+        for m in self.run(mode, "1") {
+            if name == "crd" {
+                println!(
+                    "\ndefinitions, milliseconds from their creation (p50 / p99; aim: first object < 50)"
+                );
+                for step in [
+                    "create_ack_ms",
+                    "served_ms",
+                    "established_ms",
+                    "in_discovery_ms",
+                    "first_cr_ms",
+                    "deleted_ms",
+                ] {
+                    println!(
+                        "{step:<22} {:>9.1} {:>9.1}",
+                        figure(&m[step], "p50"),
+                        figure(&m[step], "p99")
+                    );
+                }
+            } else {
+                println!(
+                    "\nnamespaces with 100 objects, milliseconds from DELETE to 404 (p50 / max; aim < 50)"
+                );
+                println!(
+                    "{name:<22} {:>9.1} {:>9.1}",
+                    figure(&m, "p50_ms"),
+                    figure(&m, "max_ms")
+                );
+            }
+        }
+    }
+
+    /// What objects and definitions cost in memory.
+    fn memory(&self) {
+        let Some(pid) = self.pid.filter(|_| self.is_chosen("memory")) else {
+            return;
+        };
+        println!("\nresident memory (aims: a tenth of 6–12 KiB for each 1 KiB object)");
+        for (what, mode, count) in [
+            ("object of 1 KiB", ["seed", "--objects", "10000"], 10_000.0),
+            ("definition", ["crd-many", "--count", "100"], 100.0),
+        ] {
+            settle();
+            let before = resident(pid);
+            self.run(&mode, "16");
+            settle();
+            let after = resident(pid);
+            let each = (after - before) * 1024.0 / count;
+            println!("{what:<22} {each:>9.2} KiB each   ({before:.0} → {after:.0} MB)");
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "memory has no event to wait for when it has come to rest"
+)]
+fn settle() {
+    std::thread::sleep(SETTLE);
+}
+
+fn figure(measurement: &Value, name: &str) -> f64 {
+    measurement[name].as_f64().unwrap_or_default()
+}
+
+/// How many requests were not answered as they should, by why.
+fn refused(measurement: &Value) -> String {
+    let bad = measurement["bad"].as_object();
+    let total: u64 = bad
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, n)| n.as_u64())
+        .sum();
+    if total == 0 {
+        "-".into()
+    } else {
+        total.to_string()
+    }
+}
