@@ -44,6 +44,25 @@ impl Cause {
         )
     }
 
+    /// As [`Self::invalid`], of a value that is too large to be shown.
+    pub fn invalid_unshown(field: impl Into<String>, detail: &str) -> Self {
+        Self::new(
+            "FieldValueInvalid",
+            field,
+            format!("Invalid value: {detail}"),
+        )
+    }
+
+    /// As [`Self::duplicate`], of a value that is too large to be shown.
+    pub fn duplicate_unshown(field: impl Into<String>) -> Self {
+        Self::new("FieldValueDuplicate", field, "Duplicate value")
+    }
+
+    /// Something of the server's own went wrong.
+    pub fn internal(field: impl Into<String>, detail: &str) -> Self {
+        Self::new("InternalError", field, format!("Internal error: {detail}"))
+    }
+
     /// The value has another type than the schema says.
     pub fn type_invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
         Self::new(

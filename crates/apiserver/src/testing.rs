@@ -74,6 +74,7 @@ pub(crate) fn custom_resource(
             deprecation_warning: None,
             scale: None,
             selectable_fields: selectable.iter().map(|path| (*path).into()).collect(),
+            rules: None,
         })),
         ..resource(group, version, plural, kind)
     }

@@ -85,6 +85,9 @@ pub(crate) fn scale(value: u64, factor: f64) -> u64 {
 pub trait Sizes {
     /// Largest number of characters, bytes or elements at a path: the variable, then names of fields as expressions
     /// write them, `@items`, `@indices`, `@keys` or `@values`. `None` when nothing is known.
+    ///
+    /// What a loop makes has a path without variable, such as `@items`. Kubernetes takes its first step for a variable,
+    /// too; who wants its numbers does the same.
     fn max_size(&self, path: &[String]) -> Option<u64>;
 }
 
@@ -371,7 +374,7 @@ impl Estimator<'_> {
     }
 
     fn size_at(&self, path: &[String]) -> Option<Range> {
-        if path.is_empty() || path[0].starts_with('@') {
+        if path.is_empty() {
             return None;
         }
         let max = self.sizes.max_size(path)?;

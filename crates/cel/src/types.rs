@@ -86,7 +86,9 @@ impl ObjectType {
     /// The type of the field an expression calls `name`.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<Type> {
-        let found = crate::escape::unescape(name).and_then(|name| self.fields.get(&name).cloned());
+        let found = crate::escape::unescape(name)
+            .filter(|plain| crate::escape::escape(plain).as_deref() == Some(name))
+            .and_then(|plain| self.fields.get(&plain).cloned());
         found.or(self.is_open.then_some(Type::Dyn))
     }
 }

@@ -357,10 +357,23 @@ pub(crate) fn from_json<'a>(json: &'a Json, of: &Type) -> Result<Value<'a>, Eval
                 .map(|bytes| Value::Bytes(bytes.into()))
                 .map_err(|_| EvalError::other(format!("Invalid byte formatted string {text}")))
         }
-        (Type::Dyn, _)
-        | (Type::String, Json::String(_))
-        | (Type::Bool, Json::Bool(_))
-        | (Type::Int, Json::Number(_)) => untyped(json),
+        // A whole number may be written `1.0`.
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "only whole numbers are cast"
+        )]
+        (Type::Int, Json::Number(number)) => match (number.as_i64(), number.as_f64()) {
+            (Some(value), _) => Ok(Value::Int(value)),
+            (None, Some(value)) if value.fract() == 0.0 && value.abs() < 9.0e18 => {
+                Ok(Value::Int(value as i64))
+            }
+            _ => Err(EvalError::other(format!(
+                "invalid data, expected int, got {number}"
+            ))),
+        },
+        (Type::Dyn, _) | (Type::String, Json::String(_)) | (Type::Bool, Json::Bool(_)) => {
+            untyped(json)
+        }
         _ => Err(EvalError::other(format!(
             "invalid data, expected {of}, got {}",
             json_kind(json)

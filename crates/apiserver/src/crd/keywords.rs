@@ -424,7 +424,7 @@ fn maps(compiler: &mut Compiler, raw: &Value, path: &str, ty: &str) {
     }
 }
 
-/// Shape of the CEL rules; the expressions themselves are read by the CEL engine.
+/// Shape of the CEL rules; their expressions are compiled when the whole schema is known.
 fn rules(compiler: &mut Compiler, raw: &Value, path: &str) {
     for (index, rule) in raw["x-kubernetes-validations"]
         .as_array()
@@ -464,6 +464,21 @@ fn rules(compiler: &mut Compiler, raw: &Value, path: &str) {
         {
             let what = "messageExpression must be non-empty if specified";
             compiler.add(Cause::required(format!("{at}.messageExpression"), what));
+        }
+        let field_path = rule["fieldPath"].as_str().unwrap_or_default();
+        if !field_path.is_empty() && field_path.trim().is_empty() {
+            compiler.add(Cause::invalid(
+                format!("{at}.fieldPath"),
+                &rule["fieldPath"],
+                "must be non-empty if specified",
+            ));
+        }
+        if field_path.contains(['\n', '\r']) {
+            compiler.add(Cause::invalid(
+                format!("{at}.fieldPath"),
+                &rule["fieldPath"],
+                "must not contain line breaks",
+            ));
         }
         if let Some(reason) = rule["reason"].as_str() {
             let allowed = &[

@@ -1,7 +1,9 @@
 //! CustomResourceDefinitions: their schemas, the resources that they bring, their validation and their status.
 //!
-//! CEL rules (`x-kubernetes-validations`) are kept in the schema and not evaluated yet.
+//! CEL rules (`x-kubernetes-validations`) are compiled with the schema, and shared with it.
 
+mod declare;
+mod expressions;
 mod keywords;
 mod status;
 mod structural;
@@ -19,6 +21,8 @@ use sha2::{Digest, Sha256};
 use crate::resource::{
     Column, Conversion, Custom, Generation, NameRule, Resource, ScalePaths, Strategy, Subresource,
 };
+use crate::schema::Schema;
+use crate::schema::rules::RuleNode;
 use crate::status::Cause;
 use crate::webhook::ClientConfig;
 
@@ -108,17 +112,29 @@ impl Compiled {
             .enumerate()
             .map(|(index, version)| {
                 let schema = &version["schema"]["openAPIV3Schema"];
-                let (schema, causes) = if schema.is_object() {
-                    structural::compile(schema, &schema_path(spec, index))
+                let path = schema_path(spec, index);
+                let (schema, mut causes) = if schema.is_object() {
+                    structural::compile(schema, &path)
                 } else {
                     (structural::open(), Vec::new())
                 };
+                // Rules are only read where everything else is right, as their types come from it.
+                let mut rules = None;
+                if causes.is_empty() {
+                    (rules, causes) = expressions::compile(&schema, &path);
+                }
                 violations.extend(causes);
                 Version {
                     name: text(&version["name"]),
                     is_served: version["served"] == true,
                     is_storage: version["storage"] == true,
-                    resource: Arc::new(resource(spec, version, &names, schema, &storage_version)),
+                    resource: Arc::new(resource(
+                        spec,
+                        version,
+                        &names,
+                        (schema, rules),
+                        &storage_version,
+                    )),
                 }
             })
             .collect();
@@ -155,7 +171,7 @@ fn resource(
     spec: &Value,
     version: &Value,
     names: &Names,
-    schema: crate::schema::Schema,
+    (schema, rules): (Schema, Option<Arc<RuleNode>>),
     storage_version: &Arc<str>,
 ) -> Resource {
     let verbs = vec![
@@ -224,6 +240,7 @@ fn resource(
                 .flatten()
                 .map(|field| text(&field["jsonPath"]))
                 .collect(),
+            rules,
         })),
         group,
     }

@@ -143,6 +143,7 @@ impl Compiler {
         schema.ty = self.ty(raw, path, level);
         schema.list_type = list_type(raw, &schema.ty);
         schema.rules = self.rules(raw, path, &schema);
+        self.field_paths(path, &schema);
         if let Some(default) = raw
             .get("default")
             .filter(|default| !default.is_null() || schema.nullable)
@@ -287,6 +288,23 @@ impl Compiler {
             rules.not = Some(Box::new(branch));
         }
         (!rules.is_empty()).then(|| Box::new(rules))
+    }
+
+    /// Where CEL rules say that they are broken must be something that the schema has.
+    fn field_paths(&mut self, path: &str, schema: &Schema) {
+        let rules = schema.rules.iter().flat_map(|rules| &rules.validations);
+        for (index, rule) in rules.enumerate() {
+            let field_path = rule["fieldPath"].as_str().unwrap_or_default();
+            if !field_path.is_empty()
+                && super::expressions::field_path(field_path, schema).is_none()
+            {
+                self.add(Cause::invalid(
+                    format!("{path}.x-kubernetes-validations[{index}].fieldPath"),
+                    &rule["fieldPath"],
+                    "must be a valid path",
+                ));
+            }
+        }
     }
 
     fn branch(&mut self, raw: &Value, path: &str, level: Level, whole: &Schema) -> Schema {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::schema::Schema;
 use crate::webhook::ClientConfig;
+use crate::schema::rules::RuleNode;
 
 /// One served resource of one API version.
 #[derive(Clone, Debug)]
@@ -130,6 +131,8 @@ pub struct Custom {
     pub scale: Option<ScalePaths>,
     /// JSON paths usable in field selectors.
     pub selectable_fields: Vec<Arc<str>>,
+    /// `x-kubernetes-validations`, compiled.
+    pub(crate) rules: Option<Arc<RuleNode>>,
 }
 
 impl Resource {

@@ -14,6 +14,7 @@ mod prepare;
 pub(crate) mod protobuf;
 pub mod quantity;
 pub(crate) mod regexp;
+pub(crate) mod rules;
 mod time;
 pub(crate) mod validate;
 mod validate_builtin;
@@ -224,7 +225,7 @@ pub struct Rules {
     pub not: Option<Box<Schema>>,
     /// Required members named without a property of that name beside them (only inside `anyOf` and its like).
     pub required_only: Vec<Box<str>>,
-    /// `x-kubernetes-validations`, kept as written until the CEL engine reads them.
+    /// `x-kubernetes-validations` as written; what is evaluated is compiled from them with the definition.
     pub validations: Vec<Value>,
 }
 

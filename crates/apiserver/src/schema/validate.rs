@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::canonical::{self, Walk};
-use super::{ListType, Object, Rules, Schema, Type, formats, meta, regexp, validate_builtin};
+use super::{
+    ListType, Object, Rules, Schema, Type, formats, meta, regexp, rules, validate_builtin,
+};
 use crate::resource::Resource;
 use crate::status::Cause;
 
@@ -14,8 +16,6 @@ const MAX_CAUSES: usize = 128;
 const MAX_DEPTH: usize = super::parse::MAX_DEPTH + 8;
 
 /// What is wrong with a prepared object, on create (`old` absent) or update; empty when it may be stored.
-///
-/// CEL rules of custom kinds are not evaluated yet.
 #[must_use]
 pub fn validate(resource: &Resource, value: &Value, old: Option<&Value>) -> Vec<Cause> {
     validate_subresource(resource, "", value, old)
@@ -31,8 +31,15 @@ pub fn validate_subresource(
     old: Option<&Value>,
 ) -> Vec<Cause> {
     let mut causes = meta::validate(resource, value, old);
-    if resource.custom.is_some() {
+    if let Some(custom) = &resource.custom {
         causes.extend(validate_node(value, &resource.schema, old));
+        if let Some(node) = &custom.rules {
+            if rules::are_blocked_by(&causes) {
+                causes.push(rules::blocked());
+            } else {
+                causes.extend(rules::validate(node, value, old));
+            }
+        }
         return causes;
     }
     let mut copy = value.clone();
@@ -147,7 +154,7 @@ impl Check {
             }
             (Type::Array(item), Value::Array(items)) => {
                 for (index, member) in items.iter().enumerate() {
-                    let before = correlated(member, index, schema, old);
+                    let before = correlated(member, index, &schema.list_type, old);
                     self.inside(&format!("[{index}]"), |check| {
                         check.node(member, item, before, mode);
                     });
@@ -453,17 +460,17 @@ fn identity(item: &Value, list_type: &ListType) -> Value {
 }
 
 /// The item of the old list that `item` continues.
-fn correlated<'a>(
+pub(super) fn correlated<'a>(
     item: &Value,
     index: usize,
-    schema: &Schema,
+    list_type: &ListType,
     old: Option<&'a Value>,
 ) -> Option<&'a Value> {
     let old = old?.as_array()?;
-    match &schema.list_type {
+    match list_type {
         ListType::Map(_) => {
-            let wanted = identity(item, &schema.list_type);
-            let is_it = |candidate: &&Value| identity(candidate, &schema.list_type) == wanted;
+            let wanted = identity(item, list_type);
+            let is_it = |candidate: &&Value| identity(candidate, list_type) == wanted;
             // Most lists keep their order.
             old.get(index)
                 .filter(is_it)

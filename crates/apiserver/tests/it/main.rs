@@ -12,6 +12,7 @@ mod hook;
 mod http_surface;
 mod protobuf;
 mod quota;
+mod rules;
 mod stress;
 mod watch;
 mod webhook_calls;
