@@ -11,8 +11,8 @@ pub use convert::convert;
 use std::sync::Arc;
 
 use crate::schema::Schema;
-use crate::webhook::ClientConfig;
 use crate::schema::rules::RuleNode;
+use crate::webhook::ClientConfig;
 
 /// One served resource of one API version.
 #[derive(Clone, Debug)]

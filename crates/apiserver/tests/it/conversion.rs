@@ -224,7 +224,8 @@ async fn what_a_conversion_may_not_do_is_refused() {
         .ok();
     let mischiefs: [fn(&mut Value); 9] = [
         |answer| {
-            answer["response"]["result"] = json!({"status": "Failure", "message": "too many wings"});
+            answer["response"]["result"] =
+                json!({"status": "Failure", "message": "too many wings"});
         },
         |answer| answer["response"]["result"] = json!({}),
         |answer| answer["response"]["uid"] = "x".into(),
