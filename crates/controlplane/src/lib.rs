@@ -6,9 +6,12 @@
 pub mod bootstrap;
 pub mod clusterrole;
 pub mod connect;
+pub mod cronjob;
 pub mod csr;
 pub mod deployment;
+pub mod disruption;
 pub mod endpointslice;
+pub mod endpointslicemirroring;
 pub mod garbage;
 pub mod job;
 pub mod kubelet;
@@ -17,6 +20,7 @@ pub mod nodelifecycle;
 pub mod planes;
 pub mod pod;
 pub mod replicaset;
+pub mod replicationcontroller;
 pub mod resourcequota;
 pub mod rootca;
 pub mod scheduler;
@@ -52,16 +56,21 @@ pub fn add_housekeeping(
         .add_task("garbage collector", garbage::run)
 }
 
-/// Adds the controllers that run workloads: Deployments, ReplicaSets, Jobs, the addresses of Services, and the scheduler.
+/// Adds the controllers that run workloads: Deployments, ReplicaSets, ReplicationControllers, Jobs and CronJobs, disruption
+/// budgets, the addresses of Services, and the scheduler.
 #[must_use]
 pub fn add_workloads(controllers: Controllers) -> Controllers {
     controllers
         .add(deployment::DeploymentController)
         .add(replicaset::ReplicaSetController)
+        .add(replicationcontroller::ReplicationManager)
+        .add(cronjob::CronJobController)
+        .add(disruption::DisruptionController)
         .add(job::JobController)
         .add(job::OrphanController)
         .add(job::TtlController)
         .add(endpointslice::EndpointSliceController)
+        .add(endpointslicemirroring::MirroringController)
         .add(nodelifecycle::NodeLifecycleController)
         .add(scheduler::Scheduler::default())
 }

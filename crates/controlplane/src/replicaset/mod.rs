@@ -3,8 +3,8 @@
 //! Reads ReplicaSets and the pods of their namespace; writes pods (creates, adopts, releases, deletes) and the
 //! ReplicaSet's status. A pod belongs to the ReplicaSet that its controller reference names, and to nobody else.
 
-mod plan;
-mod status;
+pub(crate) mod plan;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +21,14 @@ use serde_json::Value;
 #[derive(Debug, Default)]
 pub struct ReplicaSetController;
 
+/// What keeps pods: its apiVersion and kind, as references to it say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind(pub(crate) &'static str, pub(crate) &'static str);
+
 /// One ReplicaSet and the pods that are, or could be, its own.
 pub struct World {
+    /// What this is in truth: ReplicationControllers are planned for as the ReplicaSets that they are otherwise.
+    pub(crate) kind: Kind,
     pub(crate) replica_set: ReplicaSet,
     /// All pods of the namespace that match the selector or name the ReplicaSet as their controller.
     pub(crate) pods: Vec<Arc<Pod>>,
@@ -38,31 +44,10 @@ impl Reconciler for ReplicaSetController {
     type Act = Infallible;
 
     async fn gather(&self, cx: &Cx, replica_set: &ReplicaSet) -> Result<World, GatherError> {
+        let mut world = World::read(cx, Kind("apps/v1", "ReplicaSet"), replica_set.clone()).await?;
         let meta = &replica_set.metadata;
         let namespace = meta.namespace.as_deref().unwrap_or_default();
-        let selector = replica_set
-            .spec
-            .as_ref()
-            .map(|spec| Selector::from(&spec.selector))
-            .unwrap_or_default();
-        let mut pods = cx.list::<Pod>(Some(namespace), &selector).await?;
         let uid = meta.uid.as_deref().unwrap_or_default();
-        for owned in cx
-            .list::<Pod>(Some(namespace), &Selector::owner(uid))
-            .await?
-        {
-            if !pods
-                .iter()
-                .any(|pod| pod.metadata.name == owned.metadata.name)
-            {
-                pods.push(owned);
-            }
-        }
-        let mut world = World {
-            replica_set: replica_set.clone(),
-            pods,
-            related: vec![],
-        };
         let wanted = replica_set
             .spec
             .as_ref()
@@ -105,5 +90,41 @@ impl Reconciler for ReplicaSetController {
 
     fn refusal(_: &World, plan: &Plan<Infallible>, outcome: &Outcome) -> Note {
         status::refusal(plan, outcome)
+    }
+}
+
+impl World {
+    /// Reads the pods of `replica_set`, which is a `kind`.
+    pub(crate) async fn read(
+        cx: &Cx,
+        kind: Kind,
+        replica_set: ReplicaSet,
+    ) -> Result<Self, GatherError> {
+        let meta = &replica_set.metadata;
+        let namespace = meta.namespace.as_deref().unwrap_or_default();
+        let selector = replica_set
+            .spec
+            .as_ref()
+            .map(|spec| Selector::from(&spec.selector))
+            .unwrap_or_default();
+        let mut pods = cx.list::<Pod>(Some(namespace), &selector).await?;
+        let uid = meta.uid.as_deref().unwrap_or_default();
+        for owned in cx
+            .list::<Pod>(Some(namespace), &Selector::owner(uid))
+            .await?
+        {
+            if !pods
+                .iter()
+                .any(|pod| pod.metadata.name == owned.metadata.name)
+            {
+                pods.push(owned);
+            }
+        }
+        Ok(Self {
+            kind,
+            replica_set,
+            pods,
+            related: vec![],
+        })
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn active(world: &World) -> Vec<&Arc<Pod>> {
     world.pods.iter().filter(is_counted).collect()
 }
 
-pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
+pub(crate) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
     let mut plan = Plan::default();
     if world.replica_set.metadata.deletion_timestamp.is_some() {
         return plan;
@@ -202,7 +202,7 @@ fn next_availability(world: &World, now: Timestamp) -> Option<Duration> {
 fn owner_reference(world: &World) -> Value {
     let meta = &world.replica_set.metadata;
     json!({
-        "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": meta.name, "uid": meta.uid,
+        "apiVersion": world.kind.0, "kind": world.kind.1, "name": meta.name, "uid": meta.uid,
         "controller": true, "blockOwnerDeletion": true,
     })
 }

@@ -15,7 +15,7 @@ use crate::pod;
 /// Pods could not be created or deleted.
 const REPLICA_FAILURE: &str = "ReplicaFailure";
 
-pub(super) fn status(
+pub(crate) fn status(
     world: &World,
     plan: &Plan<Infallible>,
     outcome: &Outcome,
@@ -65,7 +65,7 @@ pub(super) fn status(
 }
 
 /// The event about a pod that could not be created or deleted.
-pub(super) fn refusal(plan: &Plan<Infallible>, outcome: &Outcome) -> Note {
+pub(crate) fn refusal(plan: &Plan<Infallible>, outcome: &Outcome) -> Note {
     let (reason, message) = failure(plan, outcome).unwrap_or(("FailedCreate", String::new()));
     let doing = if reason == "FailedDelete" {
         "deleting"

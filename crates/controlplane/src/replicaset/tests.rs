@@ -101,6 +101,7 @@ fn world(yaml: &str) -> World {
         ..Line::default()
     });
     World {
+        kind: Kind("apps/v1", "ReplicaSet"),
         replica_set: serde_json::from_value(json!({
             "metadata": {"name": "web", "namespace": "default", "uid": "uid-web", "generation": 2, "resourceVersion": "7"},
             "spec": {

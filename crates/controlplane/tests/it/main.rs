@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod housekeeping;
