@@ -7,9 +7,9 @@ use regex::Regex;
 
 use crate::error::EvalError;
 
-/// Bytes an evaluation may touch per unit of its cost limit, beside a constant: costs do not count everything.
-const WORK_PER_COST: u64 = 64;
-const FREE_WORK: u64 = 16 << 20;
+/// Bytes that evaluations may touch per unit of cost, beside a constant: costs do not count everything.
+const WORK_PER_COST: u64 = 16;
+const FREE_WORK: u64 = 64 << 20;
 /// Largest text or list made by one operation, in bytes or elements.
 const MAX_MADE: u64 = 8 << 20;
 /// Compiled patterns an evaluation keeps.
@@ -25,6 +25,8 @@ pub struct Budget {
     pub remaining: u64,
     /// Units that one evaluation may cost.
     pub per_call: u64,
+    /// Bytes and elements that may still be looked at or made.
+    work: u64,
 }
 
 impl Budget {
@@ -41,7 +43,16 @@ impl Budget {
         Self {
             remaining,
             per_call: Self::PER_CALL,
+            work: remaining
+                .saturating_mul(WORK_PER_COST)
+                .saturating_add(FREE_WORK),
         }
+    }
+
+    /// The same, with another limit for one call.
+    #[must_use]
+    pub fn with_per_call(self, per_call: u64) -> Self {
+        Self { per_call, ..self }
     }
 }
 
@@ -64,17 +75,20 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn new(budget: &Budget) -> Self {
-        let limit = budget.per_call.min(budget.remaining);
         Self {
             cost: 0,
             limit: budget.per_call,
             remaining: budget.remaining,
-            work: limit
-                .saturating_mul(WORK_PER_COST)
-                .saturating_add(FREE_WORK),
+            work: budget.work,
             regexes: BTreeMap::new(),
             known: vec![],
         }
+    }
+
+    /// Takes what was spent from the budget.
+    pub(crate) fn settle(&self, budget: &mut Budget) {
+        budget.remaining = budget.remaining.saturating_sub(self.cost);
+        budget.work = self.work;
     }
 
     /// Adds to the cost.

@@ -203,7 +203,7 @@ impl Program {
     ) -> Result<Value<'a>, EvalError> {
         let mut meter = Meter::new(budget);
         let result = crate::eval::run(self, activation, &mut meter, 0);
-        budget.remaining = budget.remaining.saturating_sub(meter.cost);
+        meter.settle(budget);
         result
     }
 

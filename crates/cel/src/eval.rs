@@ -31,6 +31,7 @@ enum Slot<'a, 'p> {
 /// One program that runs.
 pub(crate) struct Run<'a, 'r> {
     activation: &'r Activation<'a>,
+    names: &'r [String],
     globals: Vec<Option<&'r Binding<'a>>>,
     locals: Vec<Slot<'a, 'r>>,
     meter: &'r mut Meter,
@@ -53,6 +54,7 @@ pub(crate) fn run<'a>(
     let globals = program.globals.iter();
     let mut run = Run {
         activation,
+        names: &program.globals,
         globals: globals.map(|name| activation.binding(name)).collect(),
         locals: vec![],
         meter,
@@ -275,7 +277,10 @@ impl<'a, 'r> Run<'a, 'r> {
                 };
                 self.steps(value?, attribute, 1)
             }
-            None => Err(EvalError::other("no such attribute(s)")),
+            None => Err(EvalError::other(format!(
+                "no such attribute(s): {}",
+                self.names.get(slot).map_or("", String::as_str)
+            ))),
         }
     }
 

@@ -62,12 +62,12 @@ static FORMATS: [Format; 13] = [
     },
     Format {
         name: "uri",
-        regex_size: 1112,
+        regex_size: 1103,
         check: |text| super::url::parse(text).err().into_iter().collect(),
     },
     Format {
         name: "uuid",
-        regex_size: 88,
+        regex_size: 70,
         check: |text| simple(is_uuid(text), "does not match the UUID format"),
     },
     Format {
@@ -77,12 +77,12 @@ static FORMATS: [Format; 13] = [
     },
     Format {
         name: "date",
-        regex_size: 100,
+        regex_size: 71,
         check: |text| simple(is_date(text), "invalid date"),
     },
     Format {
         name: "datetime",
-        regex_size: 100,
+        regex_size: 71,
         check: |text| simple(is_datetime(text), "invalid datetime"),
     },
 ];

@@ -242,10 +242,7 @@ fn sort<'a>(meter: &mut Meter, list: &List<'a>, keys: &List<'a>) -> Outcome<'a> 
             })?;
         }
     }
-    let mut free = Meter::new(&Budget {
-        remaining: u64::MAX,
-        per_call: u64::MAX,
-    });
+    let mut free = Meter::new(&Budget::new(u64::MAX).with_per_call(u64::MAX));
     let mut pairs: Vec<(Value<'a>, Value<'a>)> = keys.into_iter().zip(values).collect();
     pairs.sort_by(|(a, _), (b, _)| order(&mut free, a, b).unwrap_or(Ordering::Equal));
     let sorted = pairs.into_iter().map(|(_, value)| value);

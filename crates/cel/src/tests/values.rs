@@ -108,7 +108,7 @@ fn variables_and_fields() {
             r#"["y"]"#,
         ),
         ("self.double == 1.5 && self.flag", "true"),
-        ("x", "! no such attribute(s)"),
+        ("x", "! no such attribute(s): x"),
     ]);
 }
 
