@@ -22,6 +22,7 @@ pub mod patch;
 pub mod registry;
 pub mod resource;
 pub mod rest;
+pub mod runner;
 pub mod schema;
 mod security;
 pub mod select;

@@ -22,7 +22,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_rustls::LazyConfigAcceptor;
@@ -44,6 +44,8 @@ const MAX_STREAMS: u32 = 1_000;
 const PING_PERIOD: Duration = Duration::from_secs(30);
 /// Serving certificates live in memory and are made anew with each process.
 const CERTIFICATE_LIFETIME: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
+/// A TLS record (RFC 8446): a fatal alert that says that nobody here has the name that the client asked for.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// Bytes of request headers.
 const MAX_HEADERS: u32 = 64 * 1024;
 
@@ -102,11 +104,14 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let handshake = async {
-        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let mut start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let name = start.client_hello().server_name().map(str::to_owned);
-        let cluster = server
-            .cluster_by_name(name.as_deref())
-            .ok_or_else(|| format!("no cluster is called {:?}", name.unwrap_or_default()))?;
+        let Some(cluster) = server.cluster_by_name(name.as_deref()) else {
+            // Nothing was agreed on yet, so the alert is plain.
+            start.io.write_all(&UNRECOGNIZED_NAME).await?;
+            start.io.shutdown().await?;
+            return Err(format!("no cluster is called {:?}", name.unwrap_or_default()).into());
+        };
         let tls = start.into_stream(cluster.tls()?).await?;
         Ok::<_, ConnectionError>((cluster, tls))
     };

@@ -30,6 +30,7 @@ use crate::metrics::{self, MoreMetrics};
 use crate::openapi::OpenApi;
 use crate::registry::{self, Clock, Registry, Served, Target};
 use crate::rest::{self, Body, BodyError, Peer};
+use crate::runner::PodRunner;
 use crate::security::Security;
 use crate::serve;
 use crate::status::Status;
@@ -390,6 +391,7 @@ impl Inner {
             flow: FlowControl::new(MAX_IN_FLIGHT),
             watches: Arc::new(Semaphore::new(MAX_WATCHES)),
             more_metrics: OnceLock::new(),
+            runner: OnceLock::new(),
             closed: watch::Sender::new(false),
             is_cleaning: AtomicBool::new(false),
             open_api: self.open_api.clone(),
@@ -426,6 +428,7 @@ pub struct Cluster {
     watches: Arc<Semaphore>,
     /// Writes the numbers of what works on this cluster in this process.
     more_metrics: OnceLock<MoreMetrics>,
+    runner: OnceLock<Arc<dyn PodRunner>>,
     closed: watch::Sender<bool>,
     /// One task at a time works off dying definitions.
     is_cleaning: AtomicBool,
@@ -589,6 +592,16 @@ impl Cluster {
 
     pub(crate) fn issuer_keys(&self) -> Value {
         self.authenticator.key_set()
+    }
+
+    /// Says who runs the pods of the cluster; without anybody there are no logs and no sessions. Only the first call
+    /// counts. The cluster keeps `runner` as long as it lives, so that must not keep the cluster.
+    pub fn run_pods(&self, runner: Arc<dyn PodRunner>) {
+        _ = self.runner.set(runner);
+    }
+
+    pub(crate) fn pod_runner(&self) -> Option<Arc<dyn PodRunner>> {
+        self.runner.get().cloned()
     }
 
     /// What [`Cluster::metrics`] shows beside the server's own numbers; only the first call counts. The cluster keeps

@@ -254,6 +254,7 @@ impl ControlPlanes {
         // The gauges hold a client of the cluster.
         let shown = Arc::downgrade(&gauges);
         cluster.add_metrics(move || shown.upgrade().map_or_else(String::new, |g| g.render()));
+        cluster.run_pods(Arc::new(kubelet::SimulatedPods::of(&cluster)));
         tasks.spawn("controllers", controllers.run(std::future::pending()));
         Ok(ControlPlane {
             cluster,

@@ -1,6 +1,7 @@
 //! LIST: consistent pages of a collection, and the rules of `resourceVersion` around them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,6 +12,9 @@ use super::{Registry, Target};
 use crate::object::Object;
 use crate::select::{FieldSelector, LabelSelector};
 use crate::status::{Cause, Status};
+
+/// How long a read waits for a revision that has not come yet.
+const REVISION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a list or watch asks for.
 #[derive(Clone, Debug, Default)]
@@ -137,6 +141,32 @@ impl ListOptions {
 }
 
 impl Registry {
+    /// Waits until the revision that a read asks for has come. Empty and `0` ask for none.
+    ///
+    /// # Errors
+    /// 504 when it does not come soon.
+    pub async fn reached(&self, resource_version: &str) -> Result<(), Status> {
+        // What is no number is refused by who knows what it is for.
+        let asked: u64 = resource_version.parse().unwrap_or_default();
+        if asked <= self.store.revision() {
+            return Ok(());
+        }
+        let mut changes = self.store.subscribe();
+        let reached = async {
+            while asked > self.store.revision() {
+                if changes.next().await.is_none() {
+                    break;
+                }
+            }
+        };
+        let _late = tokio::time::timeout(REVISION_TIMEOUT, reached).await;
+        let now = self.store.revision();
+        if asked > now {
+            return Err(Status::too_large_revision(asked, now));
+        }
+        Ok(())
+    }
+
     /// The collection of `target` (in its namespace, or everywhere), as far as the options select it.
     ///
     /// # Errors

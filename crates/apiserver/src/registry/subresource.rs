@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::update::{Part, Seen};
+use super::update::{Modification, Part, Seen};
 use super::{Call, DeleteOptions, PatchBody, Registry, Target, metadata};
 use crate::admission::Operation;
 use crate::negotiate::PatchType;
 use crate::patch;
+use crate::schema::{self, FieldValidation};
 use crate::select::LabelSelector;
 use crate::status::{Cause, Status};
 
@@ -81,13 +82,69 @@ impl Registry {
                     Status::bad_request(format!("the patch is not valid JSON: {error}"))
                 })?
             }
-            PatchType::Apply => crate::schema::decode_document(body.bytes)?,
+            PatchType::Apply => return self.apply_scale(call, target, body).await,
         };
         self.change_scale(call, target, &|old| match body.kind {
             PatchType::Json => patch::json(old, body.bytes),
             _ => Ok(patch::merge(old, &document)),
         })
         .await
+    }
+
+    /// Server-side apply of a `Scale`: what it says of the replicas is applied to the object's own field, which the
+    /// manager then owns through the subresource.
+    async fn apply_scale(
+        &self,
+        call: &mut Call<'_>,
+        target: &Target,
+        body: &PatchBody<'_>,
+    ) -> Result<Value, Status> {
+        let config = schema::decode_document(body.bytes)?;
+        let said = |member: &str| config[member].as_str().unwrap_or_default().to_owned();
+        let (api_version, kind) = (said("apiVersion"), said("kind"));
+        if (&*api_version, &*kind) != ("autoscaling/v1", "Scale") {
+            return Err(Status::bad_request(format!(
+                "the {api_version} {kind} in the data is not an autoscaling/v1 Scale"
+            )));
+        }
+        let paths = scale_paths(target)?;
+        let resource = &target.resource;
+        let mut applied = json!({
+            "apiVersion": target.api_version, "kind": resource.kind, "metadata": {"name": target.name},
+        });
+        if !config["spec"]["replicas"].is_null() {
+            let replicas = replicas_of(target, &config)?;
+            set_path(&mut applied, &paths.spec_replicas, json!(replicas));
+        }
+        let parent = Target {
+            subresource: String::new(),
+            ..target.clone()
+        };
+        let name = call.manager.clone();
+        let now = self.now();
+        let next = |old: &Value| {
+            let manager = patch::Manager {
+                name: &name,
+                api_version: &target.api_version,
+                subresource: "scale",
+                has_status: resource.strategy.has_status,
+                now,
+            };
+            let new = patch::apply(Some(old), &applied, &resource.schema, &manager, body.force)?;
+            schema::decode_value(resource, new, FieldValidation::Ignore).map(|d| d.value)
+        };
+        let modification = Modification {
+            next: &next,
+            revision: metadata::revision(&config).filter(|revision| *revision != 0),
+            is_applied: true,
+            subresource: "scale",
+            seen: Seen::Part(&ScalePart {
+                target,
+                paths: &paths,
+            }),
+        };
+        let changed = self.modify(call, &parent, &modification).await?;
+        Ok(scale_of(&changed, &paths))
     }
 
     /// Sets the replicas of an object to what `next` makes of its newest `Scale`.

@@ -39,17 +39,17 @@ fn applied(call: &mut Call<'_>, bytes: &[u8]) -> Result<Value, Status> {
 }
 
 /// How the next state comes about, beside the state itself.
-struct Modification<'f> {
+pub(super) struct Modification<'f> {
     /// Builds the next state from the newest.
-    next: &'f (dyn Fn(&Value) -> Result<Value, Status> + Send + Sync),
+    pub(super) next: &'f (dyn Fn(&Value) -> Result<Value, Status> + Send + Sync),
     /// The revision that the client built on, if it said so.
-    revision: Option<u64>,
+    pub(super) revision: Option<u64>,
     /// The state brings its own managed fields.
-    is_applied: bool,
+    pub(super) is_applied: bool,
     /// The subresource that the managed fields name.
-    subresource: &'f str,
+    pub(super) subresource: &'f str,
     /// What admission sees of the change.
-    seen: Seen<'f>,
+    pub(super) seen: Seen<'f>,
 }
 
 /// What admission sees of a change.
@@ -282,7 +282,7 @@ impl Registry {
         self.modify(call, target, &modification).await
     }
 
-    async fn modify(
+    pub(super) async fn modify(
         &self,
         call: &mut Call<'_>,
         target: &Target,

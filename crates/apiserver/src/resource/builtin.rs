@@ -26,6 +26,28 @@ pub fn builtin() -> &'static [Arc<Resource>] {
     &TABLE
 }
 
+/// Resources that Kubernetes advises against: API version, kind, since when, and what to use instead.
+const DEPRECATED: [(&str, &str, &str, &str); 2] = [
+    ("v1", "ComponentStatus", "v1.19", ""),
+    (
+        "v1",
+        "Endpoints",
+        "v1.33",
+        "; use discovery.k8s.io/v1 EndpointSlice",
+    ),
+];
+
+/// The warning for a deprecated resource.
+pub(super) fn deprecation(resource: &Resource) -> Option<String> {
+    let (api_version, kind) = (resource.api_version(), &*resource.kind);
+    let (_, _, since, instead) = DEPRECATED
+        .iter()
+        .find(|known| (known.0, known.1) == (&*api_version, kind))?;
+    Some(format!(
+        "{api_version} {kind} is deprecated in {since}+{instead}"
+    ))
+}
+
 fn parse(text: &str) -> Vec<Arc<Resource>> {
     let mut resources = Vec::new();
     let (mut group, mut version, mut package) = ("", "", "");

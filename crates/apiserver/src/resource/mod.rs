@@ -153,6 +153,15 @@ impl Resource {
         *self.group == *group && *self.version == *version
     }
 
+    /// What clients are warned of when they use the resource at this version.
+    #[must_use]
+    pub fn deprecation(&self) -> Option<String> {
+        match &self.custom {
+            Some(custom) => custom.deprecation_warning.as_deref().map(str::to_owned),
+            None => builtin::deprecation(self),
+        }
+    }
+
     /// The subresource called `name`.
     #[must_use]
     pub fn subresource(&self, name: &str) -> Option<&Subresource> {

@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 
 use super::Admitted;
+use super::health;
 use super::respond::{self, Body, Wish};
 use crate::discovery;
 use crate::negotiate::{self, Offer, Transform};
@@ -38,7 +39,7 @@ pub(super) fn answer(cluster: &Cluster, request: &Admitted) -> Result<Response<B
             "linux/amd64",
         ))),
         [check @ ("healthz" | "livez" | "readyz"), rest @ ..] => {
-            Ok(health(cluster, check, rest, request))
+            Ok(health::answer(cluster, check, rest, request))
         }
         ["api"] => discovered(cluster, request, true),
         ["apis"] => discovered(cluster, request, false),
@@ -108,9 +109,7 @@ fn discovered(
             discovery::group_list(&served.resources)
         };
         let mut response = respond::object(StatusCode::OK, &value, &wish);
-        response
-            .headers_mut()
-            .insert(header::VARY, HeaderValue::from_static("Accept"));
+        respond::vary(&mut response, "Accept");
         return Ok(response);
     }
     let document = &cluster.discovery(&served, legacy).1;
@@ -126,54 +125,10 @@ fn discovered(
         header::CONTENT_TYPE,
         HeaderValue::from_static(discovery::AGGREGATED_CONTENT_TYPE),
     );
-    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
     if let Ok(etag) = HeaderValue::from_str(&document.etag) {
         headers.insert(header::ETAG, etag);
     }
+    respond::vary(&mut response, "Accept");
     Ok(response)
-}
-
-/// What `/healthz`, `/livez` and `/readyz` look at.
-fn health(cluster: &Cluster, check: &str, rest: &[&str], request: &Admitted) -> Response<Body> {
-    let excluded = |name: &str| request.query.get("exclude") == Some(name);
-    let mut checks: Vec<(&str, Result<(), String>)> =
-        vec![("ping", Ok(())), ("etcd", cluster.storage_health())];
-    if check == "readyz" {
-        checks.push(("informer-sync", Ok(())));
-    }
-    if let [name] = rest {
-        checks.retain(|(n, _)| n == name);
-        if checks.is_empty() {
-            return respond::raw(
-                StatusCode::NOT_FOUND,
-                "text/plain; charset=utf-8",
-                "404 page not found\n",
-            );
-        }
-    }
-    let mut text = String::new();
-    let mut is_well = true;
-    for (name, result) in &checks {
-        match result {
-            _ if excluded(name) => text.push_str(&format!("[+]{name} excluded: ok\n")),
-            Ok(()) => text.push_str(&format!("[+]{name} ok\n")),
-            Err(why) => {
-                is_well = false;
-                text.push_str(&format!("[-]{name} failed: {why}\n"));
-            }
-        }
-    }
-    let verdict = if is_well { "passed" } else { "failed" };
-    text.push_str(&format!("{check} check {verdict}\n"));
-    let plain = "text/plain; charset=utf-8";
-    if !is_well {
-        return respond::raw(StatusCode::INTERNAL_SERVER_ERROR, plain, text);
-    }
-    let body = if request.query.get("verbose").is_some() {
-        text
-    } else {
-        "ok".to_owned()
-    };
-    respond::raw(StatusCode::OK, plain, body)
 }

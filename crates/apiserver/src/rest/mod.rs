@@ -2,27 +2,33 @@
 //! API path.
 //!
 //! Order: who asks (401) → for whom (impersonation) → is it their turn (429) → may they (403) → what shape is wanted (406)
-//! → the body (400, 413, 415) → the registry.
+//! → the body (400, 413, 415) → the registry. All of it within the request's deadline, unless it is one that lasts.
 
 mod audit;
+mod connect;
+mod deadline;
 mod documents;
+mod health;
 mod path;
 mod query;
 mod resources;
 mod respond;
 mod shape;
 mod watch;
+mod websocket;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use http::header::{self, HeaderMap};
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::upgrade::OnUpgrade;
 
 pub use respond::{Body, BodyError};
 
@@ -93,11 +99,37 @@ pub(crate) struct Admitted {
     pub verb: &'static str,
     /// Annotations of the request in the audit log, if there is one.
     pub notes: Option<Notes>,
+    /// As it was asked, undecoded.
+    uri: http::Uri,
+    /// The connection, should it be taken over; whoever takes it has it.
+    upgrade: Mutex<Option<OnUpgrade>>,
 }
 
 impl Admitted {
     pub(crate) fn header(&self, name: &header::HeaderName) -> Option<&str> {
         respond::text(&self.headers, name)
+    }
+
+    /// Path and query behind the subresource, as the client wrote them; begins with a slash.
+    fn raw_rest(&self) -> String {
+        let path = self.uri.path();
+        let mut before = self.path.segments.len() - self.path.rest.len();
+        let mut at = 0;
+        for piece in path.split_inclusive('/') {
+            if before == 0 {
+                break;
+            }
+            at += piece.len();
+            before -= usize::from(piece != "/");
+        }
+        let query = self.uri.query().map(|query| format!("?{query}"));
+        format!("/{}{}", &path[at..], query.unwrap_or_default())
+    }
+
+    /// The connection beneath the request, once; `None` where it cannot be taken over.
+    fn take_upgrade(&self) -> Option<OnUpgrade> {
+        let mut slot = self.upgrade.lock().unwrap_or_else(|e| e.into_inner());
+        slot.take()
     }
 }
 
@@ -113,16 +145,23 @@ where
 {
     let (parts, body) = request.into_parts();
     let is_head = parts.method == Method::HEAD;
-    let wish = Wish::of_refusal(
-        &parts.headers,
-        Query::parse(parts.uri.query()).get("pretty"),
-    );
+    let query = Query::parse(parts.uri.query());
+    let wish = Wish::of_refusal(&parts.headers, query.get("pretty"));
     let mut course = Course {
         auditing: Auditing::new(&cluster, &peer, &parts.headers),
         verb: "",
         schema: None,
     };
-    let handling = answer(&cluster, peer, parts, body, &mut course);
+    let handling = async {
+        let (asked, limit) = Asked::of(&parts, query)?;
+        course.verb = asked.verb;
+        let answer = answer(&cluster, peer, parts, asked, body, &mut course);
+        let Some(limit) = limit else {
+            return answer.await;
+        };
+        let answered = tokio::time::timeout(limit, answer).await;
+        answered.unwrap_or_else(|_| Err(deadline::exceeded()))
+    };
     // One request that the server fails at must not end the connection of others.
     let outcome = AssertUnwindSafe(handling).catch_unwind().await;
     let Course {
@@ -163,10 +202,35 @@ fn failed() -> Status {
     )
 }
 
+/// What is asked, as far as method and URL say it.
+struct Asked {
+    path: Path,
+    query: Query,
+    verb: &'static str,
+}
+
+impl Asked {
+    /// Reads method and URL; with the time that the request has, unless it may last.
+    fn of(parts: &Parts, query: Query) -> Result<(Self, Option<Duration>), Status> {
+        let path = path::parse(parts.uri.path())
+            .ok_or_else(|| Status::bad_request("the path is not valid UTF-8"))?;
+        let verb = path::verb(&parts.method, &path, query.is_set("watch"));
+        // A watch, a log that is followed, a session in a container.
+        let may_last = verb == "watch" || connect::is_connection(&path.subresource);
+        let limit = if may_last {
+            None
+        } else {
+            Some(deadline::of(query.get("timeout"))?)
+        };
+        Ok((Self { path, query, verb }, limit))
+    }
+}
+
 async fn answer<B>(
     cluster: &Arc<Cluster>,
     peer: Peer,
-    parts: http::request::Parts,
+    mut parts: Parts,
+    asked: Asked,
     body: B,
     course: &mut Course,
 ) -> Result<Response<Body>, Status>
@@ -181,11 +245,7 @@ where
             "the cluster is gone",
         ));
     }
-    let path = path::parse(parts.uri.path())
-        .ok_or_else(|| Status::bad_request("the path is not valid UTF-8"))?;
-    let query = Query::parse(parts.uri.query());
-    let verb = path::verb(&parts.method, &path, query.is_set("watch"));
-    course.verb = verb;
+    let Asked { path, query, verb } = asked;
     let auditing = &mut course.auditing;
     let attributes = attributes(cluster, &path, &query, verb, parts.uri.path());
     let has_certificate = peer.has_certificate();
@@ -198,11 +258,7 @@ where
     };
     auditing.begin(cluster, &parts, &user, &attributes);
     let user = impersonate(cluster, user, &parts.headers, auditing)?;
-    let is_stream = matches!(
-        path.subresource.as_str(),
-        "log" | "exec" | "attach" | "portforward" | "proxy"
-    );
-    let _permit = if is_stream {
+    let _permit = if connect::is_connection(&path.subresource) {
         None
     } else {
         let objects = cluster.registry().store();
@@ -228,6 +284,8 @@ where
         user,
         verb,
         notes: auditing.notes(),
+        uri: parts.uri,
+        upgrade: Mutex::new(parts.extensions.remove::<OnUpgrade>()),
     };
     if !request.path.is_resource {
         return documents::answer(cluster, &request);
@@ -244,7 +302,9 @@ fn authenticate(cluster: &Cluster, peer: Peer, headers: &HeaderMap) -> Result<Us
     match peer {
         Peer::Trusted(user) => Ok((*user).clone()),
         Peer::Network { certificate, .. } => {
-            let authorization = respond::text(headers, &header::AUTHORIZATION);
+            let in_protocol = websocket::authorization(headers);
+            let authorization =
+                respond::text(headers, &header::AUTHORIZATION).or(in_protocol.as_deref());
             cluster.authenticate(certificate.as_deref(), authorization)
         }
     }

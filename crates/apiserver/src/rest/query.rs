@@ -34,6 +34,12 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All values of `name`, in order.
+    pub(crate) fn all<'q>(&'q self, name: &'q str) -> impl Iterator<Item = &'q str> {
+        let pairs = self.0.iter().filter(move |(key, _)| key == name);
+        pairs.map(|(_, value)| value.as_str())
+    }
+
     fn text(&self, name: &str) -> String {
         self.get(name).unwrap_or_default().to_owned()
     }
@@ -60,6 +66,16 @@ impl Query {
         Ok(self
             .number("timeoutSeconds")?
             .filter(|seconds| *seconds > 0))
+    }
+
+    /// Refuses what is no longer supported of a GET.
+    pub(crate) fn check_export(&self) -> Result<(), Status> {
+        if self.is_set("export") {
+            return Err(Status::bad_request(
+                "the export parameter, deprecated since v1.14, is no longer supported",
+            ));
+        }
+        Ok(())
     }
 
     /// Whether nothing may be stored.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::respond::{self, Body, Wish};
 use super::shape::{Listed, Shape};
 use super::watch::{self, Watch};
-use super::{Admitted, written};
+use super::{Admitted, connect, websocket, written};
 use crate::auth::{Attributes, Authorizer, User};
 use crate::negotiate::{self, Accepted, Offer, PatchType};
 use crate::registry::{Call, DeleteOptions, Deleted, PatchBody, Target};
@@ -63,6 +63,9 @@ pub(super) async fn answer(
     }
     let target = Target::new(resource, namespace, &path.name, &path.subresource);
     check_verb(&target, request)?;
+    if connect::is_connection(&target.subresource) {
+        return connect::answer(cluster, request, &target, body).await;
+    }
     let offer = if request.verb == "watch" {
         Offer::Watch
     } else if target.resource.verbs == ["create"] {
@@ -83,26 +86,11 @@ pub(super) async fn answer(
         wish,
         shape,
     };
-    if connects(&exchange.target.subresource) {
-        return Err(exchange.connect().await);
+    let mut response = exchange.answer(body).await?;
+    if let Some(warning) = exchange.target.resource.deprecation() {
+        respond::warn(&mut response, &[warning]);
     }
-    match request.verb {
-        "get" => exchange.get().await,
-        "list" => exchange.list().await,
-        "watch" => exchange.watch().await,
-        "deletecollection" => exchange.write(body).await,
-        _ => {
-            exchange
-                .accepted
-                .check_shape(false, &exchange.target.resource.kind)?;
-            exchange.write(body).await
-        }
-    }
-}
-
-/// Whether a subresource is a connection to something else.
-fn connects(subresource: &str) -> bool {
-    matches!(subresource, "exec" | "attach" | "portforward" | "proxy")
+    Ok(response)
 }
 
 fn check_verb(target: &Target, request: &Admitted) -> Result<(), Status> {
@@ -136,49 +124,30 @@ fn check_verb(target: &Target, request: &Admitted) -> Result<(), Status> {
 }
 
 impl Exchange<'_> {
+    async fn answer(&self, body: &[u8]) -> Result<Response<Body>, Status> {
+        match self.request.verb {
+            "get" => self.get().await,
+            "list" => self.list().await,
+            "watch" => self.watch().await,
+            "deletecollection" => self.write(body).await,
+            _ => {
+                let kind = &self.target.resource.kind;
+                self.accepted.check_shape(false, kind)?;
+                self.write(body).await
+            }
+        }
+    }
+
     async fn get(&self) -> Result<Response<Body>, Status> {
         let registry = self.cluster.registry();
+        self.request.query.check_export()?;
+        let asked = self.request.query.get("resourceVersion");
+        registry.reached(asked.unwrap_or_default()).await?;
         let value = match self.target.subresource.as_str() {
             "scale" => registry.scale(&self.target).await?,
-            "log" => return Err(self.no_kubelet().await),
             _ => registry.get(&self.target).await?,
         };
         self.one(StatusCode::OK, value)
-    }
-
-    /// A connection to a container or a port: admission may refuse it, and there is nothing to connect to.
-    async fn connect(&self) -> Status {
-        let registry = self.cluster.registry();
-        let kind = self.target.resource.subresource(&self.target.subresource);
-        let kind = kind.map_or("", |subresource| &subresource.kind);
-        let options = self.request.query.connect_options(kind);
-        let mut call = Call::new(&self.request.user, "");
-        let admitted = registry
-            .admit_connection(&mut call, &self.target, options)
-            .await;
-        match admitted {
-            Ok(()) => self.no_kubelet().await,
-            Err(status) => status,
-        }
-    }
-
-    /// No part of this server runs containers that could answer.
-    async fn no_kubelet(&self) -> Status {
-        let object = Target {
-            subresource: String::new(),
-            ..self.target.clone()
-        };
-        if let Err(status) = self.cluster.registry().get(&object).await {
-            return status;
-        }
-        Status::new(
-            501,
-            "NotImplemented",
-            format!(
-                "{} of {:?} is not available: its pods are simulated",
-                self.target.subresource, self.target.name
-            ),
-        )
     }
 
     async fn list(&self) -> Result<Response<Body>, Status> {
@@ -186,6 +155,7 @@ impl Exchange<'_> {
         let resource = &self.target.resource;
         self.accepted.check_shape(true, &resource.list_kind)?;
         let registry = self.cluster.registry();
+        registry.reached(&options.resource_version).await?;
         let page = registry.list(&self.target, &options).await?;
         Ok(match self.shape.list(registry, &page)? {
             Listed::Bytes(bytes) => respond::encoded(StatusCode::OK, bytes, &self.wish),
@@ -212,6 +182,15 @@ impl Exchange<'_> {
             timeout_seconds: self.request.query.timeout_seconds()?,
         })
         .await?;
+        let headers = &self.request.headers;
+        if websocket::is_upgrade(headers) {
+            let protocol = websocket::protocols(headers).first().copied();
+            let upgrade = self.request.take_upgrade();
+            let (response, socket) = websocket::accept(headers, upgrade, protocol)?;
+            let encoding = self.shape.encoding;
+            tokio::spawn(websocket::send_events(socket, stream, encoding));
+            return Ok(response);
+        }
         let mut response = respond::raw(StatusCode::OK, self.shape.stream_type(), Bytes::new());
         *response.body_mut() = StreamBody::new(stream).boxed_unsync();
         Ok(response)
@@ -237,10 +216,6 @@ impl Exchange<'_> {
             options: query.options(kind),
             ..Call::new(&self.request.user, "")
         };
-        // What is behind it is no object, whatever the verb.
-        if self.target.subresource == "log" {
-            return Err(self.no_kubelet().await);
-        }
         let outcome = match self.request.verb {
             "create" => self.create(&mut call, body).await,
             "update" => self.update(&mut call, body).await,
@@ -254,11 +229,6 @@ impl Exchange<'_> {
             }
         }
         let mut response = outcome?;
-        if let Some(custom) = &self.target.resource.custom
-            && let Some(warning) = &custom.deprecation_warning
-        {
-            call.warnings.push(warning.to_string());
-        }
         respond::warn(&mut response, &call.warnings);
         Ok(response)
     }
@@ -300,7 +270,7 @@ impl Exchange<'_> {
                     .review("serviceaccounts/token", call.user, place, &ask)?;
                 return self.one(StatusCode::CREATED, token);
             }
-            _ => return Err(self.no_kubelet().await),
+            _ => return Err(Status::no_such_resource()),
         };
         if target.resource.namespaced && target.namespace.is_empty() {
             return Err(Status::bad_request(

@@ -102,9 +102,7 @@ pub(crate) fn encoded(code: StatusCode, bytes: Bytes, wish: &Wish) -> Response<B
     let mut response = raw(code, wish.encoding.media_type(), Bytes::new());
     let is_long = bytes.len() >= negotiate::GZIP_FROM;
     if is_long {
-        response
-            .headers_mut()
-            .insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        vary(&mut response, "Accept-Encoding");
     }
     if wish.gzip
         && is_long
@@ -132,6 +130,21 @@ pub(crate) fn raw(code: StatusCode, media_type: &str, bytes: impl Into<Bytes>) -
         HeaderValue::from_static("no-cache, private"),
     );
     response
+}
+
+/// Says that the answer depends on the request header `name`, beside those it was said of.
+pub(crate) fn vary(response: &mut Response<Body>, name: &'static str) {
+    let headers = response.headers_mut();
+    let value = match headers
+        .get(header::VARY)
+        .and_then(|known| known.to_str().ok())
+    {
+        Some(known) => HeaderValue::from_str(&format!("{known}, {name}")),
+        None => Ok(HeaderValue::from_static(name)),
+    };
+    if let Ok(value) = value {
+        headers.insert(header::VARY, value);
+    }
 }
 
 /// A refusal.

@@ -2,7 +2,7 @@
 //! watches as messages.
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures::{SinkExt, Stream, StreamExt};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -33,7 +33,9 @@ pub(crate) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
     let has = |name: &HeaderName, word: &str| {
         let values = headers.get_all(name).iter();
-        let mut words = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        let mut words = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','));
         words.any(|found| found.trim().eq_ignore_ascii_case(word))
     };
     has(&header::CONNECTION, "upgrade") && has(&header::UPGRADE, "websocket")
@@ -41,7 +43,9 @@ pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
 
 /// The subprotocols that the client offers, the one with the token left out.
 pub(super) fn protocols(headers: &HeaderMap) -> Vec<&str> {
-    offered(headers).filter(|protocol| !protocol.starts_with(BEARER)).collect()
+    offered(headers)
+        .filter(|protocol| !protocol.starts_with(BEARER))
+        .collect()
 }
 
 /// The value of `Authorization` that a WebSocket request has in its subprotocols. A real header counts more.
@@ -60,7 +64,9 @@ pub(super) fn authorization(headers: &HeaderMap) -> Option<String> {
 
 fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-    let words = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let words = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
     words.map(str::trim).filter(|word| !word.is_empty())
 }
 
@@ -72,7 +78,13 @@ pub(super) fn accept(
     headers: &HeaderMap,
     upgrade: Option<OnUpgrade>,
     protocol: Option<&str>,
-) -> Result<(Response<Body>, impl Future<Output = Option<Socket>> + Send + 'static), Status> {
+) -> Result<
+    (
+        Response<Body>,
+        impl Future<Output = Option<Socket>> + Send + 'static,
+    ),
+    Status,
+> {
     if respond::text(headers, &header::SEC_WEBSOCKET_VERSION) != Some("13") {
         return Err(Status::bad_request("the WebSocket version must be 13"));
     }
@@ -114,6 +126,14 @@ pub(super) async fn send_events(
     events: impl Stream<Item = Result<Frame<Bytes>, BodyError>> + Send,
     encoding: Encoding,
 ) {
+    send(socket, events, move |bytes| message(bytes, encoding)).await;
+}
+
+async fn send(
+    socket: impl Future<Output = Option<Socket>>,
+    events: impl Stream<Item = Result<Frame<Bytes>, BodyError>> + Send,
+    message: impl Fn(Bytes) -> Option<Message>,
+) {
     let Some(socket) = socket.await else { return };
     let (mut sink, mut source) = socket.split();
     let mut events = std::pin::pin!(events);
@@ -122,7 +142,7 @@ pub(super) async fn send_events(
             event = events.next() => {
                 let Some(Ok(event)) = event else { break };
                 let Ok(bytes) = event.into_data() else { continue };
-                let Some(message) = message(bytes, encoding) else { break };
+                let Some(message) = message(bytes) else { break };
                 if sink.send(message).await.is_err() {
                     return;
                 }
@@ -137,6 +157,29 @@ pub(super) async fn send_events(
     if let Err(error) = sink.close().await {
         tracing::debug!(%error, "closing a WebSocket");
     }
+}
+
+/// Sends bytes as they come, as binary messages or as base64 text, until they or the client end.
+pub(super) async fn send_bytes(
+    socket: impl Future<Output = Option<Socket>>,
+    bytes: impl Stream<Item = Bytes> + Send,
+    is_text: bool,
+) {
+    let events = bytes.map(move |bytes| {
+        Ok(Frame::data(if is_text {
+            STANDARD.encode(bytes).into()
+        } else {
+            bytes
+        }))
+    });
+    send(socket, events, move |bytes| {
+        if is_text {
+            Some(Message::Text(bytes.try_into().ok()?))
+        } else {
+            Some(Message::Binary(bytes))
+        }
+    })
+    .await;
 }
 
 /// One event as a message: text, or binary without the length that only streams need.
@@ -161,7 +204,10 @@ mod tests {
 
     #[test]
     fn a_token_in_a_subprotocol_counts_only_beside_another_one() {
-        let upgrade = [("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")];
+        let upgrade = [
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "WebSocket"),
+        ];
         let token = "base64url.bearer.authorization.k8s.io.c2VjcmV0";
         let both = format!("base64.binary.k8s.io, {token}");
         let with = |protocols: &str| {
@@ -169,10 +215,16 @@ mod tests {
             all.insert("sec-websocket-protocol", protocols.parse().unwrap());
             all
         };
-        assert_eq!(authorization(&with(&both)).as_deref(), Some("Bearer secret"));
+        assert_eq!(
+            authorization(&with(&both)).as_deref(),
+            Some("Bearer secret")
+        );
         assert_eq!(protocols(&with(&both)), ["base64.binary.k8s.io"]);
         assert_eq!(authorization(&with(token)), None);
-        assert_eq!(authorization(&with("a, base64url.bearer.authorization.k8s.io.%%")), None);
+        assert_eq!(
+            authorization(&with("a, base64url.bearer.authorization.k8s.io.%%")),
+            None
+        );
         let mut plain = with(&both);
         plain.remove("upgrade");
         assert_eq!(authorization(&plain), None);

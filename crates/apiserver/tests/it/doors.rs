@@ -120,7 +120,7 @@ async fn a_proxied_request_is_not_one_about_the_object() {
             let answer = world
                 .send(method.clone(), &path, "application/merge-patch+json", "{}")
                 .await;
-            assert_eq!(answer.code, 501, "{method} {path}: {}", answer.body);
+            assert_eq!(answer.code, 503, "{method} {path}: {}", answer.body);
         }
         world.get(&format!("{CORE}/{object}")).await.ok();
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod audit;
+mod connect;
 mod conversion;
 mod custom;
 mod doors;
@@ -17,5 +18,6 @@ mod stress;
 mod watch;
 mod webhook_calls;
 mod webhooks;
+mod wire;
 mod world;
 mod write;

@@ -224,7 +224,7 @@ async fn bindings_evictions_and_connections_are_seen_as_such() {
         "n"
     );
     let exec = format!("{pods}/p/exec?command=ls&stdout=true");
-    assert_eq!(world.post(&exec, Value::Null).await.code, 501);
+    assert_eq!(world.post(&exec, Value::Null).await.code, 400);
     let eviction =
         json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
     world

@@ -9,6 +9,7 @@ mod command;
 mod life;
 mod node;
 mod pod;
+mod runner;
 pub mod script;
 mod status;
 mod tell;
@@ -30,6 +31,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use life::later;
+pub use runner::SimulatedPods;
 
 /// Marks simulated nodes.
 pub const SIMULATED: &str = "apiary.io/simulated";

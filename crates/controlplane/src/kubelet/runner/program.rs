@@ -1,0 +1,126 @@
+//! The programs of simulated containers: `true`, `false`, `exit`, `echo`, `env`, `printenv`, `hostname`, `cat`, and a shell
+//! that runs one of them (`sh -c 'echo a'`).
+
+use apiserver::runner::{Output, Session};
+use bytes::Bytes;
+
+use super::place::Place;
+
+/// What shells say of a program that is not there.
+const NOT_FOUND: i32 = 127;
+/// What shells say of a line that they do not understand.
+const MISUSE: i32 = 2;
+/// Characters with which a line is more than words.
+const SHELL: &[char] = &['|', '&', ';', '<', '>', '$', '`', '(', ')', '*', '\\', '\n'];
+
+/// Runs a program and tells its exit code. A client that went away ends it.
+pub(super) async fn run(command: &[String], place: &Place, mut session: Session) -> i32 {
+    let words: Vec<String> = match command {
+        [shell, flag, line] if matches!(shell.as_str(), "sh" | "/bin/sh") && flag == "-c" => {
+            match words(line) {
+                Some(words) => words,
+                None => {
+                    let why = "sh: the simulated shell runs one plain command\n";
+                    complain(&session, why.to_owned()).await;
+                    return MISUSE;
+                }
+            }
+        }
+        command => command.to_vec(),
+    };
+    let Some((program, arguments)) = words.split_first() else {
+        return 0;
+    };
+    let name = program.rsplit('/').next().unwrap_or(program);
+    match name {
+        "true" => 0,
+        "false" => 1,
+        "exit" => arguments.first().map_or(0, |code| {
+            code.parse().map_or(MISUSE, |code: u8| code.into())
+        }),
+        "echo" => say(&session, format!("{}\n", arguments.join(" "))).await,
+        "hostname" => {
+            let name = place.env.get("HOSTNAME").map(String::as_str);
+            say(&session, format!("{}\n", name.unwrap_or_default())).await
+        }
+        "env" | "printenv" if arguments.is_empty() => {
+            let lines: Vec<String> = place
+                .env
+                .iter()
+                .map(|(k, v)| format!("{k}={v}\n"))
+                .collect();
+            say(&session, lines.concat()).await
+        }
+        "printenv" => match arguments.first().and_then(|name| place.env.get(name)) {
+            Some(value) => say(&session, format!("{value}\n")).await,
+            None => 1,
+        },
+        "cat" if arguments.is_empty() => {
+            while let Some(bytes) = session.stdin.recv().await {
+                if session.output.send(Output::Stdout(bytes)).await.is_err() {
+                    return 1;
+                }
+            }
+            0
+        }
+        "cat" => {
+            let mut code = 0;
+            for path in arguments {
+                match place.files.get(path) {
+                    Some(content) => {
+                        let content = Bytes::from(content.clone());
+                        code |= send(&session, Output::Stdout(content)).await;
+                    }
+                    None => {
+                        complain(
+                            &session,
+                            format!("cat: {path}: No such file or directory\n"),
+                        )
+                        .await;
+                        code = 1;
+                    }
+                }
+            }
+            code
+        }
+        _ => {
+            let why = format!("this container is simulated and has no program {program:?}\n");
+            complain(&session, why).await;
+            NOT_FOUND
+        }
+    }
+}
+
+async fn say(session: &Session, text: String) -> i32 {
+    send(session, Output::Stdout(text.into())).await
+}
+
+async fn complain(session: &Session, text: String) {
+    send(session, Output::Stderr(text.into())).await;
+}
+
+async fn send(session: &Session, output: Output) -> i32 {
+    i32::from(session.output.send(output).await.is_err())
+}
+
+/// The words of a line with quotes; `None` if it has anything that only a real shell understands.
+fn words(line: &str) -> Option<Vec<String>> {
+    let mut words = vec![];
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for c in line.trim().chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some('\''), c) => word.get_or_insert_default().push(c),
+            (_, c) if SHELL.contains(&c) => return None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
