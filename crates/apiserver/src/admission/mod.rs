@@ -1,8 +1,7 @@
 //! Admission: what looks at a write after authorization and before validation and storage, and may change or refuse it.
 //!
 //! [`Chain::builtin`] has the plugins that Kubernetes turns on by default and that need nothing outside the cluster.
-//! Webhooks, policies and quota come after them ([`Chain::push`]). Not here yet: PersistentVolumeClaimResize and
-//! PodTopologyLabels.
+//! Webhooks, policies and quota come after them ([`Chain::push`], [`Chain::push_last`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -181,12 +180,14 @@ impl Chain {
             Arc::new(pods::DefaultTolerationSeconds),
             Arc::new(storage::DefaultStorageClass),
             Arc::new(storage::StorageObjectInUseProtection),
+            Arc::new(storage::PersistentVolumeClaimResize),
             Arc::new(runtime_class::RuntimeClass),
             Arc::new(certificates::Requester),
             Arc::new(certificates::CertificateApproval(authorizer.clone())),
             Arc::new(certificates::CertificateSigning(authorizer.clone())),
             Arc::new(certificates::CertificateSubjectRestriction),
             Arc::new(storage::DefaultIngressClass),
+            Arc::new(pods::PodTopologyLabels),
             Arc::new(rbac::Escalation(authorizer.clone())),
         ];
         Self {

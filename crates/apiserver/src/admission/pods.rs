@@ -1,4 +1,4 @@
-//! Priority and DefaultTolerationSeconds: what a pod leaves unsaid about scheduling and eviction.
+//! Priority, DefaultTolerationSeconds and PodTopologyLabels: what a pod leaves unsaid about scheduling, eviction and its place.
 
 use serde_json::{Value, json};
 
@@ -171,6 +171,47 @@ impl Admission for DefaultTolerationSeconds {
                 tolerations.push(json!({
                     "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300,
                 }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Labels that a pod gets from its node.
+const TOPOLOGY: &[&str] = &[
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+];
+
+pub(super) struct PodTopologyLabels;
+
+#[async_trait::async_trait]
+impl Admission for PodTopologyLabels {
+    fn name(&self) -> &'static str {
+        "PodTopologyLabels"
+    }
+
+    /// The pod at its creation, and the pod as its binding makes it.
+    async fn admit(&self, request: &mut Request<'_>, pod: &mut Value) -> Result<(), Status> {
+        let is_new = request.operation == Operation::Create && request.is_for("", "pods", "");
+        let is_bound =
+            request.operation == Operation::Update && request.is_for("", "pods", "binding");
+        let node = edit::text(&pod["spec"], "nodeName");
+        if !(is_new || is_bound) || node.is_empty() {
+            return Ok(());
+        }
+        let Some(node) = request.objects.get("nodes", "", node) else {
+            return Ok(());
+        };
+        for key in TOPOLOGY {
+            let Some(value) = node.header.label(key) else {
+                continue;
+            };
+            let labels = pod
+                .get_mut("metadata")
+                .and_then(|metadata| edit::map(metadata, "labels"));
+            if let Some(labels) = labels {
+                labels.insert((*key).into(), value.into());
             }
         }
         Ok(())

@@ -1,7 +1,9 @@
-//! The class that a claim or an ingress gets when it names none, and the finalizers that keep used volumes.
+//! The class that a claim or an ingress gets when it names none, the finalizers that keep used volumes, and which claims may
+//! grow.
 
 use serde_json::Value;
 
+use super::quantity::Quantity;
 use super::{Admission, Operation, Request, edit};
 use crate::status::Status;
 
@@ -113,4 +115,55 @@ impl Admission for StorageObjectInUseProtection {
         }
         Ok(())
     }
+}
+
+pub(super) struct PersistentVolumeClaimResize;
+
+#[async_trait::async_trait]
+impl Admission for PersistentVolumeClaimResize {
+    fn name(&self) -> &'static str {
+        "PersistentVolumeClaimResize"
+    }
+
+    async fn admit(&self, _: &mut Request<'_>, _: &mut Value) -> Result<(), Status> {
+        Ok(())
+    }
+
+    async fn validate(&self, request: &mut Request<'_>, claim: &Value) -> Result<(), Status> {
+        let is_claim = request.is_for("", "persistentvolumeclaims", "");
+        let (Operation::Update, true, Some(old)) = (request.operation, is_claim, request.old)
+        else {
+            return Ok(());
+        };
+        let size = |claim: &Value| {
+            Quantity::of(&claim["spec"]["resources"]["requests"]["storage"]).unwrap_or_default()
+        };
+        if size(claim) <= size(old) {
+            return Ok(());
+        }
+        if old["status"]["phase"] != "Bound" {
+            return Err(request.forbidden("Only bound persistent volume claims can be expanded"));
+        }
+        let class = class_of(claim);
+        let may_grow = !class.is_empty()
+            && class == class_of(old)
+            && request
+                .objects
+                .get("storageclasses.storage.k8s.io", "", class)
+                .is_some_and(|class| class.value()["allowVolumeExpansion"] == true);
+        if may_grow {
+            return Ok(());
+        }
+        Err(request.forbidden(
+            "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize",
+        ))
+    }
+}
+
+/// The class that a claim names, in the new way or the old.
+fn class_of(claim: &Value) -> &str {
+    let old_way = &claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"];
+    old_way
+        .as_str()
+        .unwrap_or_else(|| edit::text(&claim["spec"], "storageClassName"))
 }

@@ -124,3 +124,40 @@ async fn bounds_of_claims() {
     claim("500Mi").check(&world, expect![[r#"403 persistentvolumeclaims "x" is forbidden: minimum storage usage per PersistentVolumeClaim is 1Gi, but request is 500Mi"#]]).await;
     claim("11Gi").check(&world, expect![[r#"403 persistentvolumeclaims "x" is forbidden: maximum storage usage per PersistentVolumeClaim is 10Gi, but request is 11Gi"#]]).await;
 }
+
+#[tokio::test]
+async fn claims_grow_only_when_their_class_lets_them() {
+    let mut world = world();
+    for (name, grows) in [("gold", true), ("tin", false)] {
+        world.put(
+            "storageclasses.storage.k8s.io",
+            json!({"metadata": {"name": name}, "allowVolumeExpansion": grows}),
+        );
+    }
+    let claim = |class: &str, size: &str, phase: &str| {
+        json!({
+            "metadata": {"name": "x"}, "status": {"phase": phase},
+            "spec": {"storageClassName": class, "resources": {"requests": {"storage": size}}},
+        })
+    };
+    let grow = |class: &str, phase: &str, size: &str| {
+        let (old, new) = (claim(class, "1Gi", phase), claim(class, size, phase));
+        Write::update("persistentvolumeclaims dev/x", old, new)
+    };
+    grow("gold", "Bound", "2Gi")
+        .check(&world, expect!["allowed"])
+        .await;
+    grow("gold", "Pending", "2Gi")
+        .check(&world, expect![[r#"403 persistentvolumeclaims "x" is forbidden: Only bound persistent volume claims can be expanded"#]])
+        .await;
+    grow("gold", "Pending", "1024Mi")
+        .check(&world, expect!["allowed"])
+        .await;
+    grow("tin", "Bound", "2Gi")
+        .check(&world, expect![[r#"403 persistentvolumeclaims "x" is forbidden: only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"#]])
+        .await;
+    grow("none", "Bound", "2Gi")
+        .check(&world, expect![[r#"403 persistentvolumeclaims "x" is forbidden: only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"#]])
+        .await;
+    grow("", "Bound", "2Gi").check(&world, expect![[r#"403 persistentvolumeclaims "x" is forbidden: only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"#]]).await;
+}

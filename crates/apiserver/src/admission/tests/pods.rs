@@ -223,3 +223,31 @@ async fn a_runtime_adds_what_it_costs_and_where_it_runs() {
         .check(&world, expect![[r#"403 pods "web" is forbidden: pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"#]])
         .await;
 }
+
+#[tokio::test]
+async fn pods_are_labelled_with_the_place_of_their_node() {
+    let mut world = world();
+    let labels = json!({"topology.kubernetes.io/zone": "z1", "topology.kubernetes.io/rack": "r"});
+    world.put(
+        "nodes",
+        json!({"metadata": {"name": "n1", "labels": labels}}),
+    );
+    let on = |node: &str| pod(json!({"nodeName": node}));
+    let mut shown = vec![];
+    for write in [
+        Write::create("pods dev/web", on("n1")),
+        Write::create("pods dev/web", on("n2")),
+        Write::create("pods dev/web", pod(json!({}))),
+        Write::update("pods/binding dev/web", pod(json!({})), on("n1")),
+        Write::update("pods dev/web", on("n1"), on("n1")),
+    ] {
+        let made = write.run(&world).await.unwrap();
+        shown.push(made["metadata"]["labels"].to_string());
+    }
+    expect![[r#"
+        {"topology.kubernetes.io/zone":"z1"}
+        null
+        null
+        {"topology.kubernetes.io/zone":"z1"}
+        null"#]].assert_eq(&shown.join("\n"));
+}

@@ -137,12 +137,14 @@ fn the_order_is_kubernetes_own() {
         DefaultTolerationSeconds
         DefaultStorageClass
         StorageObjectInUseProtection
+        PersistentVolumeClaimResize
         RuntimeClass
         CertificateRequester
         CertificateApproval
         CertificateSigning
         CertificateSubjectRestriction
         DefaultIngressClass
+        PodTopologyLabels
         RBACEscalation"#]]
     .assert_eq(&chain.names().collect::<Vec<_>>().join("\n"));
 }
