@@ -435,6 +435,7 @@ fn job(members: &mut Map<String, Value>) {
         set_default(spec, "backoffLimit", limit.into());
         set_default(spec, "completionMode", "NonIndexed".into());
         set_default(spec, "suspend", false.into());
+        set_default(spec, "manualSelector", false.into());
         let policy = if spec.contains_key("podFailurePolicy") {
             "Failed"
         } else {
@@ -565,7 +566,7 @@ mod tests {
             "batch.v1.Job",
             r#"{"spec":{"template":{"metadata":{"labels":{"a":"b"}}}}}"#,
             expect![[
-                r#"{"metadata":{"labels":{"a":"b"}},"spec":{"backoffLimit":6,"completionMode":"NonIndexed","completions":1,"parallelism":1,"podReplacementPolicy":"TerminatingOrFailed","suspend":false,"template":{"metadata":{"labels":{"a":"b"}},"spec":{"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30}}},"status":{}}"#
+                r#"{"metadata":{"labels":{"a":"b"}},"spec":{"backoffLimit":6,"completionMode":"NonIndexed","completions":1,"manualSelector":false,"parallelism":1,"podReplacementPolicy":"TerminatingOrFailed","suspend":false,"template":{"metadata":{"labels":{"a":"b"}},"spec":{"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30}}},"status":{}}"#
             ]],
         );
         check(

@@ -163,7 +163,8 @@ fn ports(spec: &Value) -> impl Iterator<Item = &Value> {
     spec["ports"].as_array().into_iter().flatten()
 }
 
-/// A job selects the pods that carry its uid, and its template gives it to them.
+/// A job selects the pods that carry its uid, and its template gives it to them. Labels that a client chose stay, and
+/// validation refuses wrong ones.
 fn job_selector(job: &mut Value) {
     let text = |name: &str| {
         job["metadata"][name]
@@ -176,17 +177,27 @@ fn job_selector(job: &mut Value) {
         return;
     }
     let spec = &mut job["spec"];
-    if spec["selector"].is_null() {
-        spec["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
+    let selected = &mut spec["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"];
+    if selected.is_null() {
+        *selected = uid.as_str().into();
     }
     let labels = &mut spec["template"]["metadata"]["labels"];
+    let given = labels.clone();
     for (key, value) in [
         ("controller-uid", &uid),
         ("batch.kubernetes.io/controller-uid", &uid),
         ("job-name", &name),
         ("batch.kubernetes.io/job-name", &name),
     ] {
-        labels[key] = value.as_str().into();
+        if labels[key].is_null() {
+            labels[key] = value.as_str().into();
+        }
+    }
+    // A job without labels of its own has those of its template, also the generated ones.
+    let (all, own) = (labels.clone(), &mut job["metadata"]["labels"]);
+    let has_none = own.as_object().is_none_or(Map::is_empty);
+    if has_none || *own == given {
+        *own = all;
     }
 }
 
@@ -267,8 +278,8 @@ mod tests {
             "metadata: {name: a, uid: u}\nspec: {template: {spec: {containers: []}}}",
             None,
             expect![[r#"
-                {"name":"a","uid":"u"}
-                {"backoffLimit":6,"completionMode":"NonIndexed","completions":1,"parallelism":1,"podReplacementPolicy":"TerminatingOrFailed","selector":{"matchLabels":{"batch.kubernetes.io/controller-uid":"u"}},"suspend":false,"template":{"metadata":{"labels":{"batch.kubernetes.io/controller-uid":"u","batch.kubernetes.io/job-name":"a","controller-uid":"u","job-name":"a"}},"spec":{"containers":[],"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30}}}
+                {"labels":{"batch.kubernetes.io/controller-uid":"u","batch.kubernetes.io/job-name":"a","controller-uid":"u","job-name":"a"},"name":"a","uid":"u"}
+                {"backoffLimit":6,"completionMode":"NonIndexed","completions":1,"manualSelector":false,"parallelism":1,"podReplacementPolicy":"TerminatingOrFailed","selector":{"matchLabels":{"batch.kubernetes.io/controller-uid":"u"}},"suspend":false,"template":{"metadata":{"labels":{"batch.kubernetes.io/controller-uid":"u","batch.kubernetes.io/job-name":"a","controller-uid":"u","job-name":"a"}},"spec":{"containers":[],"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30}}}
                 {}"#]],
         );
         check(

@@ -218,6 +218,11 @@ impl Conclusion {
     }
 
     fn finish(&mut self, look: &Look<'_>, verdict: &Verdict) {
+        // A pod that outran a suspension may end a Job whose start was taken back. The API asks for one, unless the Job
+        // never had anything to do.
+        if self.status.start_time.is_none() && look.completions() != Some(0) {
+            self.status.start_time = Some(time(look.now));
+        }
         let (reason, message) = (verdict.reason.as_str(), verdict.message.as_str());
         if verdict.has_failed {
             self.set(look.now, "Failed", "True", reason, message);

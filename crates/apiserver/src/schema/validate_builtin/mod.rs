@@ -4,6 +4,7 @@ mod access;
 mod admission;
 mod cluster;
 mod config;
+mod job;
 mod pod;
 mod quota;
 mod service;
@@ -27,11 +28,14 @@ pub(super) fn validate(
     value: &Value,
     old: Option<&Value>,
 ) -> Vec<Cause> {
+    let mut report = Report::default();
     // What the other subresources write is no business of the rules for the spec.
     if subresource == "status" {
-        return Vec::new();
+        if let ("batch", "Job", Some(old)) = (&*resource.group, &*resource.kind, old) {
+            job::status(value, old, &mut report);
+        }
+        return report.causes;
     }
-    let mut report = Report::default();
     enums(value, &resource.schema, "", &mut report);
     let spec = &value["spec"];
     let old_spec = old.map(|old| &old["spec"]);
@@ -50,7 +54,7 @@ pub(super) fn validate(
         ("apps", "ReplicaSet") => workload::replica_set(spec, old_spec, &mut report),
         ("apps", "StatefulSet") => workload::stateful_set(spec, old_spec, &mut report),
         ("apps", "DaemonSet") => workload::daemon_set(spec, old_spec, &mut report),
-        ("batch", "Job") => workload::job(value, old, &mut report),
+        ("batch", "Job") => job::job(value, old, &mut report),
         ("batch", "CronJob") => workload::cron_job(value, &mut report),
         ("autoscaling", "HorizontalPodAutoscaler") => workload::autoscaler(spec, &mut report),
         ("policy", "PodDisruptionBudget") => workload::disruption_budget(spec, &mut report),
@@ -108,6 +112,15 @@ impl Report {
 
     fn invalid(&mut self, field: impl Into<String>, value: &Value, detail: &str) {
         self.add(Cause::invalid(field, value, detail));
+    }
+
+    /// Something is wrong with a field as a whole; its value is not shown.
+    fn wrong(&mut self, field: impl Into<String>, detail: &str) {
+        self.add(Cause {
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: {detail}"),
+            field: field.into(),
+        });
     }
 
     fn forbidden(&mut self, field: impl Into<String>, detail: &str) {

@@ -1,9 +1,9 @@
-//! Those who make pods: deployments and their like, jobs, autoscalers, budgets.
+//! Those who make pods: deployments and their like, schedules, autoscalers, budgets.
 
 use serde_json::Value;
 
 use super::{
-    Report, amount, int_or_percent, is_empty_selector, items, pod, selector, selects, text,
+    Report, amount, int_or_percent, is_empty_selector, items, job, pod, selector, selects, text,
 };
 use crate::status::Cause;
 
@@ -174,57 +174,6 @@ pub(super) fn replication_controller(spec: &Value, report: &mut Report) {
     always_restarts(spec, report);
 }
 
-pub(super) fn job(job: &Value, old: Option<&Value>, report: &mut Report) {
-    let spec = &job["spec"];
-    job_spec(spec, "spec", report);
-    let Some(old) = old else { return };
-    let before = &old["spec"];
-    report.immutable("spec.selector", &spec["selector"], &before["selector"]);
-    report.immutable(
-        "spec.completionMode",
-        &spec["completionMode"],
-        &before["completionMode"],
-    );
-    let is_elastic =
-        spec["completionMode"] == "Indexed" && spec["completions"] == spec["parallelism"];
-    if !is_elastic {
-        report.immutable(
-            "spec.completions",
-            &spec["completions"],
-            &before["completions"],
-        );
-    }
-    // A job that has not begun may still get another template.
-    let may_change = before["suspend"] == true && old["status"]["startTime"].is_null();
-    if !may_change {
-        report.immutable("spec.template", &spec["template"], &before["template"]);
-    }
-}
-
-fn job_spec(spec: &Value, at: &str, report: &mut Report) {
-    for name in [
-        "parallelism",
-        "completions",
-        "activeDeadlineSeconds",
-        "backoffLimit",
-        "ttlSecondsAfterFinished",
-    ] {
-        report.not_negative(&format!("{at}.{name}"), &spec[name]);
-    }
-    if spec["completionMode"] == "Indexed" && spec["completions"].is_null() {
-        report.required(
-            format!("{at}.completions"),
-            "when completion mode is Indexed",
-        );
-    }
-    pod::template(&spec["template"], &format!("{at}.template"), report);
-    let policy = &spec["template"]["spec"]["restartPolicy"];
-    if policy == "Always" {
-        let what = "valid values: \"OnFailure\", \"Never\"";
-        report.required(format!("{at}.template.spec.restartPolicy"), what);
-    }
-}
-
 pub(super) fn cron_job(cron_job: &Value, report: &mut Report) {
     let spec = &cron_job["spec"];
     let name = text(&cron_job["metadata"], "name");
@@ -252,7 +201,7 @@ pub(super) fn cron_job(cron_job: &Value, report: &mut Report) {
     ] {
         report.not_negative(&format!("spec.{name}"), &spec[name]);
     }
-    job_spec(
+    job::template(
         &spec["jobTemplate"]["spec"],
         "spec.jobTemplate.spec",
         report,

@@ -1,6 +1,7 @@
 //! Check tests: a Job and pods in YAML → plan and status as text.
 
 mod indexed;
+mod invariants;
 mod lives;
 
 use std::fmt::Write as _;
