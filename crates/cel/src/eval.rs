@@ -275,7 +275,14 @@ impl<'a, 'r> Run<'a, 'r> {
                         variable.value.get_or_init(|| value).clone()
                     }
                 };
-                self.steps(value?, attribute, 1)
+                let value = value?;
+                let is_optional = step.is_some_and(|step| step.is_optional);
+                let value = if is_optional {
+                    Value::some(value)
+                } else {
+                    value
+                };
+                self.steps(value, attribute, 1)
             }
             None => Err(EvalError::other(format!(
                 "no such attribute(s): {}",

@@ -58,12 +58,19 @@ pub fn validate_subresource(
 }
 
 /// What is wrong with `value`. With the state before in `old`, unchanged parts that broke a rule already may go on doing so
-/// (Kubernetes' ratcheting); lists of sets and maps are checked in any case.
+/// (Kubernetes' ratcheting); lists of sets and maps are checked unless some had duplicates before.
 pub(crate) fn validate_node(value: &Value, schema: &Schema, old: Option<&Value>) -> Vec<Cause> {
     let mut check = Check::default();
     check.node(value, schema, old, Mode::Whole);
     check.path.clear();
-    check.lists(value, schema, 0);
+    let was_wrong = old.is_some_and(|old| {
+        let mut before = Check::default();
+        before.lists(old, schema, 0);
+        !before.causes.is_empty()
+    });
+    if !was_wrong {
+        check.lists(value, schema, 0);
+    }
     check.causes
 }
 

@@ -1,6 +1,9 @@
 //! What expressions are.
 
-use super::check_all;
+use std::sync::Arc;
+
+use super::{check_all, show, untyped};
+use crate::{Activation, Budget, Type};
 
 #[test]
 fn literals_and_operators() {
@@ -466,4 +469,38 @@ fn urls_versions_and_formats() {
         ),
         ("!format.named('nope').hasValue()", "true"),
     ]);
+}
+
+#[test]
+fn lazy_variables_are_evaluated_once_and_when_needed() {
+    let env = untyped();
+    let one = Arc::new(env.compile("lists.range(50).map(i, i).size()").unwrap());
+    let bad = Arc::new(env.compile("1 / 0").unwrap());
+    let fields = [("one", Type::Int), ("bad", Type::Int)];
+    let fields = fields.map(|(name, of)| (name.to_owned(), of));
+    let of = Type::object("kubernetes.variables", fields);
+    let env = env.extend().declare("variables", of).build();
+    let variables = || {
+        let programs = [
+            ("one".to_owned(), one.clone()),
+            ("bad".to_owned(), bad.clone()),
+        ];
+        Activation::new().with_lazy("variables", programs)
+    };
+    let run = |source: &str| {
+        let mut budget = Budget::default();
+        let result = env.compile(source).unwrap().eval(&variables(), &mut budget);
+        let shown = result.map_or_else(|error| format!("! {error}"), |value| show(&value));
+        (shown, Budget::PER_OBJECT - budget.remaining)
+    };
+    let (found, once) = run("variables.one");
+    assert_eq!(found, "50");
+    assert_eq!(
+        run("variables.one + variables.one"),
+        ("100".into(), once + 3)
+    );
+    assert_eq!(run("variables.?one"), ("optional(50)".into(), once));
+    assert_eq!(run("has(variables.bad)").0, "true");
+    assert_eq!(run("variables.bad").0, "! division by zero");
+    assert_eq!(run("true || variables.bad == 1").0, "true");
 }

@@ -215,6 +215,25 @@ properties:
 }
 
 #[test]
+fn duplicates_may_stay_where_there_were_some() {
+    let schema = "{type: object, properties: {set: {type: array, x-kubernetes-list-type: set, items: {type: string}}}}";
+    let resource = resource(&definition(schema));
+    let causes = |new: &str, old: &str| {
+        let causes = crate::schema::validate(&resource, &object(new), Some(&object(old)));
+        let of_set = causes
+            .into_iter()
+            .filter(|cause| cause.field.starts_with("spec.set"));
+        shown(&of_set.collect::<Vec<_>>())
+    };
+    assert_eq!(causes("{set: [a, a, b]}", "{set: [a, a]}"), "");
+    let found = causes("{set: [a, a]}", "{set: [a]}");
+    assert_eq!(
+        found,
+        "FieldValueDuplicate spec.set[1]: Duplicate value: \"a\""
+    );
+}
+
+#[test]
 fn embedded_resources_and_all_of_have_rules() {
     let schema = "
 type: object
