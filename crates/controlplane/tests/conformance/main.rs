@@ -5,9 +5,13 @@
 //! Every test has a control plane of its own, in one process and in virtual time, and talks HTTP to it.
 
 #[cfg(test)]
+mod apps;
+#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod chunking;
+#[cfg(test)]
+mod cli;
 #[cfg(test)]
 mod crd;
 #[cfg(test)]
@@ -34,6 +38,8 @@ mod node;
 mod openapi;
 #[cfg(test)]
 mod operations;
+#[cfg(test)]
+mod policies;
 #[cfg(test)]
 mod quota;
 #[cfg(test)]

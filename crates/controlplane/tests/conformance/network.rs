@@ -141,6 +141,50 @@ async fn endpoints_should_test_the_lifecycle_of_an_endpoint() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn endpointslicemirroring_should_mirror_a_custom_endpoints_resource_through_create_update_and_delete()
+ {
+    let suite = Suite::new().await;
+    let services = suite.namespaced("v1", "Service", "services");
+    let endpoints = suite.namespaced("v1", "Endpoints", "endpoints");
+    let name = "example-custom-endpoints";
+    let ports = json!([{"name": "example", "port": 80, "protocol": "TCP"}]);
+    services
+        .create(json!({"metadata": {"name": name}, "spec": {"ports": ports}}))
+        .await;
+    endpoints
+        .create(json!({"metadata": {"name": name}, "subsets": [{"addresses": [{"ip": "10.1.2.3"}], "ports": ports}]}))
+        .await;
+    let path = format!(
+        "{}?labelSelector=kubernetes.io%2Fservice-name%3D{name}",
+        slices(&suite).path("")
+    );
+    let shows = |address: &'static str| {
+        move |list: &Value| {
+            let items = list["items"].as_array().unwrap();
+            let slice = items.first().unwrap_or(&Value::Null);
+            items.len() == 1
+                && slice["ports"][0]["port"] == 80
+                && slice["endpoints"][0]["addresses"] == json!([address])
+        }
+    };
+    suite
+        .until(&path, "they are mirrored", shows("10.1.2.3"))
+        .await;
+    endpoints
+        .update(name, |e| {
+            e["subsets"][0]["addresses"] = json!([{"ip": "10.2.3.4"}]);
+        })
+        .await;
+    suite
+        .until(&path, "the update is mirrored", shows("10.2.3.4"))
+        .await;
+    endpoints.delete(name).await;
+    suite
+        .until(&path, "the slice goes", |list| list["items"] == json!([]))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn ingress_api_should_support_creating_ingress_api_operations() {
     let suite = Suite::new().await;
     let kind = suite.namespaced("networking.k8s.io/v1", "Ingress", "ingresses");

@@ -320,7 +320,7 @@ async fn resourcequota_should_apply_changes_to_a_resourcequota_status() {
     )
     .await;
     kind.update("quota/status", |quota| {
-        quota["status"] = json!({"hard": hard})
+        quota["status"] = json!({"hard": hard});
     })
     .await;
     watch
