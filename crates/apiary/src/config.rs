@@ -56,7 +56,7 @@ impl DataDir {
         self.0.join("port")
     }
 
-    /// Where a running server listens for `apiary down`.
+    /// Where a running server listens for `apiary down` and `apiary backup`.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {
         self.0.join("control.sock")

@@ -3,6 +3,8 @@
 pub mod admission;
 pub mod cli;
 pub mod config;
+pub mod control;
+pub mod files;
 pub mod fleet;
 pub mod host;
 pub mod management;

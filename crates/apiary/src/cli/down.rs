@@ -5,10 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use tokio::io::AsyncReadExt;
-use tokio::net::UnixStream;
 
 use crate::config::{DataDir, default_data_dir};
+use crate::control;
 use crate::ui::Ui;
 
 /// Stop a running `apiary up`
@@ -27,15 +26,10 @@ pub(super) struct Down {
 impl Down {
     pub(super) async fn run(self, ui: &Ui) -> Result<ExitCode> {
         let data = DataDir(self.data_dir.map_or_else(default_data_dir, Ok)?);
-        match UnixStream::connect(data.control_socket()).await {
-            Ok(mut stream) => {
-                // The server closes the connection when it has stopped.
-                let mut rest = vec![];
-                stream.read_to_end(&mut rest).await.unwrap_or_default();
-                ui.note("stopped");
-            }
-            Err(_) if self.delete_data => {}
-            Err(_) => bail!("no `apiary up` runs on {}", data.0.display()),
+        if control::stop(&data.control_socket()).await? {
+            ui.note("stopped");
+        } else if !self.delete_data {
+            bail!("no `apiary up` runs on {}", data.0.display());
         }
         if self.delete_data {
             if !data.store().exists() {

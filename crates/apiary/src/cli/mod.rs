@@ -1,11 +1,13 @@
 //! The command line: one file per command.
 
+mod backup;
 mod completions;
 mod connect;
 mod down;
 mod guard;
 mod kubeconfig;
 mod progress;
+mod restore;
 mod status;
 mod template;
 mod up;
@@ -50,6 +52,8 @@ enum Command {
     Kubeconfig(kubeconfig::Kubeconfig),
     #[command(subcommand)]
     Template(template::Template),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Down(down::Down),
     Version(version::Version),
     Completions(completions::Completions),
@@ -87,6 +91,8 @@ fn run(args: Args, ui: &Ui) -> anyhow::Result<ExitCode> {
             Command::Status(status) => status.run(ui).await,
             Command::Kubeconfig(kubeconfig) => kubeconfig.run(ui).await,
             Command::Template(template) => template.run(ui),
+            Command::Backup(backup) => backup.run(ui).await,
+            Command::Restore(restore) => restore.run(ui).await,
             Command::Down(down) => down.run(ui).await,
             Command::Version(version) => version.run(ui),
             Command::Completions(completions) => completions.run(ui),

@@ -1,8 +1,8 @@
 //! `apiary up`
 
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -10,10 +10,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use apiserver::store::Redb;
 use clap::Args;
 use runtime::Clock;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use crate::config::{DEFAULT_PORT, DataDir, default_data_dir};
+use crate::control;
+use crate::files::{open_data_dir, write_private};
 use crate::fleet;
 use crate::management::Management;
 use crate::manifests::{self, Manifests};
@@ -51,7 +54,7 @@ impl Up {
         // What cannot be read is known before anything is made or started.
         let given = self.filename.as_deref().map(manifests::read).transpose()?;
         let security = self.guard.security()?;
-        let data = open_data_dir(self.data_dir.clone())?;
+        let data = open_data_dir(self.data_dir.clone().map_or_else(default_data_dir, Ok)?)?;
         let port = match self.port {
             Some(port) => port,
             None => last_port(&data)?.unwrap_or(DEFAULT_PORT),
@@ -64,6 +67,7 @@ impl Up {
         write_private(&data.port(), &port.to_string())?;
         write_private(&data.kubeconfig(), &management.kubeconfig()?)?;
         let server = management.planes.server().clone();
+        let mut control = tokio::spawn(control::serve(control, server.clone()));
         let serving = tokio::spawn(async move { server.serve(listener).await });
         let progress = Progress::new(ui, start);
         progress.management(&format!("https://127.0.0.1:{port}"), &data.kubeconfig());
@@ -76,19 +80,19 @@ impl Up {
             manifests::apply_all(management.client(), &manifests).await?;
             follow(&management, &progress).await
         };
+        let fleet = async {
+            // The manifests are at fault, not the cluster: it goes on serving so that they can be looked into.
+            if let Err(error) = fleet.await {
+                progress.failed(&error);
+            }
+            std::future::pending::<Infallible>().await
+        };
         let end = tokio::select! {
-            followed = fleet => match followed {
-                Ok(()) => stop_requested(&control).await,
-                // The manifests are at fault, not the cluster: it goes on serving so that they can be looked into.
-                Err(error) => {
-                    progress.failed(&error);
-                    stop_requested(&control).await
-                }
-            },
-            asked = stop_requested(&control) => asked,
+            never = fleet => match never {},
+            end = stop_requested(&mut control) => end,
             served = serving => bail!("the API stopped serving: {served:?}"),
         };
-        progress.stopping(end);
+        progress.stopping(end.why);
         management.shut_down().await;
         std::fs::remove_file(data.control_socket()).unwrap_or_default();
         Ok(ExitCode::SUCCESS)
@@ -114,26 +118,6 @@ async fn follow(management: &Management, progress: &Progress<'_>) -> Result<()> 
             return Ok(());
         }
     }
-}
-
-fn open_data_dir(given: Option<PathBuf>) -> Result<DataDir> {
-    let path = given.map_or_else(default_data_dir, Ok)?;
-    // The store holds the keys of all clusters: nobody else may look into it.
-    let mut builder = std::fs::DirBuilder::new();
-    builder
-        .recursive(true)
-        .mode(0o700)
-        .create(&path)
-        .with_context(|| {
-            format!(
-                "the data directory {} cannot be made: choose another with --data-dir",
-                path.display()
-            )
-        })?;
-    let path = path
-        .canonicalize()
-        .with_context(|| format!("the data directory {}", path.display()))?;
-    Ok(DataDir(path))
 }
 
 /// The port of the last start on this data directory, if there was one.
@@ -168,35 +152,28 @@ fn listen_for_control(data: &DataDir) -> Result<UnixListener> {
     UnixListener::bind(&path).with_context(|| format!("listening on {}", path.display()))
 }
 
-/// Why the server stops: a signal, or `apiary down`.
-async fn stop_requested(control: &UnixListener) -> &'static str {
+/// Why the server stops.
+struct End {
+    why: &'static str,
+    /// Who asked for it, and waits until it is done.
+    _asked_by: Option<UnixStream>,
+}
+
+/// Waits for a signal, or for `apiary down`.
+async fn stop_requested(control: &mut JoinHandle<UnixStream>) -> End {
+    let because = |why| End {
+        why,
+        _asked_by: None,
+    };
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
     ) else {
-        return "signals cannot be received";
+        return because("signals cannot be received");
     };
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => return "interrupted",
-            _ = terminate.recv() => return "terminated",
-            asked = control.accept() => if asked.is_ok() { return "apiary down" },
-        }
+    tokio::select! {
+        _ = interrupt.recv() => because("interrupted"),
+        _ = terminate.recv() => because("terminated"),
+        asked = control => End { why: "apiary down", _asked_by: asked.ok() },
     }
-}
-
-/// Writes a file that only its owner can read.
-fn write_private(path: &Path, text: &str) -> Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let temporary = path.with_extension("new");
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let write = || -> std::io::Result<()> {
-        let mut file = options.open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().with_context(|| format!("writing {}", path.display()))
 }

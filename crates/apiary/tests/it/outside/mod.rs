@@ -4,6 +4,7 @@
 
 mod access;
 mod apply;
+mod backup;
 mod bad_input;
 mod catalog;
 mod change;
