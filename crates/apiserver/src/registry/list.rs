@@ -126,16 +126,10 @@ impl ListOptions {
             return Ok(0);
         }
         self.resource_version.parse().map_err(|_| {
-            Status::invalid(
-                "meta.k8s.io",
-                "ListOptions",
-                "",
-                vec![Cause::invalid(
-                    "resourceVersion",
-                    &json!(self.resource_version),
-                    "must be a whole number",
-                )],
-            )
+            let asked = &self.resource_version;
+            Status::bad_request(format!(
+                "invalid resource version: resourceVersion: Invalid value: {asked:?}: it must be a whole number"
+            ))
         })
     }
 }

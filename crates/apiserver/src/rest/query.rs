@@ -178,7 +178,12 @@ impl Query {
     }
 
     pub(crate) fn list_options(&self, resource: &Resource) -> Result<ListOptions, Status> {
-        let limit = self.number("limit")?.unwrap_or(0);
+        // A limit below zero is none.
+        let is_negative = self.get("limit").and_then(|text| text.parse::<i64>().ok());
+        let limit = match is_negative.filter(|limit| *limit < 0) {
+            Some(_) => 0,
+            None => self.number("limit")?.unwrap_or(0),
+        };
         Ok(ListOptions {
             labels: LabelSelector::parse(self.get("labelSelector").unwrap_or_default())?,
             fields: FieldSelector::parse(self.get("fieldSelector").unwrap_or_default(), resource)?,

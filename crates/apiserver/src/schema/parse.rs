@@ -3,14 +3,24 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::{Map, Number, Value};
 
 /// Deepest nesting of a document; serde_json itself stops at 128.
 pub(super) const MAX_DEPTH: usize = 120;
 
+/// Levels of YAML that fit on any stack.
+const SHALLOW: usize = 48;
+/// A stack for [`MAX_DEPTH`] levels of YAML in an unoptimized build, in bytes.
+const DEEP_STACK: usize = 32 << 20;
+
 /// Most values in one document; a body of 3 MiB reaches this with nothing but brackets.
 const MAX_VALUES: usize = 500_000;
+
+/// Values that aliases may add to a document, which names them only once.
+const MAX_ALIASED: usize = 10_000;
 
 /// Duplicate keys that are told; more are noticed but not listed.
 const MAX_DUPLICATES: usize = 32;
@@ -42,39 +52,94 @@ pub(super) fn json(bytes: &[u8]) -> Result<Document, String> {
 /// # Errors
 /// What is wrong, with line and column; also for a second document.
 pub(super) fn yaml(bytes: &[u8]) -> Result<Document, String> {
-    let options = yaml_options(serde_saphyr::options::DuplicateKeyPolicy::PassThrough);
-    let reader = Reader {
-        is_yaml: true,
-        ..Reader::default()
-    };
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
-    let value =
-        serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
-            Seed { reader: &reader }.deserialize(deserializer)
-        })
-        .map_err(|error| {
-            let text = error.to_string();
-            if text.contains("multiple YAML documents") {
-                "the body must be a single YAML document".to_owned()
-            } else {
-                text
+    with_stack(text, || {
+        let reader = Reader::of_yaml(text);
+        let options = yaml_options(serde_saphyr::options::DuplicateKeyPolicy::PassThrough);
+        let value =
+            serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+                Seed { reader: &reader }.deserialize(deserializer)
+            })
+            .map_err(|error| {
+                let text = error.to_string();
+                if text.contains("multiple YAML documents") {
+                    "the body must be a single YAML document".to_owned()
+                } else {
+                    text
+                }
+            })?;
+        Ok(reader.finish(value))
+    })?
+}
+
+/// Runs a reader of `text` on a stack of its own if the text may be nested deeply: each level takes some KiB of it.
+fn with_stack<T: Send>(text: &str, read: impl FnOnce() -> T + Send) -> Result<T, String> {
+    if nesting(text) < SHALLOW {
+        return Ok(read());
+    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(DEEP_STACK);
+        let thread = thread.spawn_scoped(scope, read);
+        let thread = thread.map_err(|error| format!("the document cannot be read now: {error}"))?;
+        thread
+            .join()
+            .or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// At least as deep as the text is nested, at a glance.
+fn nesting(text: &str) -> usize {
+    if serde_json::from_str::<IgnoredAny>(text).is_ok() {
+        return json_nesting(text);
+    }
+    // Closing brackets may be in texts and opening ones count for nothing then, so only those are counted; what is
+    // indented by a column can be a list in an object; and an alias is as deep as all the rest.
+    let count = |what: &[u8]| text.bytes().filter(|byte| what.contains(byte)).count();
+    let indented = text.lines().map(|line| {
+        let block = |byte: &u8| matches!(byte, b' ' | b'-' | b'?' | b':' | b'\t');
+        line.bytes().take_while(block).count()
+    });
+    let blocks = 2 * (indented.max().unwrap_or_default() + 1);
+    (blocks + count(b"[{")).saturating_mul(1 + count(b"*"))
+}
+
+/// How deep a valid JSON text is nested.
+fn json_nesting(text: &str) -> usize {
+    let (mut open, mut deepest) = (0_usize, 0);
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => {
+                open += 1;
+                deepest = deepest.max(open);
             }
-        })?;
-    Ok(reader.finish(value))
+            b']' | b'}' => open = open.saturating_sub(1),
+            b'"' => loop {
+                match bytes.next() {
+                    Some(b'\\') => drop(bytes.next()),
+                    Some(b'"') | None => break,
+                    Some(_) => {}
+                }
+            },
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// Where the first key is that comes twice in its object, in the words of YAML clients; `None` if there is none.
 pub(super) fn yaml_duplicate(bytes: &[u8]) -> Option<String> {
-    let options = yaml_options(serde_saphyr::options::DuplicateKeyPolicy::Error);
-    let reader = Reader {
-        is_yaml: true,
-        ..Reader::default()
-    };
     let text = std::str::from_utf8(bytes).ok()?;
-    let read =
+    let read = with_stack(text, || {
+        let reader = Reader::of_yaml(text);
+        let options = yaml_options(serde_saphyr::options::DuplicateKeyPolicy::Error);
         serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
-            Seed { reader: &reader }.deserialize(deserializer)
-        });
+            Seed { reader: &reader }
+                .deserialize(deserializer)
+                .map(|_| ())
+        })
+    })
+    .ok()?;
     match read.err()? {
         serde_saphyr::Error::DuplicateMappingKey { key, location } => {
             let key = key.unwrap_or_default();
@@ -113,6 +178,8 @@ fn yaml_options(
 #[derive(Default)]
 struct Reader {
     is_yaml: bool,
+    /// Most values of a document with aliases: without any, each value takes a byte at least. 0 says nothing.
+    with_aliases: usize,
     state: RefCell<State>,
 }
 
@@ -136,12 +203,24 @@ impl Reader {
         }
     }
 
+    fn of_yaml(text: &str) -> Self {
+        Self {
+            is_yaml: true,
+            with_aliases: text.len() + MAX_ALIASED,
+            ..Self::default()
+        }
+    }
+
     fn count<E: serde::de::Error>(&self) -> Result<(), E> {
         let mut state = self.state.borrow_mut();
         state.values += 1;
-        if state.values > MAX_VALUES {
+        let most = match self.with_aliases {
+            0 => MAX_VALUES,
+            most => most.min(MAX_VALUES),
+        };
+        if state.values > most {
             return Err(E::custom(format_args!(
-                "the document has more than {MAX_VALUES} values"
+                "the document has more than {most} values"
             )));
         }
         if state.path.len() > MAX_DEPTH {
@@ -332,6 +411,46 @@ impl Visitor<'_> for KeySeed {
 mod tests {
     use super::*;
     use expect_test::{Expect, expect};
+
+    #[test]
+    fn aliases_add_a_bounded_number_of_values() {
+        let list = |item: &str| format!("[{}]", vec![item; 40].join(","));
+        let small = format!("a: &a {}\nb: &b {}\n", list("x"), list("*a"));
+        assert!(yaml(small.as_bytes()).is_ok());
+        let large = format!("{small}c: {}\n", list("*b"));
+        let error = yaml(large.as_bytes()).unwrap_err();
+        assert!(error.contains("values"), "{error}");
+    }
+
+    #[test]
+    fn deep_yaml_is_read_or_refused_on_any_stack() {
+        let nested = |open: &str, close: &str, levels: usize| {
+            format!("{}1{}", open.repeat(levels), close.repeat(levels))
+        };
+        let aliases: String = (1..100)
+            .map(|n| format!("a{n}: &a{n}\n- *a{}\n", n - 1))
+            .collect();
+        let deep = [
+            nested("[", "]", 115),
+            nested("{\"]\": ", "}", 115),
+            nested("[\"]\", ", "]", 115),
+            nested("- ", "", 115),
+            nested("[", "]", 3000),
+            nested("- ", "", 3000),
+            format!("a0: &a0 1\n{aliases}"),
+        ];
+        let on_a_small_stack = std::thread::Builder::new().stack_size(768 << 10);
+        let reading = on_a_small_stack.spawn(move || {
+            for (n, text) in deep.iter().enumerate() {
+                let is_read = yaml(text.as_bytes()).is_ok();
+                assert_eq!(is_read, matches!(n, 0..4 | 6), "{n}");
+                assert!(yaml_duplicate(text.as_bytes()).is_none());
+            }
+        });
+        reading.unwrap().join().unwrap();
+        assert_eq!(json_nesting(r#"{"a":["]}[[\"[",{"b":[]}]}"#), 4);
+        assert!(nesting("a:\n  b:\n  - c: {d: [e]}\n") < SHALLOW);
+    }
 
     fn check(read: fn(&[u8]) -> Result<Document, String>, text: &str, expected: Expect) {
         let shown = match read(text.as_bytes()) {
