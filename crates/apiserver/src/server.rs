@@ -17,7 +17,9 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::admission::quota::ResourceQuota;
-use crate::admission::{Admission, Chain, MutatingWebhooks, ValidatingWebhooks};
+use crate::admission::{
+    Admission, Chain, MutatingPolicies, MutatingWebhooks, ValidatingPolicies, ValidatingWebhooks,
+};
 use crate::audit::Audit;
 use crate::auth::authenticate::AuthenticatorError;
 use crate::auth::pki::{ClusterKeys, PkiError};
@@ -371,8 +373,11 @@ impl Inner {
             chain.push(plugin);
         }
         let caller = Arc::new(Caller::new(&spec.id, self.config.handlers.clone()));
-        chain.push_last(Arc::new(MutatingWebhooks::new(caller.clone())));
-        chain.push_last(Arc::new(ValidatingWebhooks::new(caller.clone())));
+        let asked = || authorizer.clone();
+        chain.push_last(Arc::new(MutatingPolicies::new(asked())));
+        chain.push_last(Arc::new(MutatingWebhooks::new(caller.clone(), asked())));
+        chain.push_last(Arc::new(ValidatingPolicies::new(asked())));
+        chain.push_last(Arc::new(ValidatingWebhooks::new(caller.clone(), asked())));
         // Charged last: nothing refuses a write afterwards.
         chain.push_last(Arc::new(ResourceQuota::new(
             store.clone(),

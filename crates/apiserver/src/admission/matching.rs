@@ -145,6 +145,23 @@ impl Matcher {
         })
     }
 
+    /// As [`Matcher::select`], for bindings: no rules at all are about everything.
+    ///
+    /// # Errors
+    /// As [`Matcher::select`].
+    pub(super) fn select_or_any(
+        &self,
+        request: &Request<'_>,
+        object: &Value,
+    ) -> Result<bool, Status> {
+        if !self.rules.is_empty() {
+            return Ok(self.select(request, object)?.is_some());
+        }
+        Ok(self.selects_object(request, object)
+            && self.first(&self.excluded, request).is_none()
+            && self.selects_namespace(request, object)?)
+    }
+
     fn first(&self, rules: &[Rule], request: &Request<'_>) -> Option<Arc<Resource>> {
         if rules
             .iter()

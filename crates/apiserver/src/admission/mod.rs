@@ -1,7 +1,7 @@
 //! Admission: what looks at a write after authorization and before validation and storage, and may change or refuse it.
 //!
 //! [`Chain::builtin`] has the plugins that Kubernetes turns on by default and that need nothing outside the cluster.
-//! Webhooks, policies and quota come after them ([`Chain::push`], [`Chain::push_last`]).
+//! Policies, webhooks and quota come after them ([`Chain::push`], [`Chain::push_last`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,10 +21,12 @@ mod needs;
 mod node;
 mod pod_security;
 mod pods;
+mod policy;
 pub mod quantity;
 pub mod quota;
 mod rbac;
 mod reinvocation;
+mod review;
 mod runtime_class;
 mod service_account;
 mod storage;
@@ -33,6 +35,8 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use policy::{MutatingPolicies, ValidatingPolicies};
+pub(crate) use policy::{expressions, typecheck};
 pub use reinvocation::Reinvocation;
 pub(crate) use webhook::{MutatingWebhooks, ValidatingWebhooks};
 

@@ -10,7 +10,7 @@ use super::path::is_equal;
 use super::set::Set;
 use super::typed::{self, Delta, Node};
 use super::{MAX_DEPTH, is_deeper_than, too_deep};
-use crate::schema::Schema;
+use crate::schema::{ListType, Schema, Type};
 use crate::status::Status;
 
 /// Where `kubectl apply` (client side) keeps what it applied.
@@ -505,6 +505,58 @@ pub fn record_update(
         }
         // Parts without a name cannot be tracked; what is known stays known.
         Err(_) => put_managed_fields(new, stored.cloned()),
+    }
+}
+
+/// Lays an apply configuration over an object, without owners. Whoever names one member of an atomic list or map would
+/// remove the others by accident, so that is refused.
+///
+/// # Errors
+/// In words, when the configuration does not fit the schema or touches something atomic.
+pub fn lay_over(live: &Value, configuration: &Value, schema: &Schema) -> Result<Value, String> {
+    let node = Node::root(schema);
+    typed::validate(configuration, node)
+        .map_err(|why| format!("failed to convert patch object to typed object: {why}"))?;
+    let mut atomic = Vec::new();
+    atomics(configuration, schema, &mut String::new(), &mut atomic);
+    if !atomic.is_empty() {
+        return Err(format!(
+            "invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {}",
+            atomic.join(", ")
+        ));
+    }
+    typed::combine(live, configuration, node).map_err(|why| format!("failed to merge patch: {why}"))
+}
+
+/// The places of atomic lists, maps and structures in `value`.
+fn atomics(value: &Value, schema: &Schema, path: &mut String, found: &mut Vec<String>) {
+    let resolved = schema.resolve();
+    let length = path.len();
+    match (value, &resolved.ty) {
+        (Value::Object(members), Type::Object(_)) => {
+            if schema.atomic_map || resolved.atomic_map {
+                found.push(path.clone());
+            }
+            for (name, member) in members {
+                if let Some(schema) = resolved.member(name) {
+                    path.push('.');
+                    path.push_str(name);
+                    atomics(member, schema, path, found);
+                    path.truncate(length);
+                }
+            }
+        }
+        (Value::Array(items), Type::Array(item)) => {
+            if schema.list_type == ListType::Atomic && resolved.list_type == ListType::Atomic {
+                found.push(path.clone());
+            }
+            for (index, member) in items.iter().enumerate() {
+                path.push_str(&format!("[{index}]"));
+                atomics(member, item, path, found);
+                path.truncate(length);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -22,7 +22,7 @@ mod tests;
 
 use serde_json::Value;
 
-pub use apply::{Manager, apply, check_managed_fields, is_same, record_update};
+pub use apply::{Manager, apply, check_managed_fields, is_same, lay_over, record_update};
 pub use document::{json, merge};
 pub use strategic::strategic;
 

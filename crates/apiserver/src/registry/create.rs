@@ -86,6 +86,7 @@ impl Registry {
             let named = target.named(metadata::text(&value, "name"));
             schema::prepare(&target.resource, &mut value, None);
             schema::default(&target.resource, &mut value);
+            self.observe(target, &mut value);
             let causes = schema::validate(&target.resource, &value, None);
             if !causes.is_empty() {
                 return Err(named.invalid(causes));

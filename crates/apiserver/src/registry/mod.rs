@@ -31,7 +31,7 @@ pub(crate) use types::DEFINITIONS;
 pub use types::{Served, Types, find_builtin};
 pub use update::PatchBody;
 
-use crate::admission::{Admission, Chain, Kinds, Operation, Reinvocation, Request};
+use crate::admission::{Admission, Chain, Kinds, Operation, Reinvocation, Request, typecheck};
 use crate::auth::User;
 use crate::object::{Key, Object};
 use crate::patch;
@@ -274,6 +274,20 @@ impl Registry {
         match stored_as(resource) {
             Some(stored) => resource::convert(value, &stored, resource),
             None => value,
+        }
+    }
+
+    /// Tells a new or changed policy what the types of the kinds it names say about it.
+    fn observe(&self, target: &Target, value: &mut Value) {
+        let storage = &*target.resource.storage;
+        if storage != "validatingadmissionpolicies.admissionregistration.k8s.io" {
+            return;
+        }
+        let status = typecheck::status(value, |group, version, plural| {
+            self.types.find(group, version, plural)
+        });
+        for (member, said) in status.as_object().into_iter().flatten() {
+            value["status"][member] = said.clone();
         }
     }
 

@@ -362,6 +362,9 @@ impl Registry {
         self.admit_change(call, target, how, old, &mut new).await?;
         schema::default(&target.resource, &mut new);
         prepare::generation_of_changed(target, old, &mut new);
+        if new["metadata"]["generation"] != old["metadata"]["generation"] {
+            self.observe(target, &mut new);
+        }
         let causes =
             schema::validate_subresource(&target.resource, &target.subresource, &new, Some(old));
         if !causes.is_empty() {

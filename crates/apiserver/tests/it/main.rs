@@ -11,6 +11,7 @@ mod evict;
 mod flow;
 mod hook;
 mod http_surface;
+mod policies;
 mod protobuf;
 mod quota;
 mod rules;

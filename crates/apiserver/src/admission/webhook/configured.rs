@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use serde_json::Value;
 
 use crate::admission::matching::{Matcher, texts};
+use crate::admission::policy::Conditions;
 use crate::auth::Objects;
 use crate::webhook::ClientConfig;
 
@@ -24,6 +25,7 @@ pub(super) struct Webhook {
     pub(super) is_mutating: bool,
     pub(super) client: ClientConfig,
     pub(super) matcher: Matcher,
+    pub(super) conditions: Conditions,
     /// `failurePolicy: Ignore`.
     pub(super) ignores_failures: bool,
     pub(super) timeout: Duration,
@@ -95,6 +97,7 @@ fn compile(configuration: &Value, is_mutating: bool) -> Vec<Webhook> {
             is_mutating,
             client: ClientConfig::of(&webhook["clientConfig"]),
             matcher: Matcher::of(webhook, "rules"),
+            conditions: Conditions::of(&webhook["matchConditions"], false),
             ignores_failures: webhook["failurePolicy"] == "Ignore",
             timeout: Duration::from_secs(webhook["timeoutSeconds"].as_u64().unwrap_or(10)),
             is_fit_for_dry_run: matches!(side_effects, "None" | "NoneOnDryRun"),

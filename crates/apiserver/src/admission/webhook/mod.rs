@@ -6,17 +6,20 @@
 
 mod configured;
 mod mutating;
-mod review;
 mod validating;
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 pub(crate) use mutating::MutatingWebhooks;
 pub(crate) use validating::ValidatingWebhooks;
 
-use super::Request;
+use super::policy::Inputs;
+use super::{Request, matching, review};
+use crate::auth::Authorizer;
+use crate::resource::Resource;
 use crate::status::Status;
 use crate::webhook::{CallError, Caller};
 use configured::Webhook;
@@ -33,6 +36,29 @@ enum Failure {
     Denied(Status),
     /// The request cannot be shown to the webhook.
     Other(Status),
+}
+
+/// Whether the match conditions of a webhook hold; when that cannot be known, its failure policy decides.
+async fn is_wanted(
+    authorizer: &Authorizer,
+    webhook: &Webhook,
+    request: &Request<'_>,
+    resource: &Resource,
+    object: &Value,
+) -> Result<bool, Status> {
+    if webhook.conditions.is_empty() {
+        return Ok(true);
+    }
+    let own = request.resource;
+    let shown = matching::converted(request, object, own, resource).await?;
+    let old = request.old.unwrap_or(&Value::Null);
+    let old = matching::converted(request, old, own, resource).await?;
+    let inputs = Inputs::new(authorizer, request, resource, &shown, &old);
+    match webhook.conditions.hold(&inputs, &Value::Null) {
+        Ok(holds) => Ok(holds),
+        Err(_) if webhook.ignores_failures => Ok(false),
+        Err(why) => Err(request.forbidden(&why)),
+    }
 }
 
 /// Asks one webhook about `object`, which with `old` is as the webhook wants to see it.

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::configured::{Configured, MUTATING, Webhook};
-use super::review::{self, Shown, Verdict};
-use super::{BUDGET, Failure, ask, failed_calling};
+use super::{BUDGET, Failure, ask, failed_calling, is_wanted};
+use crate::admission::review::{self, Shown, Verdict};
 use crate::admission::{Admission, Operation, Request, matching};
+use crate::auth::Authorizer;
 use crate::patch;
 use crate::resource::Resource;
 use crate::schema;
@@ -20,13 +21,15 @@ const NAME: &str = "MutatingAdmissionWebhook";
 /// The plugin.
 pub(crate) struct MutatingWebhooks {
     caller: Arc<Caller>,
+    authorizer: Arc<Authorizer>,
     configured: Configured,
 }
 
 impl MutatingWebhooks {
-    pub(crate) fn new(caller: Arc<Caller>) -> Self {
+    pub(crate) fn new(caller: Arc<Caller>, authorizer: Arc<Authorizer>) -> Self {
         Self {
             caller,
+            authorizer,
             configured: Configured::new(MUTATING),
         }
     }
@@ -138,6 +141,9 @@ impl Admission for MutatingWebhooks {
             let Some(resource) = webhook.matcher.select(request, object)? else {
                 continue;
             };
+            if !is_wanted(&self.authorizer, webhook, request, &resource, object).await? {
+                continue;
+            }
             // Who was not called the first time is not called the second time either.
             if !request.reinvocation.is_due(NAME, &webhook.uid) {
                 continue;

@@ -7,9 +7,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::configured::{Configured, VALIDATING, Webhook};
-use super::review::{self, Shown, Verdict};
-use super::{BUDGET, Failure, ask, failed_calling};
+use super::{BUDGET, Failure, ask, failed_calling, is_wanted};
+use crate::admission::review::{self, Shown, Verdict};
 use crate::admission::{Admission, Request, matching};
+use crate::auth::Authorizer;
 use crate::resource::Resource;
 use crate::status::Status;
 use crate::webhook::Caller;
@@ -17,13 +18,15 @@ use crate::webhook::Caller;
 /// The plugin.
 pub(crate) struct ValidatingWebhooks {
     caller: Arc<Caller>,
+    authorizer: Arc<Authorizer>,
     configured: Configured,
 }
 
 impl ValidatingWebhooks {
-    pub(crate) fn new(caller: Arc<Caller>) -> Self {
+    pub(crate) fn new(caller: Arc<Caller>, authorizer: Arc<Authorizer>) -> Self {
         Self {
             caller,
+            authorizer,
             configured: Configured::new(VALIDATING),
         }
     }
@@ -68,7 +71,9 @@ impl Admission for ValidatingWebhooks {
         }
         let mut relevant: Vec<(&Webhook, Arc<Resource>)> = vec![];
         for webhook in &configured.1 {
-            if let Some(resource) = webhook.matcher.select(request, object)? {
+            if let Some(resource) = webhook.matcher.select(request, object)?
+                && is_wanted(&self.authorizer, webhook, request, &resource, object).await?
+            {
                 relevant.push((webhook, resource));
             }
         }

@@ -4,6 +4,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{Report, items, text};
+use crate::admission::expressions::{Compiler, Scope, Wanted};
 use crate::schema::meta;
 use crate::status::Cause;
 
@@ -52,6 +53,7 @@ pub(super) fn webhooks(configuration: &Value, old: Option<&Value>, report: &mut 
         );
         match_conditions(
             &webhook["matchConditions"],
+            false,
             &format!("{at}.matchConditions"),
             report,
         );
@@ -285,8 +287,18 @@ fn resources_with_subresources(resources: &Value, at: &str, report: &mut Report)
     }
 }
 
-/// Names and number of match conditions.
-pub(super) fn match_conditions(conditions: &Value, at: &str, report: &mut Report) {
+/// Names and number of match conditions, and whether they compile.
+pub(super) fn match_conditions(
+    conditions: &Value,
+    has_params: bool,
+    at: &str,
+    report: &mut Report,
+) {
+    let compiler = Compiler::new(Scope {
+        has_params,
+        has_authorizer: true,
+        is_mutation: false,
+    });
     let count = items(conditions).count();
     if count > MAX_CONDITIONS {
         report.add(Cause::too_many(at, count, MAX_CONDITIONS));
@@ -295,8 +307,11 @@ pub(super) fn match_conditions(conditions: &Value, at: &str, report: &mut Report
     let mut names = Vec::new();
     for (index, condition) in items(conditions) {
         let at = format!("{at}[{index}]");
-        if text(condition, "expression").trim().is_empty() {
+        let source = text(condition, "expression").trim();
+        if source.is_empty() {
             report.required(format!("{at}.expression"), "");
+        } else if let Err(why) = compiler.compile(source, Wanted::Bool) {
+            report.invalid(format!("{at}.expression"), &source.into(), &why);
         }
         let name = text(condition, "name");
         if name.is_empty() {

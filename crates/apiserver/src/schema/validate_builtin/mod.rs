@@ -6,6 +6,7 @@ mod cluster;
 mod config;
 mod job;
 mod pod;
+mod policies;
 mod quota;
 mod service;
 mod storage;
@@ -77,6 +78,18 @@ pub(super) fn validate(
             "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration",
         ) => {
             admission::webhooks(value, old, &mut report);
+        }
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => {
+            policies::validating(value, &mut report);
+        }
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => {
+            policies::mutating(value, &mut report);
+        }
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => {
+            policies::binding(value, false, &mut report);
+        }
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding") => {
+            policies::binding(value, true, &mut report);
         }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             report.causes.extend(crate::crd::validate(value, old));

@@ -38,19 +38,27 @@ pub(super) struct Verdict {
 
 /// The question.
 pub(super) fn of(request: &Request<'_>, shown: &Shown<'_>, version: &str, uid: &str) -> Value {
+    let mut ask = self::request(request, shown.resource);
+    ask["uid"] = uid.into();
+    ask["object"] = shown.object.clone();
+    ask["oldObject"] = shown.old.clone();
+    json!({
+        "kind": "AdmissionReview", "apiVersion": format!("admission.k8s.io/{version}"), "request": ask,
+    })
+}
+
+/// What reviews and expressions know of a request beside its objects, in the version of `shown`.
+pub(super) fn request(request: &Request<'_>, shown: &Resource) -> Value {
     let kind = |(group, version, kind): (&str, &str, &str)| json!({"group": group, "version": version, "kind": kind});
     let resource =
         |r: &Resource| json!({"group": *r.group, "version": *r.version, "resource": *r.plural});
     let mut ask = json!({
-        "uid": uid,
-        "kind": kind(kind_of(shown.resource, request.subresource)),
-        "resource": resource(shown.resource),
+        "kind": kind(kind_of(shown, request.subresource)),
+        "resource": resource(shown),
         "requestKind": kind(request.kind()),
         "requestResource": resource(request.resource),
         "operation": request.operation.as_str(),
         "userInfo": user_info(request.user),
-        "object": shown.object,
-        "oldObject": shown.old,
         "dryRun": request.dry_run,
         "options": request.options,
     });
@@ -65,9 +73,7 @@ pub(super) fn of(request: &Request<'_>, shown: &Shown<'_>, version: &str, uid: &
             ask[field] = text.into();
         }
     }
-    json!({
-        "kind": "AdmissionReview", "apiVersion": format!("admission.k8s.io/{version}"), "request": ask,
-    })
+    ask
 }
 
 /// A namespace is in itself, as far as reviews are concerned.

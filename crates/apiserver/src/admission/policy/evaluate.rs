@@ -1,0 +1,187 @@
+//! Evaluations: conditions, validations and what they say.
+
+use cel::{Activation, Budget, EvalError};
+use serde_json::Value;
+
+use super::definitions::{Expression, Policy, Validation};
+use super::expressions::{Compiler, Scope, Wanted};
+use super::inputs::Inputs;
+
+/// The longest message that an expression may make, in bytes.
+const MAX_MESSAGE: usize = 5 * 1024;
+/// The longest annotation that is kept, in bytes.
+const MAX_ANNOTATION: usize = 10 * 1024;
+
+/// `matchConditions`: all must hold.
+pub(in crate::admission) struct Conditions {
+    all: Vec<Expression>,
+    fault: Option<String>,
+}
+
+impl Conditions {
+    /// Reads a decoded list.
+    pub(in crate::admission) fn of(conditions: &Value, has_params: bool) -> Self {
+        let compiler = Compiler::new(Scope {
+            has_params,
+            has_authorizer: true,
+            is_mutation: false,
+        });
+        let mut made = Self {
+            all: vec![],
+            fault: None,
+        };
+        for condition in conditions.as_array().into_iter().flatten() {
+            let source = condition["expression"].as_str().unwrap_or_default().trim();
+            match compiler.compile(source, Wanted::Bool) {
+                Ok(program) => made.all.push(Expression {
+                    source: source.into(),
+                    program,
+                }),
+                Err(fault) => made.fault = Some(fault),
+            }
+        }
+        made
+    }
+
+    pub(in crate::admission) fn is_empty(&self) -> bool {
+        self.all.is_empty() && self.fault.is_none()
+    }
+
+    /// Whether all of them hold: one that does not is enough for no, even if others cannot be evaluated.
+    ///
+    /// # Errors
+    /// When it cannot be known.
+    pub(in crate::admission) fn hold(
+        &self,
+        inputs: &Inputs<'_>,
+        params: &Value,
+    ) -> Result<bool, String> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        let activation = inputs.activation(params, &[]);
+        let mut budget = Budget::new(Budget::MATCH_CONDITIONS);
+        let mut errors = vec![];
+        for condition in &self.all {
+            match condition.program.eval_bool(&activation, &mut budget) {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(error) => errors.push(failed(condition, &error)),
+            }
+        }
+        match errors.as_slice() {
+            [] => Ok(true),
+            [only] => Err(only.clone()),
+            _ => Err(format!("[{}]", errors.join(", "))),
+        }
+    }
+}
+
+/// `expression 'x' resulted in error: why`.
+pub(super) fn failed(expression: &Expression, error: &EvalError) -> String {
+    format!(
+        "expression '{}' resulted in error: {error}",
+        expression.source
+    )
+}
+
+/// Why a policy says no.
+pub(super) struct Refusal {
+    /// Which validation.
+    pub(super) index: usize,
+    pub(super) message: String,
+    pub(super) reason: String,
+}
+
+/// What a policy says about a request with one set of parameters.
+#[derive(Default)]
+pub(super) struct Judgement {
+    pub(super) refusals: Vec<Refusal>,
+    /// Keys and values.
+    pub(super) audit: Vec<(String, String)>,
+    /// Annotations that could not be computed, which a policy that may not fail does not let pass.
+    pub(super) audit_failures: Vec<String>,
+}
+
+/// Lets a policy judge.
+pub(super) fn judge(policy: &Policy, inputs: &Inputs<'_>, params: &Value) -> Judgement {
+    let mut judgement = Judgement::default();
+    let failure = |index, message| Refusal {
+        index,
+        message,
+        reason: "Invalid".into(),
+    };
+    let fails = !policy.ignores_failures;
+    let applies = match &policy.fault {
+        Some(fault) => Err(fault.clone()),
+        None => policy.conditions.hold(inputs, params),
+    };
+    match applies {
+        Ok(true) => {}
+        Ok(false) => return judgement,
+        Err(why) => {
+            judgement.refusals.extend(fails.then(|| failure(0, why)));
+            return judgement;
+        }
+    }
+    let activation = inputs.activation(params, &policy.variables);
+    let mut budget = Budget::default();
+    for (index, validation) in policy.validations.iter().enumerate() {
+        let expression = &validation.expression;
+        match expression.program.eval_bool(&activation, &mut budget) {
+            Ok(true) => {}
+            Ok(false) => judgement.refusals.push(Refusal {
+                index,
+                message: message(validation, &activation, &mut budget),
+                reason: validation.reason.clone(),
+            }),
+            Err(error) => {
+                let why = failed(expression, &error);
+                judgement
+                    .refusals
+                    .extend(fails.then(|| failure(index, why)));
+            }
+        }
+    }
+    let mut budget = Budget::default();
+    for (key, value) in &policy.audit {
+        match value.program.eval(&activation, &mut budget) {
+            Ok(made) => {
+                let text = made.as_str().unwrap_or_default().trim();
+                if !text.is_empty() {
+                    let text = cut(text, MAX_ANNOTATION);
+                    judgement.audit.push((key.clone(), text.into()));
+                }
+            }
+            Err(error) if fails => judgement.audit_failures.push(failed(value, &error)),
+            Err(_) => {}
+        }
+    }
+    judgement
+}
+
+/// What a validation says: what its expression makes, else its message, else the expression.
+fn message(validation: &Validation, activation: &Activation<'_>, budget: &mut Budget) -> String {
+    let made = validation
+        .message_expression
+        .as_ref()
+        .and_then(|expression| {
+            let made = expression.program.eval(activation, budget).ok()?;
+            let text = made.as_str()?.trim().to_owned();
+            let is_fit = !text.is_empty() && text.len() <= MAX_MESSAGE && !text.contains('\n');
+            is_fit.then_some(text)
+        });
+    match made {
+        Some(text) => text,
+        None if !validation.message.is_empty() => validation.message.clone(),
+        None => format!("failed expression: {}", validation.expression.source),
+    }
+}
+
+fn cut(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
