@@ -12,11 +12,14 @@ pub(super) const JSON: &str = "application/json";
 pub(super) const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 /// As clients have always asked for it, though `@` may not be in a media type.
 const V2_PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// Version 3 in protobuf, as answers name it, and as clients ask for it.
+pub(super) const V3_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+const V3_PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
 
 /// What a request for a document says.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ask<'a> {
-    /// The header `Accept`. JSON is offered, and protobuf for version 2.
+    /// The header `Accept`. JSON and protobuf are offered.
     pub accept: Option<&'a str>,
     /// The header `Accept-Encoding`.
     pub accept_encoding: Option<&'a str>,
@@ -60,8 +63,8 @@ impl Answer {
 
     /// For a small document that is not kept compressed.
     pub(super) fn plain(document: &Document, ask: &Ask<'_>) -> Self {
-        if let Err(refusal) = ask.v3_media_type() {
-            return refusal;
+        if choose(ask.accept, &[JSON]).is_none() {
+            return Self::not_acceptable(&[JSON]);
         }
         let headers = vec![
             ("ETag", document.etag.clone()),
@@ -122,8 +125,13 @@ impl Ask<'_> {
         }
     }
 
-    /// Documents of version 3 are JSON.
+    /// In what a document of version 3 is to be written, if we can.
     pub(super) fn v3_media_type(&self) -> Result<&'static str, Answer> {
-        choose(self.accept, &[JSON]).ok_or_else(|| Answer::not_acceptable(&[JSON]))
+        let offered = [JSON, V3_PROTOBUF, V3_PROTOBUF_ASKED];
+        match choose(self.accept, &offered) {
+            Some(JSON) => Ok(JSON),
+            Some(_) => Ok(V3_PROTOBUF),
+            None => Err(Answer::not_acceptable(&offered)),
+        }
     }
 }

@@ -25,6 +25,7 @@ mod document;
 mod metadata;
 mod paths;
 mod protobuf;
+mod protobuf_v3;
 mod schema;
 
 pub use answer::{Answer, Ask};
@@ -43,11 +44,14 @@ struct Packed {
 
 impl Packed {
     fn new(value: &Value, media_type: &'static str) -> Result<Self, std::io::Error> {
-        let document = if media_type == answer::V2_PROTOBUF {
-            Document::new(protobuf::encode(value))
-        } else {
-            Document::new(value.to_string())
-        };
+        let text = value.to_string();
+        let mut document = Document::new(text);
+        // The index promises one hash for version 3, whatever the encoding.
+        match media_type {
+            answer::V2_PROTOBUF => document = Document::new(protobuf::encode(value)),
+            answer::V3_PROTOBUF => document.body = protobuf_v3::encode(value).into(),
+            _ => {}
+        }
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(&document.body)?;
         Ok(Self {
@@ -138,16 +142,17 @@ impl OpenApi {
     /// `/openapi/v3/<group_version>`, which is `api/v1` or `apis/<group>/<version>`.
     #[must_use]
     pub fn v3(&self, resources: &[Arc<Resource>], group_version: &str, ask: &Ask<'_>) -> Answer {
-        if let Err(refusal) = ask.v3_media_type() {
-            return refusal;
-        }
+        let media_type = match ask.v3_media_type() {
+            Ok(media_type) => media_type,
+            Err(refusal) => return refusal,
+        };
         let parts: Vec<&str> = group_version.split('/').collect();
         let (group, version) = match *parts.as_slice() {
             ["api", version] => ("", version),
             ["apis", group, version] if !group.is_empty() => (group, version),
             _ => return Answer::refused(&Status::no_such_resource()),
         };
-        match self.v3_document(resources, group, version) {
+        match self.v3_encoded(resources, (group, version), media_type) {
             Ok(Some(document)) => {
                 Answer::packed(&document, &format!("/openapi/v3/{group_version}"), ask)
             }
@@ -179,6 +184,15 @@ impl OpenApi {
         group: &str,
         version: &str,
     ) -> Result<Option<Arc<Packed>>, std::io::Error> {
+        self.v3_encoded(resources, (group, version), answer::JSON)
+    }
+
+    fn v3_encoded(
+        &self,
+        resources: &[Arc<Resource>],
+        (group, version): (&str, &str),
+        media_type: &'static str,
+    ) -> Result<Option<Arc<Packed>>, std::io::Error> {
         let served: Vec<Arc<Resource>> = resources
             .iter()
             .filter(|resource| *resource.group == *group && *resource.version == *version)
@@ -187,7 +201,7 @@ impl OpenApi {
         if served.is_empty() {
             return Ok(None);
         }
-        self.document(Version::V3, answer::JSON, served).map(Some)
+        self.document(Version::V3, media_type, served).map(Some)
     }
 
     fn document(
@@ -232,10 +246,10 @@ impl Kept {
             let oldest = oldest.0.clone();
             self.documents.remove(&oldest);
         }
-        let same = self
-            .documents
-            .values()
-            .find(|entry| entry.document.hash == document.hash);
+        let same = self.documents.values().find(|entry| {
+            let known = &entry.document;
+            known.hash == document.hash && known.media_type == document.media_type
+        });
         let document = same.map_or_else(|| Arc::new(document), |entry| Arc::clone(&entry.document));
         let entry = Entry {
             _resources: resources,

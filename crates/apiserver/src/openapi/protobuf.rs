@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 /// What a field holds.
-enum Kind {
+pub(super) enum Kind {
     Text,
     /// Absent when false.
     Flag,
@@ -27,15 +27,21 @@ enum Kind {
     /// A message that only wraps a value, as the field with this number.
     Wrapped(u32, &'static Kind),
     /// `additionalProperties`: a schema or a boolean.
-    SchemaOrFlag,
+    SchemaOrFlag(&'static Kind),
+    /// Version 3: a message, or a reference to one (`$ref`).
+    OrReference(&'static Message),
+    /// Several, each a field of its own.
+    Each(&'static Kind),
+    /// Version 3, `default`: a number, a boolean or a text; there is no message for anything else.
+    Scalar,
     /// Parameters, each in the message for its place.
     Parameters,
 }
 
 /// A message: JSON keys with field number and kind, and the number of the field for extensions.
-struct Message {
-    fields: &'static [(&'static str, u32, Kind)],
-    extensions: u32,
+pub(super) struct Message {
+    pub(super) fields: &'static [(&'static str, u32, Kind)],
+    pub(super) extensions: u32,
 }
 
 use Kind::{
@@ -154,7 +160,11 @@ static SCHEMA: Message = Message {
         ("minProperties", 18, Count),
         ("required", 19, Texts),
         ("enum", 20, Anys),
-        ("additionalProperties", 21, SchemaOrFlag),
+        (
+            "additionalProperties",
+            21,
+            SchemaOrFlag(&Kind::Message(&SCHEMA)),
+        ),
         ("type", 22, Wrapped(1, &Texts)),
         ("items", 23, Wrapped(1, &Kind::Message(&SCHEMA))),
         ("allOf", 24, Messages(&SCHEMA)),
@@ -166,9 +176,14 @@ static SCHEMA: Message = Message {
 
 /// The document in protobuf.
 pub(super) fn encode(document: &Value) -> Vec<u8> {
+    encode_as(document, &DOCUMENT)
+}
+
+/// A document whose messages are others.
+pub(super) fn encode_as(document: &Value, root: &Message) -> Vec<u8> {
     let mut out = Vec::new();
     if let Value::Object(fields) = document {
-        message(&mut out, &DOCUMENT, fields);
+        message(&mut out, root, fields);
     }
     out
 }
@@ -220,13 +235,28 @@ fn field(out: &mut Vec<u8>, number: u32, kind: &Kind, value: &Value) {
         (Wrapped(wrapped, inner), value) => {
             nested(out, number, |out| field(out, *wrapped, inner, value));
         }
-        (SchemaOrFlag, Value::Bool(flag)) => nested(out, number, |out| {
+        (SchemaOrFlag(_), Value::Bool(flag)) => nested(out, number, |out| {
             tag(out, 2, 0);
             varint(out, u64::from(*flag));
         }),
-        (SchemaOrFlag, value) => nested(out, number, |out| {
-            field(out, 1, &Kind::Message(&SCHEMA), value);
+        (SchemaOrFlag(schema), value) => nested(out, number, |out| field(out, 1, schema, value)),
+        (Kind::OrReference(inner), Value::Object(fields)) => {
+            nested(out, number, |out| match fields.get("$ref") {
+                Some(Value::String(target)) => {
+                    nested(out, 2, |out| bytes(out, 1, target.as_bytes()));
+                }
+                _ => nested(out, 1, |out| message(out, inner, fields)),
+            });
+        }
+        (Kind::Each(kind), Value::Array(values)) => each(out, number, kind, values),
+        (Kind::Scalar, Value::Number(_)) => {
+            nested(out, number, |out| field(out, 1, &Number, value));
+        }
+        (Kind::Scalar, Value::Bool(flag)) => nested(out, number, |out| {
+            tag(out, 2, 0);
+            varint(out, u64::from(*flag));
         }),
+        (Kind::Scalar, Value::String(_)) => nested(out, number, |out| field(out, 3, &Text, value)),
         (Parameters, Value::Array(parameters)) => {
             for value in parameters {
                 nested(out, number, |out| parameter(out, value));

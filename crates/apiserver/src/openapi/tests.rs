@@ -511,6 +511,12 @@ fn clients_are_told_what_they_may_keep() {
             accept: Some("application/yaml"),
             ..Ask::default()
         }),
+        // One hash for all encodings.
+        v3(Ask {
+            accept: Some("application/com.github.proto-openapi.spec.v3@v1.0+protobuf"),
+            hash: Some(&hash),
+            ..known
+        }),
         shown(openapi.v3(&resources, "apis/none/v1", &Ask::default())),
         shown(openapi.v3(&resources, "api", &Ask::default())),
         shown(openapi.v3_index(
@@ -536,6 +542,7 @@ fn clients_are_told_what_they_may_keep() {
         304 empty ETag: "HASH", Vary: Accept, Accept-Encoding
         301 empty Location: /openapi/v3/apis/stable.example.com/v1?hash=HASH
         406 JSON 
+        304 empty ETag: "HASH", Vary: Accept, Accept-Encoding, Cache-Control: public, immutable, max-age=31536000
         404 JSON 
         404 JSON 
         200 JSON ETag: TAG, Vary: Accept

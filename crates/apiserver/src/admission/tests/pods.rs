@@ -249,5 +249,6 @@ async fn pods_are_labelled_with_the_place_of_their_node() {
         null
         null
         {"topology.kubernetes.io/zone":"z1"}
-        null"#]].assert_eq(&shown.join("\n"));
+        null"#]]
+    .assert_eq(&shown.join("\n"));
 }
