@@ -7,6 +7,7 @@
 mod bench;
 mod ci;
 mod codegen;
+mod replay;
 mod tools;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ enum Task {
     Bench(bench::Args),
     /// Write the tables that are derived from public sources
     Codegen(codegen::Args),
+    /// Send recorded requests to a server and print what it answers differently
+    Replay(replay::Args),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Codegen(args) => codegen::run(&args),
+        Task::Replay(args) => replay::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
