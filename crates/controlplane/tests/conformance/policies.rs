@@ -101,7 +101,10 @@ async fn mutatingadmissionpolicy_should_support_mutatingadmissionpolicybinding_a
 async fn bind(suite: &Suite, prefix: &str, mut spec: Value) {
     suite
         .namespaces()
-        .merge("conformance", json!({"metadata": {"labels": {"marked": "true"}}}))
+        .merge(
+            "conformance",
+            json!({"metadata": {"labels": {"marked": "true"}}}),
+        )
         .await;
     let selector = json!({"matchLabels": {"marked": "true"}});
     let mut constraints = rules();
@@ -119,7 +122,11 @@ async fn bind(suite: &Suite, prefix: &str, mut spec: Value) {
         binding["validationActions"] = json!(["Deny"]);
     }
     suite
-        .cluster_wide(VERSION, &format!("{name}Binding"), &format!("{plural}ybindings"))
+        .cluster_wide(
+            VERSION,
+            &format!("{name}Binding"),
+            &format!("{plural}ybindings"),
+        )
         .create(json!({"metadata": {"name": "binding.example.com"}, "spec": binding}))
         .await;
 }
@@ -161,7 +168,8 @@ async fn validatingadmissionpolicy_should_allow_expressions_to_refer_variables()
         {"name": "replicas", "expression": "object.spec.replicas"},
         {"name": "oddReplicas", "expression": "variables.replicas % 2 == 1"},
     ]);
-    let validations = json!([{"expression": "variables.replicas > 1"}, {"expression": "variables.oddReplicas"}]);
+    let validations =
+        json!([{"expression": "variables.replicas > 1"}, {"expression": "variables.oddReplicas"}]);
     let spec = json!({"variables": variables, "validations": validations});
     bind(&suite, "Validating", spec).await;
     single_ones_are_refused(&suite, 3).await;
@@ -182,7 +190,11 @@ async fn mutatingadmissionpolicy_should_mutate_a_deployment() {
 
 #[tokio::test(start_paused = true)]
 async fn mutatingadmissionpolicy_should_mutate_a_deployment_with_annotations() {
-    let expression = r#"Object{metadata: Object.metadata{annotations: {"mutated-by": "admission-policy"}}}"#;
+    let expression =
+        r#"Object{metadata: Object.metadata{annotations: {"mutated-by": "admission-policy"}}}"#;
     let made = mutated(expression).await;
-    assert_eq!(made["metadata"]["annotations"]["mutated-by"], "admission-policy");
+    assert_eq!(
+        made["metadata"]["annotations"]["mutated-by"],
+        "admission-policy"
+    );
 }
