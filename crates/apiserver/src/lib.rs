@@ -33,7 +33,7 @@ pub mod store;
 pub mod table;
 pub mod webhook;
 
-pub use security::{AuditOf, Security};
+pub use security::{AuditOf, AuthenticationOf, Security};
 pub use server::{Cluster, ClusterSpec, Config, InProcess, MoreAdmission, Server, ServerError};
 
 #[cfg(test)]

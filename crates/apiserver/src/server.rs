@@ -23,7 +23,7 @@ use crate::admission::{
 use crate::audit::Audit;
 use crate::auth::authenticate::AuthenticatorError;
 use crate::auth::pki::{ClusterKeys, PkiError};
-use crate::auth::{self, Attributes, Authenticator, Authorizer, Decision, ReviewContext, User};
+use crate::auth::{self, Authentication, Authenticator, Authorizer, User};
 use crate::discovery;
 use crate::expiry;
 use crate::first;
@@ -359,13 +359,10 @@ impl Inner {
             id: id.clone(),
             why,
         })?;
-        let issuer = format!("https://kubernetes.default.svc.{}", "cluster.local");
-        let authenticator =
-            Authenticator::new(&spec.keys, &issuer, vec![issuer.clone()]).map_err(|source| {
-                ServerError::Authenticator {
-                    id: id.clone(),
-                    source,
-                }
+        let authenticator = Authenticator::new(&spec.keys, auth::SERVICE_ACCOUNT_ISSUER, vec![])
+            .map_err(|source| ServerError::Authenticator {
+                id: id.clone(),
+                source,
             })?;
         let authorizer = Arc::new(Authorizer::new());
         let mut chain = Chain::builtin(&authorizer);
@@ -388,6 +385,7 @@ impl Inner {
             this: this.clone(),
             version: ArcSwap::from_pointee(spec.version.clone()),
             audit: self.config.security.audit(&spec.id),
+            authentication: self.config.security.authentication(&spec.id),
             spec,
             config: self.config.clone(),
             registry,
@@ -426,8 +424,10 @@ pub struct Cluster {
     version: ArcSwap<String>,
     pub(crate) config: Config,
     registry: Registry,
-    authenticator: Authenticator,
-    authorizer: Arc<Authorizer>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) authorizer: Arc<Authorizer>,
+    /// Whose tokens are believed beside the cluster's own.
+    pub(crate) authentication: Option<Arc<Authentication>>,
     audit: Option<Audit>,
     flow: FlowControl,
     watches: Arc<Semaphore>,
@@ -515,42 +515,6 @@ impl Cluster {
         *self.closed.borrow()
     }
 
-    pub(crate) fn authenticate(
-        &self,
-        certificate: Option<&[u8]>,
-        authorization: Option<&str>,
-    ) -> Result<User, Status> {
-        let store = self.registry.store();
-        self.authenticator
-            .authenticate(store, certificate, authorization, self.registry.now())
-    }
-
-    /// Whether the user may.
-    pub fn authorize(&self, user: &User, attributes: &Attributes) -> Decision {
-        self.authorizer
-            .authorize(self.registry.store(), user, attributes)
-    }
-
-    /// Answers an access or token review; `resource` is its plural, or `serviceaccounts/token`.
-    pub(crate) fn review(
-        &self,
-        resource: &str,
-        user: &User,
-        place: (&str, &str),
-        body: &Value,
-    ) -> Result<Value, Status> {
-        let cx = ReviewContext {
-            authenticator: &self.authenticator,
-            authorizer: &self.authorizer,
-            objects: self.registry.store(),
-            user,
-            namespace: place.0,
-            name: place.1,
-            now: self.registry.now(),
-        };
-        auth::review(resource, body, &cx)
-    }
-
     /// Who is served first.
     pub(crate) fn flow(&self) -> &FlowControl {
         &self.flow
@@ -623,6 +587,9 @@ impl Cluster {
             watches: MAX_WATCHES - self.watches.available_permits(),
         });
         self.flow.metrics(&mut text);
+        if let Some(authentication) = &self.authentication {
+            authentication.metrics(&mut text);
+        }
         if let Some(audit) = &self.audit {
             audit.metrics(&mut text);
         }

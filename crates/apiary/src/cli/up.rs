@@ -53,7 +53,7 @@ impl Up {
         let start = Instant::now();
         // What cannot be read is known before anything is made or started.
         let given = self.filename.as_deref().map(manifests::read).transpose()?;
-        let security = self.guard.security()?;
+        let (security, reloading) = self.guard.security()?;
         let data = open_data_dir(self.data_dir.clone().map_or_else(default_data_dir, Ok)?)?;
         let port = match self.port {
             Some(port) => port,
@@ -69,6 +69,7 @@ impl Up {
         let server = management.planes.server().clone();
         let mut control = tokio::spawn(control::serve(control, server.clone()));
         let serving = tokio::spawn(async move { server.serve(listener).await });
+        let reloading = reloading.map(|reloading| tokio::spawn(reloading.run()));
         let progress = Progress::new(ui, start);
         progress.management(&format!("https://127.0.0.1:{port}"), &data.kubeconfig());
         let fleet = async {
@@ -93,6 +94,9 @@ impl Up {
             served = serving => bail!("the API stopped serving: {served:?}"),
         };
         progress.stopping(end.why);
+        if let Some(reloading) = reloading {
+            reloading.abort();
+        }
         management.shut_down().await;
         std::fs::remove_file(data.control_socket()).unwrap_or_default();
         Ok(ExitCode::SUCCESS)

@@ -1,6 +1,6 @@
 //! From credentials to a user: client certificates, service-account tokens, bootstrap tokens, or nobody in particular.
 //!
-//! Not here yet: OpenID Connect, front-proxy headers and static tokens.
+//! Tokens of other issuers are in [`super::oidc`]. Not here yet: front-proxy headers and static tokens.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -247,7 +247,7 @@ impl Authenticator {
     }
 
     /// The cluster's own audiences among `audiences`: whom tokens without an audience are for.
-    fn own_audiences(&self, audiences: &[String]) -> Result<Vec<String>, TokenError> {
+    pub(super) fn own_audiences(&self, audiences: &[String]) -> Result<Vec<String>, TokenError> {
         let own = self.audiences.iter().filter(|a| audiences.contains(a));
         let matched: Vec<String> = own.cloned().collect();
         if matched.is_empty() {
@@ -294,7 +294,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn bearer(authorization: &str) -> Option<&str> {
+/// The token in the header `Authorization`.
+pub(crate) fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.trim().split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)

@@ -18,6 +18,7 @@ pub mod bootstrap;
 mod bounded;
 mod impersonate;
 mod node;
+pub mod oidc;
 pub mod pki;
 pub mod rbac;
 mod review;
@@ -27,13 +28,17 @@ pub mod token;
 pub(crate) mod tests;
 
 pub use authenticate::Authenticator;
+pub(crate) use authenticate::bearer;
 pub use authorize::{Authorizer, Decision};
 pub use bootstrap::{bootstrap_objects, kubeadm_objects};
 pub use impersonate::{impersonate, impersonates};
+pub use oidc::Authentication;
 pub use pki::ClusterKeys;
 pub(crate) use review::user_info;
 pub use review::{ReviewContext, review};
 
+/// Who issues the service-account tokens of every cluster.
+pub const SERVICE_ACCOUNT_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// Who made a request without any credential.
 pub const ANONYMOUS: &str = "system:anonymous";
 /// Group of everyone with a credential.

@@ -249,7 +249,7 @@ where
     let auditing = &mut course.auditing;
     let attributes = attributes(cluster, &path, &query, verb, parts.uri.path());
     let has_certificate = peer.has_certificate();
-    let user = match authenticate(cluster, peer, &parts.headers) {
+    let user = match authenticate(cluster, peer, &parts).await {
         Ok(user) => user,
         Err(status) => {
             auditing.unauthenticated(cluster, &parts, has_certificate, &attributes);
@@ -298,14 +298,20 @@ where
     resources::answer(cluster, &request, &bytes).await
 }
 
-fn authenticate(cluster: &Cluster, peer: Peer, headers: &HeaderMap) -> Result<User, Status> {
+async fn authenticate(
+    cluster: &Cluster,
+    peer: Peer,
+    parts: &http::request::Parts,
+) -> Result<User, Status> {
     match peer {
         Peer::Trusted(user) => Ok((*user).clone()),
         Peer::Network { certificate, .. } => {
-            let in_protocol = websocket::authorization(headers);
-            let authorization =
-                respond::text(headers, &header::AUTHORIZATION).or(in_protocol.as_deref());
-            cluster.authenticate(certificate.as_deref(), authorization)
+            let in_protocol = websocket::authorization(&parts.headers);
+            let authorization = respond::text(&parts.headers, &header::AUTHORIZATION)
+                .or(in_protocol.as_deref());
+            cluster
+                .authenticate(certificate.as_deref(), authorization, parts.uri.path())
+                .await
         }
     }
 }

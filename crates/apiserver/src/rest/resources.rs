@@ -244,12 +244,11 @@ impl Exchange<'_> {
                     return self.status(registry.bind(call, &pods, &value).await?);
                 }
                 let value = registry.admit_subresource(call, target, value).await?;
-                let reviewed = self.cluster.review(
-                    &target.resource.plural,
-                    call.user,
-                    (&target.namespace, ""),
-                    &value,
-                )?;
+                let place = (target.namespace.as_str(), "");
+                let reviewed = self
+                    .cluster
+                    .review(&target.resource.plural, call.user, place, &value)
+                    .await?;
                 return self.one(StatusCode::CREATED, reviewed);
             }
             "" => self.decode(call, body)?,
@@ -267,7 +266,8 @@ impl Exchange<'_> {
                 let place = (target.namespace.as_str(), target.name.as_str());
                 let token = self
                     .cluster
-                    .review("serviceaccounts/token", call.user, place, &ask)?;
+                    .review("serviceaccounts/token", call.user, place, &ask)
+                    .await?;
                 return self.one(StatusCode::CREATED, token);
             }
             _ => return Err(Status::no_such_resource()),

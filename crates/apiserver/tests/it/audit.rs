@@ -36,6 +36,7 @@ async fn audited(rules: &str) -> Audited {
         audit: Some(Arc::new(move |cluster| {
             Some(Audit::new(policy.clone(), log.clone(), cluster))
         })),
+        ..Security::default()
     };
     Audited {
         world: World::guarded(security).await,
@@ -339,6 +340,7 @@ async fn admission_annotates_and_a_failing_server_says_so() {
         audit: Some(Arc::new(move |cluster| {
             Some(Audit::new(policy.clone(), log.clone(), cluster))
         })),
+        ..Security::default()
     };
     let world = World::admitting(security, Arc::new(|_| vec![Arc::new(Plugin)])).await;
     world.post(MAPS, config_map("a")).await.ok();

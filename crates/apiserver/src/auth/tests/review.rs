@@ -16,6 +16,7 @@ fn ask(world: &World, user: &User, resource: &str, place: &str, spec: Value) -> 
         user,
         namespace,
         name,
+        external: None,
         now: now(),
     };
     match review(resource, &json!({"kind": "X", "spec": spec}), &cx) {
@@ -326,6 +327,7 @@ fn a_good_token_is_reviewed_for_its_audience() {
         user: &User::anonymous(),
         namespace: "",
         name: "",
+        external: None,
         now: now(),
     };
     let ask = |audiences: Value| {
