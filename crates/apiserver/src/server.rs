@@ -22,7 +22,7 @@ use crate::admission::{
 };
 use crate::audit::Audit;
 use crate::auth::authenticate::AuthenticatorError;
-use crate::auth::pki::{ClusterKeys, PkiError};
+use crate::auth::pki::{self, ClusterKeys, PkiError};
 use crate::auth::{self, Authentication, Authenticator, Authorizer, User};
 use crate::discovery;
 use crate::expiry;
@@ -47,6 +47,10 @@ const MAX_IN_FLIGHT: usize = 600;
 const MAX_WATCHES: usize = 20_000;
 /// The version that OpenAPI documents name.
 const OPEN_API_VERSION: &str = "v1.36.0";
+/// Keys whose service-account tokens are good, the one that signs among them.
+const MAX_TOKEN_KEYS: usize = 3;
+/// Whose key it is, in errors.
+const TOKEN_SIGNER: &str = "service-account signer";
 /// History of idle clusters is forgotten this often.
 const COMPACTION_PERIOD: Duration = Duration::from_secs(60);
 /// Admission plugins of a cluster, by its id.
@@ -250,10 +254,59 @@ impl Server {
         }
         let spec = ClusterSpec {
             version: version.into(),
-            ..cluster.spec.clone()
+            ..cluster.current_spec()
         };
         self.0.store.update_record(id, json!(spec)).await?;
         cluster.version.store(Arc::new(version.to_owned()));
+        Ok(())
+    }
+
+    /// Signs the service-account tokens of a cluster with a new key from now on. Tokens of the last few keys are still
+    /// good, until [`Server::forget_old_token_keys`].
+    ///
+    /// # Errors
+    /// When there is no such cluster or the store fails.
+    pub async fn rotate_token_key(&self, id: &str) -> Result<(), ServerError> {
+        self.replace_token_keys(id, |keys| {
+            pki::rotate_keys(TOKEN_SIGNER, keys, MAX_TOKEN_KEYS)
+        })
+        .await
+    }
+
+    /// Believes service-account tokens of a cluster only if they are of the key that signs.
+    ///
+    /// # Errors
+    /// When there is no such cluster or the store fails.
+    pub async fn forget_old_token_keys(&self, id: &str) -> Result<(), ServerError> {
+        self.replace_token_keys(id, |keys| pki::first_key(TOKEN_SIGNER, keys))
+            .await
+    }
+
+    async fn replace_token_keys(
+        &self,
+        id: &str,
+        change: impl FnOnce(&str) -> Result<String, PkiError>,
+    ) -> Result<(), ServerError> {
+        let Some(cluster) = self.cluster(id) else {
+            return Err(ServerError::Spec {
+                id: id.into(),
+                why: "there is no such cluster".into(),
+            });
+        };
+        let mut spec = cluster.current_spec();
+        let changed = change(&spec.keys.sa_key_pem).map_err(|source| ServerError::Keys {
+            id: id.into(),
+            source,
+        })?;
+        spec.keys.sa_key_pem = changed;
+        // Durable first: no token is of a key that a restart would forget.
+        self.0.store.update_record(id, json!(spec)).await?;
+        let replaced = cluster.authenticator.replace_keys(&spec.keys.sa_key_pem);
+        replaced.map_err(|source| ServerError::Authenticator {
+            id: id.into(),
+            source,
+        })?;
+        cluster.token_keys.store(Arc::new(spec.keys.sa_key_pem));
         Ok(())
     }
 
@@ -384,6 +437,7 @@ impl Inner {
         Ok(Arc::new_cyclic(|this| Cluster {
             this: this.clone(),
             version: ArcSwap::from_pointee(spec.version.clone()),
+            token_keys: ArcSwap::from_pointee(spec.keys.sa_key_pem.clone()),
             audit: self.config.security.audit(&spec.id),
             authentication: self.config.security.authentication(&spec.id),
             spec,
@@ -422,6 +476,8 @@ pub struct Cluster {
     this: std::sync::Weak<Self>,
     spec: ClusterSpec,
     version: ArcSwap<String>,
+    /// What `spec.keys.sa_key_pem` has become.
+    token_keys: ArcSwap<String>,
     pub(crate) config: Config,
     registry: Registry,
     pub(crate) authenticator: Authenticator,
@@ -444,7 +500,15 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// What the cluster was made from; its version may have changed since.
+    /// What the cluster would be made from now.
+    fn current_spec(&self) -> ClusterSpec {
+        let mut spec = self.spec.clone();
+        spec.version = self.version().to_string();
+        spec.keys.sa_key_pem = self.token_keys.load().to_string();
+        spec
+    }
+
+    /// What the cluster was made from; its version and the keys of its tokens may have changed since.
     #[must_use]
     pub fn spec(&self) -> &ClusterSpec {
         &self.spec

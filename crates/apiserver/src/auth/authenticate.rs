@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -18,7 +19,7 @@ use sha2::{Digest, Sha256};
 use super::bounded::{Bounded, fingerprint};
 use super::pki::{self, ClusterKeys, PkiError};
 use super::token::{
-    Bound, Claims, LegacyClaims, Signer, SignerError, Subject, TokenError, Verified,
+    Bound, Claims, LegacyClaims, SignerError, Signers, Subject, TokenError, Verified,
 };
 use super::{Objects, User};
 use crate::status::Status;
@@ -70,7 +71,8 @@ struct Client {
 /// Says who sends a request to one logical cluster.
 pub struct Authenticator {
     verifier: Arc<dyn ClientCertVerifier>,
-    signer: Signer,
+    issuer: String,
+    signers: ArcSwap<Signers>,
     audiences: Vec<String>,
     clients: Mutex<Bounded<Arc<Client>>>,
     tokens: Mutex<Bounded<Verified>>,
@@ -79,7 +81,7 @@ pub struct Authenticator {
 impl std::fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authenticator")
-            .field("issuer", &self.signer.issuer)
+            .field("issuer", &self.issuer)
             .field("audiences", &self.audiences)
             .finish_non_exhaustive()
     }
@@ -105,10 +107,10 @@ impl Authenticator {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
             .map_err(|error| wrong(&error))?;
-        let key = pki::read_key("service-account signer", &keys.sa_key_pem)?;
         Ok(Self {
             verifier,
-            signer: Signer::new(&key, issuer)?,
+            issuer: issuer.to_owned(),
+            signers: ArcSwap::from_pointee(signers(&keys.sa_key_pem, issuer)?),
             audiences: if audiences.is_empty() {
                 vec![issuer.to_owned()]
             } else {
@@ -117,6 +119,18 @@ impl Authenticator {
             clients: Mutex::new(Bounded::new(CACHE_LIMIT)),
             tokens: Mutex::new(Bounded::new(CACHE_LIMIT)),
         })
+    }
+
+    /// Believes tokens of these keys (in PEM) from now on, and signs with the first of them.
+    ///
+    /// # Errors
+    /// When one of the keys cannot be used; then all stays as it is.
+    pub fn replace_keys(&self, sa_key_pem: &str) -> Result<(), AuthenticatorError> {
+        let signers = signers(sa_key_pem, &self.issuer)?;
+        let mut tokens = lock(&self.tokens);
+        self.signers.store(Arc::new(signers));
+        *tokens = Bounded::new(CACHE_LIMIT);
+        Ok(())
     }
 
     /// The user of a request with the leaf certificate `client_cert` (DER) and the header `authorization`. A good
@@ -186,7 +200,7 @@ impl Authenticator {
             },
             exp: now.saturating_add(spec.lifetime_seconds),
             iat: now,
-            iss: self.signer.issuer.clone(),
+            iss: self.issuer.clone(),
             jti: uuid::Uuid::new_v4().to_string(),
             nbf: now,
             sub: User::service_account(spec.namespace, &account.name, "").name,
@@ -199,7 +213,7 @@ impl Authenticator {
                 serviceaccount: spec.service_account,
             },
         };
-        self.signer.sign(&claims).map_err(Status::internal)
+        self.signers.load().sign(&claims).map_err(Status::internal)
     }
 
     /// The token for a Secret of type `kubernetes.io/service-account-token`; good as long as that Secret holds it.
@@ -213,13 +227,13 @@ impl Authenticator {
         account: &Bound,
     ) -> Result<String, Status> {
         let claims = LegacyClaims::new(namespace, secret, account);
-        self.signer.sign(&claims).map_err(Status::internal)
+        self.signers.load().sign(&claims).map_err(Status::internal)
     }
 
     /// Who signs the tokens (claim `iss`).
     #[must_use]
     pub fn issuer(&self) -> &str {
-        &self.signer.issuer
+        &self.issuer
     }
 
     /// Whom tokens are for unless they say otherwise.
@@ -231,18 +245,27 @@ impl Authenticator {
     /// The document behind `/openid/v1/jwks`.
     #[must_use]
     pub fn key_set(&self) -> Value {
-        self.signer.key_set()
+        self.signers.load().key_set()
     }
 
     /// The document behind `/.well-known/openid-configuration`; `keys_url` is where [`Self::key_set`] is served.
     #[must_use]
     pub fn discovery(&self, keys_url: &str) -> Value {
+        let keys = self.key_set();
+        let mut algorithms: Vec<&str> = keys["keys"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|key| key["alg"].as_str())
+            .collect();
+        algorithms.sort_unstable();
+        algorithms.dedup();
         json!({
-            "issuer": self.signer.issuer,
+            "issuer": self.issuer,
             "jwks_uri": keys_url,
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": [self.key_set()["keys"][0]["alg"]],
+            "id_token_signing_alg_values_supported": algorithms,
         })
     }
 
@@ -283,10 +306,20 @@ impl Authenticator {
         if let Some(known) = known {
             return Ok(known);
         }
-        let verified = self.signer.verify(token)?;
-        lock(&self.tokens).insert(key, verified.clone());
+        let signers = self.signers.load_full();
+        let verified = signers.verify(token)?;
+        let mut tokens = lock(&self.tokens);
+        // What keys that are gone have verified is not remembered.
+        if Arc::ptr_eq(&signers, &self.signers.load()) {
+            tokens.insert(key, verified.clone());
+        }
         Ok(verified)
     }
+}
+
+fn signers(sa_key_pem: &str, issuer: &str) -> Result<Signers, AuthenticatorError> {
+    let keys = pki::read_keys("service-account signer", sa_key_pem)?;
+    Ok(Signers::new(&keys, issuer)?)
 }
 
 /// A cache is whole after every step, so a poisoned lock is as good as any.

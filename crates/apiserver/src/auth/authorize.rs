@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use serde_json::Value;
 
 use super::rbac::Rule;
+use super::relations::Relations;
 use super::{Attributes, MASTERS, Objects, SERVICE_ACCOUNT_PREFIX, User, node};
 use crate::status::Status;
 
@@ -36,6 +37,8 @@ pub struct Rules {
 #[derive(Debug, Default)]
 pub struct Authorizer {
     snapshot: ArcSwapOption<Snapshot>,
+    /// What kubelets need for their pods.
+    relations: Relations,
 }
 
 /// RBAC at one moment.
@@ -97,7 +100,9 @@ impl Authorizer {
                 reason: String::new(),
             };
         }
-        let from_node = user.node().and_then(|name| node::authorize(name, request));
+        let from_node = user
+            .node()
+            .and_then(|name| node::authorize(name, request, objects, &self.relations));
         if let Some(decision) = &from_node
             && decision.allowed
         {

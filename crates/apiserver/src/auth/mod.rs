@@ -21,6 +21,7 @@ mod node;
 pub mod oidc;
 pub mod pki;
 pub mod rbac;
+mod relations;
 mod review;
 pub mod token;
 

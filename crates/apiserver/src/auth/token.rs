@@ -89,9 +89,50 @@ pub(super) struct LegacyClaims {
     sub: String,
 }
 
-/// Signs and verifies with one cluster's service-account key.
-pub(super) struct Signer {
-    pub(super) issuer: String,
+/// One cluster's service-account keys: the first one signs, all of them verify.
+pub(super) struct Signers(Vec<Signer>);
+
+impl Signers {
+    pub(super) fn new(keys: &[KeyPair], issuer: &str) -> Result<Self, SignerError> {
+        let signers = keys.iter().map(|key| Signer::new(key, issuer));
+        Ok(Self(signers.collect::<Result<_, _>>()?))
+    }
+
+    /// The token that says `claims`.
+    pub(super) fn sign(&self, claims: &impl Serialize) -> Result<String, SignerError> {
+        self.0.first().ok_or(SignerError::Algorithm)?.sign(claims)
+    }
+
+    /// The claims of a token that one of the keys has signed.
+    pub(super) fn verify(&self, token: &str) -> Result<Verified, TokenError> {
+        let id = jsonwebtoken::decode_header(token).ok().and_then(|h| h.kid);
+        let named = self
+            .0
+            .iter()
+            .find(|signer| Some(&signer.key_id) == id.as_ref());
+        if let Some(signer) = named {
+            return signer.verify(token);
+        }
+        let mut refused = TokenError("its signature is not of this cluster".into());
+        for signer in &self.0 {
+            match signer.verify(token) {
+                Ok(verified) => return Ok(verified),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    /// The public keys as a JSON Web Key Set.
+    pub(super) fn key_set(&self) -> Value {
+        let keys: Vec<&Jwk> = self.0.iter().map(|signer| &signer.public).collect();
+        json!({"keys": keys})
+    }
+}
+
+/// Signs and verifies with one key.
+struct Signer {
+    issuer: String,
     algorithm: Algorithm,
     key_id: String,
     encoding: EncodingKey,
@@ -112,7 +153,7 @@ pub enum SignerError {
 }
 
 impl Signer {
-    pub(super) fn new(key: &KeyPair, issuer: &str) -> Result<Self, SignerError> {
+    fn new(key: &KeyPair, issuer: &str) -> Result<Self, SignerError> {
         let (algorithm, encoding) = encoding_key(key)?;
         let mut public = Jwk::from_encoding_key(&encoding, algorithm)?;
         let key_id = URL_SAFE_NO_PAD.encode(Sha256::digest(key.subject_public_key_info()));
@@ -135,7 +176,7 @@ impl Signer {
     }
 
     /// The token that says `claims`.
-    pub(super) fn sign(&self, claims: &impl Serialize) -> Result<String, SignerError> {
+    fn sign(&self, claims: &impl Serialize) -> Result<String, SignerError> {
         let header = Header {
             typ: None,
             kid: Some(self.key_id.clone()),
@@ -145,7 +186,7 @@ impl Signer {
     }
 
     /// The claims of a token that we signed.
-    pub(super) fn verify(&self, token: &str) -> Result<Verified, TokenError> {
+    fn verify(&self, token: &str) -> Result<Verified, TokenError> {
         let bad = |why: &str| TokenError(why.into());
         let decoded = jsonwebtoken::decode::<Value>(token, &self.decoding, &self.validation)
             .map_err(|_| bad("its signature is not of this cluster"))?;
@@ -160,11 +201,6 @@ impl Signer {
         }
         let claims = serde_json::from_value(claims).map_err(|_| bad("claims are missing"))?;
         Ok(Verified::Bound(Box::new(claims)))
-    }
-
-    /// The public key as a JSON Web Key Set.
-    pub(super) fn key_set(&self) -> Value {
-        json!({"keys": [&self.public]})
     }
 }
 

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::{Registry, Target};
 use crate::object::Object;
@@ -49,6 +50,8 @@ struct Token {
     rv: i64,
     /// `<namespace>/<name>` of the last object that was sent.
     start: String,
+    /// A mark of the cluster whose list it is.
+    c: String,
 }
 
 impl ListOptions {
@@ -171,7 +174,7 @@ impl Registry {
         let namespace = (!target.namespace.is_empty()).then_some(target.namespace.as_str());
         let storage = &*target.resource.storage;
         let token = (!options.continue_token.is_empty())
-            .then(|| Token::decode(&options.continue_token))
+            .then(|| Token::decode(&options.continue_token, &self.mark()))
             .transpose()?;
         let asked = options.revision()?;
         let now = self.store.revision();
@@ -244,7 +247,7 @@ impl Registry {
             let last = objects
                 .last()
                 .map(|o| format!("{}/{}", o.header.namespace, o.header.name));
-            Token::at(listing.revision, last.unwrap_or_default()).encode()
+            Token::at(listing.revision, last.unwrap_or_default(), self.mark()).encode()
         });
         let remaining = (left > 0 && !selects).then_some(left);
         Page {
@@ -253,6 +256,11 @@ impl Registry {
             continue_token,
             remaining,
         }
+    }
+
+    /// What marks the continue tokens of this cluster; those of others are refused.
+    fn mark(&self) -> String {
+        hex::encode(&Sha256::digest(self.store.id())[..6])
     }
 
     /// Whether label and field selectors select the object.
@@ -265,11 +273,12 @@ impl Registry {
 }
 
 impl Token {
-    fn at(revision: u64, start: String) -> Self {
+    fn at(revision: u64, start: String, mark: String) -> Self {
         Self {
             v: "meta.k8s.io/v1".into(),
             rv: i64::try_from(revision).unwrap_or(i64::MAX),
             start,
+            c: mark,
         }
     }
 
@@ -277,14 +286,15 @@ impl Token {
         URL_SAFE_NO_PAD.encode(json!(self).to_string())
     }
 
-    fn decode(text: &str) -> Result<Self, Status> {
+    fn decode(text: &str, mark: &str) -> Result<Self, Status> {
         let bad = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
         let bytes = URL_SAFE_NO_PAD
             .decode(text)
             .map_err(|error| bad(&error.to_string()))?;
         let token: Self =
             serde_json::from_slice(&bytes).map_err(|error| bad(&error.to_string()))?;
-        if token.v != "meta.k8s.io/v1" || token.start.is_empty() || token.rv == 0 {
+        let is_whole = token.v == "meta.k8s.io/v1" && !token.start.is_empty() && token.rv != 0;
+        if !is_whole || token.c != mark {
             return Err(bad("it was not made by this server"));
         }
         Ok(token)
@@ -297,6 +307,7 @@ fn expired_token(token: &Token) -> Status {
         v: token.v.clone(),
         rv: -1,
         start: token.start.clone(),
+        c: token.c.clone(),
     };
     let mut status = Status::expired(
         "The provided continue parameter is too old to display a consistent list result. You can start a new list \

@@ -298,17 +298,13 @@ where
     resources::answer(cluster, &request, &bytes).await
 }
 
-async fn authenticate(
-    cluster: &Cluster,
-    peer: Peer,
-    parts: &http::request::Parts,
-) -> Result<User, Status> {
+async fn authenticate(cluster: &Cluster, peer: Peer, parts: &Parts) -> Result<User, Status> {
     match peer {
         Peer::Trusted(user) => Ok((*user).clone()),
         Peer::Network { certificate, .. } => {
             let in_protocol = websocket::authorization(&parts.headers);
-            let authorization = respond::text(&parts.headers, &header::AUTHORIZATION)
-                .or(in_protocol.as_deref());
+            let authorization =
+                respond::text(&parts.headers, &header::AUTHORIZATION).or(in_protocol.as_deref());
             cluster
                 .authenticate(certificate.as_deref(), authorization, parts.uri.path())
                 .await

@@ -3,7 +3,10 @@
 use std::net::Ipv4Addr;
 
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Resumption};
+use rustls::client::{Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
+use rustls::{HandshakeKind, NamedGroup};
 use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -86,6 +89,31 @@ async fn connect_as(
     name: &str,
     client: Option<Issued>,
 ) -> std::io::Result<TlsStream<DuplexStream>> {
+    connect_with(server, name, client_config(client)).await
+}
+
+fn client_config(client: Option<Issued>) -> rustls::ClientConfig {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting(AnyClient(provider))));
+    match client {
+        None => config.with_no_client_auth(),
+        Some(client) => {
+            let chain = CertificateDer::from_pem_slice(client.cert_pem.as_bytes()).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(client.key_pem.as_bytes()).unwrap();
+            config.with_client_auth_cert(vec![chain], key).unwrap()
+        }
+    }
+}
+
+async fn connect_with(
+    server: &Server,
+    name: &str,
+    config: rustls::ClientConfig,
+) -> std::io::Result<TlsStream<DuplexStream>> {
     let (near, far) = tokio::io::duplex(64 * 1024);
     let server = server.clone();
     tokio::spawn(async move {
@@ -94,20 +122,6 @@ async fn connect_as(
             .await
             .map_err(|error| error.to_string())
     });
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting(AnyClient(provider))));
-    let config = match client {
-        None => config.with_no_client_auth(),
-        Some(client) => {
-            let chain = CertificateDer::from_pem_slice(client.cert_pem.as_bytes()).unwrap();
-            let key = PrivateKeyDer::from_pem_slice(client.key_pem.as_bytes()).unwrap();
-            config.with_client_auth_cert(vec![chain], key).unwrap()
-        }
-    };
     let name = ServerName::try_from(name.to_owned()).unwrap();
     TlsConnector::from(Arc::new(config))
         .connect(name, near)
@@ -208,6 +222,74 @@ async fn nobody_is_known_to_another_cluster() {
             "{name}: {answer}"
         );
     }
+}
+
+/// Sessions that a client offers to whomever it talks to, whatever the name.
+#[derive(Debug)]
+struct Promiscuous(ClientSessionMemoryCache);
+
+impl Promiscuous {
+    fn name() -> ServerName<'static> {
+        ServerName::try_from("any").unwrap()
+    }
+}
+
+impl ClientSessionStore for Promiscuous {
+    fn set_kx_hint(&self, _: ServerName<'static>, group: NamedGroup) {
+        self.0.set_kx_hint(Self::name(), group);
+    }
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        self.0.kx_hint(&Self::name())
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.0.set_tls12_session(Self::name(), value);
+    }
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.0.tls12_session(&Self::name())
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {
+        self.0.remove_tls12_session(&Self::name());
+    }
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.0.insert_tls13_ticket(Self::name(), value);
+    }
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.0.take_tls13_ticket(&Self::name())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_are_not_resumed_in_another_cluster() {
+    let server = server().await;
+    let ask = b"GET /api/v1/pods HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let mut config = client_config(Some(admin(&server, "one")));
+    config.resumption = Resumption::store(Arc::new(Promiscuous(ClientSessionMemoryCache::new(8))));
+    let mut seen = vec![];
+    for name in ["localhost", "localhost", "two.example.com", "localhost"] {
+        let mut client = connect_with(&server, name, config.clone()).await.unwrap();
+        client.write_all(ask).await.unwrap();
+        let answer = read_to_end(&mut client).await;
+        let kind = client.get_ref().1.handshake_kind().unwrap();
+        seen.push((
+            name,
+            answer[9..12].to_owned(),
+            kind == HandshakeKind::Resumed,
+        ));
+    }
+    let expected = [
+        ("localhost", "200", false),
+        ("localhost", "200", true),
+        ("two.example.com", "401", false),
+    ];
+    let expected = expected.map(|(name, code, resumed)| (name, code.to_owned(), resumed));
+    assert_eq!(seen[..3], expected);
+    assert_eq!(seen[3].1, "200");
 }
 
 #[tokio::test(start_paused = true)]

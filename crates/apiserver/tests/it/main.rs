@@ -12,6 +12,7 @@ mod flow;
 mod fuzz;
 mod hook;
 mod http_surface;
+mod isolation;
 mod oidc;
 mod policies;
 mod protobuf;

@@ -74,7 +74,7 @@ pub struct ClusterKeys {
     /// Certificate authority of servers and clients. Several certificates are all trusted, the first one issues.
     pub ca_cert_pem: String,
     pub ca_key_pem: String,
-    /// Signs service-account tokens.
+    /// Signs service-account tokens. Several keys are all believed, the first one signs.
     pub sa_key_pem: String,
 }
 
@@ -309,6 +309,39 @@ pub(crate) fn read_key(what: &'static str, text: &str) -> Result<KeyPair, PkiErr
         want: "BEGIN PRIVATE KEY",
     })?;
     KeyPair::try_from(&der).map_err(|error| PkiError::Key(what, error))
+}
+
+/// All private keys in a PEM text, at least one.
+pub(crate) fn read_keys(what: &'static str, text: &str) -> Result<Vec<KeyPair>, PkiError> {
+    let missing = || PkiError::Pem {
+        what: "private key",
+        want: "BEGIN PRIVATE KEY",
+    };
+    let mut keys = vec![];
+    for der in PrivateKeyDer::pem_slice_iter(text.as_bytes()) {
+        let der = der.map_err(|_| missing())?;
+        keys.push(KeyPair::try_from(&der).map_err(|error| PkiError::Key(what, error))?);
+    }
+    if keys.is_empty() {
+        return Err(missing());
+    }
+    Ok(keys)
+}
+
+/// The keys in `text` with a new one before them, of which at most `max` are kept.
+pub(crate) fn rotate_keys(what: &'static str, text: &str, max: usize) -> Result<String, PkiError> {
+    let mut all = vec![generate_key(what)?.serialize_pem()];
+    for key in read_keys(what, text)? {
+        all.push(key.serialize_pem());
+    }
+    all.truncate(max);
+    Ok(all.concat())
+}
+
+/// The first of the keys in `text`.
+pub(crate) fn first_key(what: &'static str, text: &str) -> Result<String, PkiError> {
+    let mut keys = read_keys(what, text)?;
+    Ok(keys.swap_remove(0).serialize_pem())
 }
 
 fn generate_key(what: &'static str) -> Result<KeyPair, PkiError> {

@@ -1,5 +1,5 @@
 use expect_test::{Expect, expect};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{World, request};
 use crate::auth::rbac::{Rule, escalation};
@@ -22,7 +22,7 @@ fn table(world: &World, user: &User, requests: &[&str]) -> String {
 
 #[test]
 fn rules_match() {
-    let check = |rule: serde_json::Value, text: &str, want: bool| {
+    let check = |rule: Value, text: &str, want: bool| {
         let rule = Rule::from_value(&rule);
         assert_eq!(rule.allows(&request(text)), want, "{rule} {text}");
     };
@@ -227,6 +227,118 @@ fn the_default_roles_do_what_people_expect() {
     .assert_eq(&out);
 }
 
+/// A pod of `node` that uses one of everything.
+fn pod(name: &str, node: &str) -> Value {
+    json!({
+        "metadata": {"namespace": "dev", "name": name},
+        "spec": {
+            "nodeName": node, "serviceAccountName": format!("{name}-account"),
+            "imagePullSecrets": [{"name": format!("{name}-pull")}],
+            "containers": [{"envFrom": [{"secretRef": {"name": format!("{name}-env")}}],
+                "env": [{"valueFrom": {"configMapKeyRef": {"name": format!("{name}-key")}}}]}],
+            "volumes": [
+                {"name": "a", "secret": {"secretName": format!("{name}-secret")}},
+                {"name": "b", "projected": {"sources": [{"configMap": {"name": format!("{name}-map")}}]}},
+                {"name": "c", "persistentVolumeClaim": {"claimName": format!("{name}-claim")}},
+                {"name": "d", "ephemeral": {}},
+            ],
+        },
+    })
+}
+
+/// Pods of two nodes, with volumes.
+fn with_pods() -> World {
+    let mut world = World::bootstrapped();
+    let volume = |name: &str, claim: &str| {
+        json!({"metadata": {"name": name}, "spec": {
+            "claimRef": {"namespace": "dev", "name": claim},
+            "csi": {"nodeStageSecretRef": {"namespace": "storage", "name": format!("{name}-stage")}}}})
+    };
+    let mut mirror = pod("mirror", "w1");
+    mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
+    world
+        .put("pods", pod("mine", "w1"))
+        .put("pods", pod("other", "w2"))
+        .put("pods", mirror)
+        .put("persistentvolumes", volume("v1", "mine-claim"))
+        .put("persistentvolumes", volume("v2", "other-claim"))
+        .put(
+            "volumeattachments.storage.k8s.io",
+            json!({"metadata": {"name": "at1"}, "spec": {"nodeName": "w1"}}),
+        )
+        .put(
+            "volumeattachments.storage.k8s.io",
+            json!({"metadata": {"name": "at2"}, "spec": {"nodeName": "w2"}}),
+        );
+    world
+}
+
+#[test]
+fn kubelets_reach_what_their_pods_use_and_nothing_else() {
+    let mut world = with_pods();
+    let node = user("system:node:w1", &["system:nodes"]);
+    let requests = &[
+        "get secrets dev/mine-pull",
+        "watch secrets dev/mine-env",
+        "list secrets dev/mine-secret",
+        "get configmaps dev/mine-key",
+        "get configmaps dev/mine-map",
+        "get persistentvolumeclaims dev/mine-claim",
+        "get persistentvolumeclaims dev/mine-d",
+        "get persistentvolumes /v1",
+        "get secrets storage/v1-stage",
+        "get volumeattachments.storage.k8s.io /at1",
+        "create serviceaccounts/token dev/mine-account",
+        "get secrets dev/other-pull",
+        "get secrets ops/mine-pull",
+        "get secrets dev/mirror-secret",
+        "list secrets dev/",
+        "list secrets /",
+        "get configmaps dev/other-map",
+        "get persistentvolumeclaims dev/other-claim",
+        "get persistentvolumes /v2",
+        "get secrets storage/v2-stage",
+        "get volumeattachments.storage.k8s.io /at2",
+        "create serviceaccounts/token dev/other-account",
+    ];
+    expect![[r#"
+        allow get secrets dev/mine-pull   
+        allow watch secrets dev/mine-env   
+        allow list secrets dev/mine-secret   
+        allow get configmaps dev/mine-key   
+        allow get configmaps dev/mine-map   
+        allow get persistentvolumeclaims dev/mine-claim   
+        allow get persistentvolumeclaims dev/mine-d   
+        allow get persistentvolumes /v1   
+        allow get secrets storage/v1-stage   
+        allow get volumeattachments.storage.k8s.io /at1   
+        allow create serviceaccounts/token dev/mine-account   
+        deny  get secrets dev/other-pull   no relationship found between node 'w1' and this object
+        deny  get secrets ops/mine-pull   no relationship found between node 'w1' and this object
+        deny  get secrets dev/mirror-secret   no relationship found between node 'w1' and this object
+        deny  list secrets dev/   No Object name found
+        deny  list secrets /   can only read namespaced object of this type
+        deny  get configmaps dev/other-map   no relationship found between node 'w1' and this object
+        deny  get persistentvolumeclaims dev/other-claim   no relationship found between node 'w1' and this object
+        deny  get persistentvolumes /v2   no relationship found between node 'w1' and this object
+        deny  get secrets storage/v2-stage   no relationship found between node 'w1' and this object
+        deny  get volumeattachments.storage.k8s.io /at2   no relationship found between node 'w1' and this object
+        deny  create serviceaccounts/token dev/other-account   no relationship found between node 'w1' and this object"#]].assert_eq(&table(&world, &node, requests));
+    // What is known follows the pods.
+    let authorizer = Authorizer::new();
+    let may = |world: &World| {
+        let request = request("get secrets dev/mine-pull");
+        authorizer.authorize(world, &node, &request).allowed
+    };
+    assert!(may(&world));
+    world.delete("pods", "dev", "mine");
+    assert!(!may(&world));
+    world.put("pods", pod("mine", "w2"));
+    assert!(!may(&world));
+    world.put("pods", pod("mine", "w1"));
+    assert!(may(&world));
+}
+
 #[test]
 fn kubelets_have_their_powers_without_a_binding() {
     let world = World::bootstrapped();
@@ -418,8 +530,8 @@ fn kubeadm_lets_nodes_join() {
 }
 
 /// Whether somebody who holds some rules may grant others.
-fn check_grant(held: &serde_json::Value, wanted: &serde_json::Value, want: Expect) {
-    let rules = |value: &serde_json::Value| -> Vec<Rule> {
+fn check_grant(held: &Value, wanted: &Value, want: Expect) {
+    let rules = |value: &Value| -> Vec<Rule> {
         value
             .as_array()
             .unwrap()
