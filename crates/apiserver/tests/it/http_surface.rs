@@ -138,7 +138,7 @@ async fn query_values_are_checked() {
         ("labelSelector=in%20()", 400),
         ("fieldSelector=spec.nope%3D1", 400),
         ("continue=x", 400),
-        ("resourceVersion=x", 422),
+        ("resourceVersion=x", 400),
         ("resourceVersionMatch=Exact", 422),
         ("resourceVersion=99999999", 504),
         ("sendInitialEvents=true", 422),

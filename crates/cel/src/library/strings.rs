@@ -1,4 +1,4 @@
-//! Text.
+//! Functions on text: those of CEL itself and those of its strings extension.
 
 use super::{Function, Outcome, format_text, no_such_overload};
 use crate::budget::Meter;
