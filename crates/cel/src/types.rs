@@ -76,7 +76,7 @@ pub enum ListKind {
 pub struct ObjectType {
     /// Unique name, also used in `Name{field: …}` and in errors.
     pub name: String,
-    /// Types of fields, by their names in JSON. Expressions write them escaped: see [`escape`](crate::escape).
+    /// Types of fields, by their names in JSON. Expressions write them escaped: see [`escape`](crate::escape()).
     pub fields: BTreeMap<String, Type>,
     /// Whether any other field may be used, with type `dyn`.
     pub is_open: bool,
