@@ -13,7 +13,7 @@ mod support;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use clap::Parser;
@@ -146,24 +146,34 @@ impl Load {
         self.args.measures.is_empty() || self.args.measures.iter().any(|measure| measure == name)
     }
 
-    /// The generator's measurements, one for each number of clients.
-    fn run(&self, mode: &[&str], workers: &str) -> Vec<Value> {
+    /// The generator's measurements, one for each number of clients; `None` when it failed, after what it said is shown.
+    fn run(&self, mode: &[&str], workers: &str) -> Option<Vec<Value>> {
         let mut command = Command::new(&self.loadgen);
         command
             .args(mode)
             .args(["--workers", workers, "--warmup", "1"])
             .args(["--duration", &self.args.seconds])
             .arg("--kubeconfig")
-            .arg(&self.kubeconfig)
-            .stderr(Stdio::null());
+            .arg(&self.kubeconfig);
         if let Some(pid) = self.pid {
             command.args(["--pids", &pid.to_string()]);
         }
         let output = command.output().unwrap();
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let last = said.trim().lines().last().unwrap_or("it said nothing");
+            println!(
+                "{}: not measured, {}: {last}",
+                mode.join(" "),
+                output.status
+            );
+            return None;
+        }
         let text = String::from_utf8_lossy(&output.stdout);
-        text.lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
+        let measured = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        Some(measured.collect())
     }
 
     fn rates(&self) {
@@ -179,10 +189,7 @@ impl Load {
             "refused"
         );
         for (name, mode, workers, aim) in RATES.iter().filter(|rate| self.is_chosen(rate.0)) {
-            let measured = self.run(mode, workers);
-            if measured.is_empty() {
-                println!("{name:<22} could not be measured");
-            }
+            let measured = self.run(mode, workers).unwrap_or_default();
             let last = measured.len().saturating_sub(1);
             for (index, m) in measured.iter().enumerate() {
                 println!(
@@ -216,7 +223,7 @@ impl Load {
             ("100", "500", ""),
         ] {
             let mode = ["watch", "--watchers", watchers, "--rate", rate];
-            for m in self.run(&mode, "16") {
+            for m in self.run(&mode, "16").into_iter().flatten() {
                 println!(
                     "{:<22} {watchers:>8} {:>9.0} {:>14.0} {:>10.2} {:>10.2} {:>12.1}   {aim}",
                     if rate == "0" {
@@ -239,7 +246,7 @@ impl Load {
         if !self.is_chosen(name) {
             return;
         }
-        for m in self.run(mode, "1") {
+        for m in self.run(mode, "1").into_iter().flatten() {
             if name == "crd" {
                 println!(
                     "\ndefinitions, milliseconds from their creation (p50 / p99; aim: first object < 50)"
@@ -278,12 +285,24 @@ impl Load {
         };
         println!("\nresident memory (aims: a tenth of 6–12 KiB for each 1 KiB object)");
         for (what, mode, count) in [
-            ("object of 1 KiB", ["seed", "--objects", "10000"], 10_000.0),
-            ("definition", ["crd-many", "--count", "100"], 100.0),
+            (
+                "object of 1 KiB",
+                ["seed", "--objects", "10000", "--namespace", "memory"],
+                10_000.0,
+            ),
+            (
+                "definition",
+                ["crd-many", "--count", "100", "--namespace", "memory"],
+                100.0,
+            ),
         ] {
             settle();
             let before = resident(pid);
-            self.run(&mode, "16");
+            if self.run(&mode, "16").is_none() {
+                // Memory that nothing was put into says nothing.
+                println!("{what:<22} not measured");
+                continue;
+            }
             settle();
             let after = resident(pid);
             let each = (after - before) * 1024.0 / count;
