@@ -125,6 +125,7 @@ mod library;
 mod macros;
 mod parse;
 mod plan;
+pub mod regexp;
 mod types;
 mod unify;
 mod value;
