@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ::redb::{Database, StorageError as RedbError};
 
 use super::tables::{self, Tables};
-use super::{OpenError, Problem, Redb, explain, file, guarded};
+use super::{OpenError, Problem, Redb, explain, guarded};
 use crate::store::storage::StorageError;
 
 /// A file that is this much larger than what is in it is worth being compacted.
@@ -21,10 +21,12 @@ const MAX_LIVE_BYTES: u64 = 32 << 20;
 
 impl Redb {
     pub(super) fn is_compaction_due(&self, at_start: bool) -> bool {
-        if !self.has_file || (!at_start && self.live_bytes > MAX_LIVE_BYTES) {
+        let Some(length) = self.medium.length() else {
+            return false;
+        };
+        if !at_start && self.live_bytes > MAX_LIVE_BYTES {
             return false;
         }
-        let length = std::fs::metadata(&self.path).map_or(0, |file| file.len());
         self.has_dropped || length > SLACK_BYTES + SLACK_FACTOR * self.live_bytes
     }
 
@@ -32,23 +34,24 @@ impl Redb {
     pub(super) fn rewrite(&mut self) -> Result<(), StorageError> {
         let old = self.take()?;
         let path = self.path.clone();
+        let (medium, migrations) = (&mut self.medium, self.migrations);
         let made = guarded(&path, "compacting", || {
-            let new = file::create_successor(&path).map_err(|error| match error {
+            let new = medium.create_successor().map_err(|error| match error {
                 OpenError::File(error) => Problem::File(error),
                 OpenError::Database(error) => error.into(),
             })?;
-            fill(&old, &new, self.migrations)?;
+            fill(&old, &new, migrations)?;
             Ok(new)
         });
         let new = match made {
             Ok(new) => new,
             Err(error) => {
                 self.database = Some(old);
-                file::discard_successor(&path);
+                self.medium.discard_successor();
                 return Err(error);
             }
         };
-        if let Err(error) = file::succeed(&path) {
+        if let Err(error) = self.medium.succeed() {
             // It is unknown which file is there now: whichever it is, it is opened by its name.
             drop((old, new));
             return Err(explain(&path, "compacting", RedbError::Io(error).into()));

@@ -1,7 +1,7 @@
 //! The durable log of record: one redb file for all logical clusters.
 
 mod compact;
-mod file;
+pub(super) mod medium;
 mod tables;
 
 use std::fmt;
@@ -15,6 +15,7 @@ use ::redb::{Builder, Database, DatabaseError, Error, StorageBackend};
 use super::backup::{Item, Snapshot};
 use super::storage::{Mutation, Storage, StorageError, StoredCluster};
 
+use medium::{Given, Medium, OwnFile};
 pub(super) use tables::Migration;
 use tables::{MIGRATIONS, Tables};
 
@@ -24,7 +25,7 @@ const CACHE_BYTES: usize = 32 << 20;
 /// A redb file. Every commit is one transaction and on disk when it returns.
 pub struct Redb {
     path: PathBuf,
-    open: Box<dyn FnMut() -> Result<Database, OpenError> + Send>,
+    medium: Box<dyn Medium>,
     /// `None` after a failure, which leaves redb unusable: the next commit opens the file again.
     database: Option<Database>,
     /// Held by the snapshots of the database, which redb ends with it.
@@ -32,8 +33,6 @@ pub struct Redb {
     /// Databases that were replaced while snapshots of them were read.
     retired: Vec<(Weak<()>, Database)>,
     migrations: &'static [Migration],
-    /// Whether there is a file at `path`, which can be replaced by a smaller one.
-    has_file: bool,
     /// Bytes of keys and values in the tables.
     live_bytes: u64,
     /// Clusters were dropped since the file was last compacted: what was theirs may still be in unused pages.
@@ -47,11 +46,8 @@ impl Redb {
     /// When the directory is missing or not writable, another process has the file open, the file is damaged or
     /// something else, or a newer version wrote it.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
-        let file = path.to_owned();
-        let open = move || file::open(&file);
-        let mut store = Self::opened(path.to_owned(), MIGRATIONS, open)?;
-        store.has_file = true;
-        Ok(store)
+        let medium = OwnFile(path.to_owned());
+        Self::opened(path.to_owned(), MIGRATIONS, Box::new(medium))
     }
 
     /// Uses what `backend` gives in place of a file. It is called again after every failure.
@@ -66,28 +62,32 @@ impl Redb {
 
     /// As [`with_backend`](Self::with_backend), with other migrations than those of this version.
     pub(super) fn migrated<B: StorageBackend>(
-        mut backend: impl FnMut() -> io::Result<B> + Send + 'static,
+        backend: impl FnMut() -> io::Result<B> + Send + 'static,
         migrations: &'static [Migration],
     ) -> Result<Self, StorageError> {
         let path = PathBuf::from("the store's backend");
-        Self::opened(path, migrations, move || {
-            build(backend().map_err(OpenError::File)?)
-        })
+        Self::opened(path, migrations, Box::new(Given(backend)))
+    }
+
+    /// Uses another medium than a file.
+    #[cfg(test)]
+    pub(super) fn on(medium: impl Medium + 'static) -> Result<Self, StorageError> {
+        let path = PathBuf::from("the store's medium");
+        Self::opened(path, MIGRATIONS, Box::new(medium))
     }
 
     fn opened(
         path: PathBuf,
         migrations: &'static [Migration],
-        open: impl FnMut() -> Result<Database, OpenError> + Send + 'static,
+        medium: Box<dyn Medium>,
     ) -> Result<Self, StorageError> {
         let mut store = Self {
             path,
-            open: Box::new(open),
+            medium,
             database: None,
             readers: Arc::new(()),
             retired: Vec::new(),
             migrations,
-            has_file: false,
             live_bytes: 0,
             has_dropped: false,
         };
@@ -96,8 +96,8 @@ impl Redb {
     }
 
     fn reopen(&mut self) -> Result<Database, StorageError> {
-        let open = &mut self.open;
-        match catch_unwind(AssertUnwindSafe(open)) {
+        let medium = &mut self.medium;
+        match catch_unwind(AssertUnwindSafe(|| medium.open())) {
             Ok(Ok(database)) => {
                 let migrations = self.migrations;
                 self.guarded("opening", || tables::prepare(&database, migrations))?;
@@ -333,7 +333,8 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.unwrap_or("a check failed").to_owned()
 }
 
-fn build(backend: impl StorageBackend) -> Result<Database, OpenError> {
+/// Opens the database in a backend, or makes one there.
+pub(super) fn build(backend: impl StorageBackend) -> Result<Database, OpenError> {
     Builder::new()
         .set_cache_size(CACHE_BYTES)
         // Everything is read at the start anyway; this tells a damaged file from a good one.
@@ -342,7 +343,8 @@ fn build(backend: impl StorageBackend) -> Result<Database, OpenError> {
         .map_err(OpenError::Database)
 }
 
-enum OpenError {
+/// Why a medium could not be opened.
+pub(super) enum OpenError {
     File(io::Error),
     Database(DatabaseError),
 }

@@ -15,7 +15,7 @@ use crate::store::{Redb, StorageError, StoreError, WriteError};
 type Objects = BTreeMap<String, u64>;
 
 /// The states that a cluster went through, the first at revision 1000, in the order in which writes were handed in.
-struct Attempts {
+pub(super) struct Attempts {
     states: Vec<Objects>,
     /// The newest acknowledged revision.
     acknowledged: u64,
@@ -36,15 +36,21 @@ fn objects(cluster: &ClusterStore) -> Objects {
 }
 
 impl Attempts {
-    fn new() -> Self {
+    /// Of a cluster that is [`prepared`].
+    pub(super) fn after_preparation() -> Self {
         Self {
-            states: vec![Objects::new()],
-            acknowledged: 1000,
+            // The second is that of revision 1001: the deletion.
+            states: vec![Objects::new(); 2],
+            acknowledged: 1001,
         }
     }
 
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
     /// Hands in some concurrent writes. The answer is whether all were acknowledged.
-    async fn burst(&mut self, cluster: &ClusterStore, rng: &mut StdRng) -> bool {
+    pub(super) async fn burst(&mut self, cluster: &ClusterStore, rng: &mut StdRng) -> bool {
         let mut writes = Vec::new();
         let mut names: Vec<u32> = (0..rng.random_range(1..8))
             .map(|_| rng.random_range(0..12))
@@ -86,7 +92,7 @@ impl Attempts {
     }
 
     /// The cluster is what it was at some revision, not older than `at_least`.
-    fn check(&self, cluster: &ClusterStore, at_least: u64) {
+    pub(super) fn check(&self, cluster: &ClusterStore, at_least: u64) {
         let revision = cluster.revision();
         assert!(revision >= at_least, "{revision} is older than {at_least}");
         let state = usize::try_from(revision - 1000).unwrap();
@@ -97,13 +103,18 @@ impl Attempts {
 }
 
 /// A cluster whose base object is deleted (revision 1000 of [`Attempts`]).
-async fn prepared(store: &Store) -> ClusterStore {
+pub(super) async fn prepared(store: &Store) -> ClusterStore {
     let cluster = store.create_cluster("c", json!({}), base()).await.unwrap();
     delete(&cluster, &key("kube-system", "base-b")).await;
     cluster
 }
 
-fn run(test: impl Future<Output = ()>) {
+/// The cluster of [`prepared`] in a store that was opened again.
+pub(super) async fn open_again(store: &Store) -> ClusterStore {
+    store.attach_base("c", base()).await.unwrap()
+}
+
+pub(super) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.unwrap().block_on(test);
 }
@@ -122,9 +133,7 @@ async fn lose_power(seed: u64, lie: bool) {
         lie_from,
         ..Faults::default()
     });
-    let mut attempts = Attempts::new();
-    attempts.states.push(Objects::new()); // revision 1001: the deletion in `prepared`
-    attempts.acknowledged = 1001;
+    let mut attempts = Attempts::after_preparation();
     let mut bursts = 0;
     while attempts.burst(&cluster, &mut rng).await {
         bursts += 1;

@@ -14,7 +14,10 @@ const SECTOR: usize = 512;
 
 /// Clones are the same disk.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Disk(Arc<Mutex<Platter>>);
+pub(super) struct Disk {
+    platter: Arc<Mutex<Platter>>,
+    power: Power,
+}
 
 #[derive(Debug, Default)]
 struct Platter {
@@ -24,12 +27,76 @@ struct Platter {
     cached: Vec<u8>,
     /// What was done since the last honest sync.
     unsynced: Vec<Action>,
+}
+
+/// What disks that fail together have in common. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Power(Arc<Mutex<Supply>>);
+
+#[derive(Debug, Default)]
+struct Supply {
     /// Writes and syncs so far.
     actions: u64,
     /// Grows with each power loss; handles from before are dead.
     power_cycle: u64,
     is_off: bool,
     faults: Faults,
+}
+
+/// How an action goes that may fail.
+pub(super) enum Outcome {
+    /// It is done, and says so.
+    Done,
+    /// It says that it is done.
+    Promised,
+    /// The power goes while it is under way: it may be on disk as well, or a part of it.
+    Cut,
+    /// Nothing is done.
+    Failed,
+    /// It is done if it is a sync, and says that it is not.
+    Unsaid,
+}
+
+impl Power {
+    /// The next action.
+    pub(super) fn act(&self) -> Outcome {
+        let mut supply = lock(&self.0);
+        if supply.is_off {
+            return Outcome::Failed;
+        }
+        let now = supply.actions;
+        supply.actions += 1;
+        let faults = supply.faults;
+        if faults.power_loss_at.is_some_and(|at| now >= at) {
+            supply.is_off = true;
+            Outcome::Cut
+        } else if is_in(faults.fail, now) {
+            Outcome::Failed
+        } else if faults.lie_from.is_some_and(|from| now >= from) {
+            Outcome::Promised
+        } else if is_in(faults.fail_after_sync, now) {
+            Outcome::Unsaid
+        } else {
+            Outcome::Done
+        }
+    }
+
+    /// What went on so far.
+    pub(super) fn actions(&self) -> u64 {
+        lock(&self.0).actions
+    }
+
+    pub(super) fn set_faults(&self, faults: Faults) {
+        lock(&self.0).faults = faults;
+    }
+
+    /// Turns it on again if it was off. Handles from before are dead.
+    pub(super) fn restore(&self) {
+        let mut supply = lock(&self.0);
+        supply.power_cycle += 1;
+        supply.is_off = false;
+        supply.faults = Faults::default();
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -69,26 +136,38 @@ impl Action {
 impl Disk {
     /// A handle as the store opens it; dead after the next power loss.
     pub(super) fn handle(&self) -> Handle {
-        let power_cycle = lock(&self.0).power_cycle;
+        let power_cycle = lock(&self.power.0).power_cycle;
         Handle {
             disk: self.clone(),
             power_cycle,
         }
     }
 
+    /// An empty disk on the same power.
+    pub(super) fn beside(power: &Power) -> Self {
+        Self {
+            platter: Arc::default(),
+            power: power.clone(),
+        }
+    }
+
     pub(super) fn actions(&self) -> u64 {
-        lock(&self.0).actions
+        self.power.actions()
     }
 
     pub(super) fn set_faults(&self, faults: Faults) {
-        lock(&self.0).faults = faults;
+        self.power.set_faults(faults);
     }
 
-    /// Cuts the power now if it is still on, and turns it on again: of what was not synced, some is there, some is not,
-    /// and some only in part.
+    /// Cuts the power now if it is still on, and turns it on again.
     pub(super) fn power_cycle(&self, seed: u64) {
-        let mut rng = StdRng::seed_from_u64(seed);
-        let mut platter = lock(&self.0);
+        self.lose_what_was_not_synced(&mut StdRng::seed_from_u64(seed));
+        self.power.restore();
+    }
+
+    /// Of what was not synced, some is there, some is not, and some only in part.
+    pub(super) fn lose_what_was_not_synced(&self, rng: &mut StdRng) {
+        let mut platter = lock(&self.platter);
         let mut image = std::mem::take(&mut platter.durable);
         for action in std::mem::take(&mut platter.unsynced) {
             match action {
@@ -102,42 +181,43 @@ impl Disk {
         }
         platter.cached.clone_from(&image);
         platter.durable = image;
-        platter.power_cycle += 1;
-        platter.is_off = false;
-        platter.faults = Faults::default();
     }
 
     /// Another disk with the same content.
     pub(super) fn copy(&self) -> Self {
-        let cached = lock(&self.0).cached.clone();
-        Self(Arc::new(Mutex::new(Platter {
+        let cached = lock(&self.platter).cached.clone();
+        let platter = Platter {
             durable: cached.clone(),
             cached,
             ..Platter::default()
-        })))
+        };
+        Self {
+            platter: Arc::new(Mutex::new(platter)),
+            power: Power::default(),
+        }
     }
 
     /// Flips a bit of what is stored.
     pub(super) fn damage(&self, at: usize) {
-        let mut platter = lock(&self.0);
+        let mut platter = lock(&self.platter);
         platter.cached[at] ^= 0x10;
         platter.durable[at] ^= 0x10;
     }
 
     pub(super) fn len(&self) -> usize {
-        lock(&self.0).cached.len()
+        lock(&self.platter).cached.len()
     }
 
     /// Shortens what is stored.
     pub(super) fn truncate(&self, len: usize) {
-        let mut platter = lock(&self.0);
+        let mut platter = lock(&self.platter);
         platter.cached.truncate(len);
         platter.durable.truncate(len);
     }
 
     /// Whether `needle` is stored anywhere.
     pub(super) fn contains(&self, needle: &[u8]) -> bool {
-        let platter = lock(&self.0);
+        let platter = lock(&self.platter);
         platter.cached.windows(needle.len()).any(|w| w == needle)
     }
 }
@@ -149,29 +229,28 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    fn with<T>(&self, act: impl FnOnce(&mut Platter) -> io::Result<T>) -> io::Result<T> {
-        let mut platter = lock(&self.disk.0);
-        if platter.is_off || platter.power_cycle != self.power_cycle {
+    fn seen<T>(&self, act: impl FnOnce(&Platter) -> io::Result<T>) -> io::Result<T> {
+        let supply = lock(&self.disk.power.0);
+        if supply.is_off || supply.power_cycle != self.power_cycle {
             return Err(io::Error::other("no power"));
         }
-        act(&mut platter)
+        drop(supply);
+        act(&lock(&self.disk.platter))
     }
 
-    fn act(&self, act: impl FnOnce(&mut Platter) -> io::Result<()>) -> io::Result<()> {
-        self.with(|platter| {
-            let now = platter.actions;
-            platter.actions += 1;
-            if platter.faults.power_loss_at.is_some_and(|at| now >= at) {
-                platter.is_off = true;
-                // The action under way may be on disk as well, or a part of it.
-                act(platter)?;
+    fn act(&self, action: Action) -> io::Result<()> {
+        self.seen(|_| Ok(()))?;
+        let outcome = self.disk.power.act();
+        let mut platter = lock(&self.disk.platter);
+        match outcome {
+            Outcome::Done | Outcome::Promised | Outcome::Unsaid => platter.act(action),
+            Outcome::Cut => {
+                platter.act(action);
                 return Err(io::Error::other("power lost"));
             }
-            if is_in(platter.faults.fail, now) {
-                return Err(io::Error::from(io::ErrorKind::StorageFull));
-            }
-            act(platter)
-        })
+            Outcome::Failed => return Err(io::Error::from(io::ErrorKind::StorageFull)),
+        }
+        Ok(())
     }
 }
 
@@ -184,16 +263,21 @@ impl Platter {
         action.apply(&mut self.cached);
         self.unsynced.push(action);
     }
+
+    fn sync(&mut self) {
+        self.unsynced.clear();
+        self.durable.clone_from(&self.cached);
+    }
 }
 
 impl StorageBackend for Handle {
     fn len(&self) -> io::Result<u64> {
-        self.with(|platter| Ok(platter.cached.len() as u64))
+        self.seen(|platter| Ok(platter.cached.len() as u64))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let start = usize::try_from(offset).unwrap();
-        self.with(|platter| {
+        self.seen(|platter| {
             let stored = platter.cached.get(start..start + out.len());
             out.copy_from_slice(stored.ok_or(io::ErrorKind::UnexpectedEof)?);
             Ok(())
@@ -201,33 +285,28 @@ impl StorageBackend for Handle {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let len = usize::try_from(len).unwrap();
-        self.act(|platter| {
-            platter.act(Action::SetLen(len));
-            Ok(())
-        })
+        self.act(Action::SetLen(usize::try_from(len).unwrap()))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.act(|platter| {
-            let now = platter.actions - 1;
-            if platter.is_off || platter.faults.lie_from.is_some_and(|from| now >= from) {
-                return Ok(());
-            }
-            platter.unsynced.clear();
-            platter.durable.clone_from(&platter.cached);
-            if is_in(platter.faults.fail_after_sync, now) {
+        self.seen(|_| Ok(()))?;
+        let outcome = self.disk.power.act();
+        let mut platter = lock(&self.disk.platter);
+        match outcome {
+            Outcome::Done => platter.sync(),
+            Outcome::Promised => {}
+            Outcome::Cut => return Err(io::Error::other("power lost")),
+            Outcome::Failed => return Err(io::Error::from(io::ErrorKind::StorageFull)),
+            Outcome::Unsaid => {
+                platter.sync();
                 return Err(io::Error::other("the answer of the sync was lost"));
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let offset = usize::try_from(offset).unwrap();
-        self.act(|platter| {
-            platter.act(Action::Write(offset, data.to_vec()));
-            Ok(())
-        })
+        self.act(Action::Write(offset, data.to_vec()))
     }
 }

@@ -16,6 +16,7 @@ mod failure;
 mod format;
 mod kill;
 mod model;
+mod replacement;
 
 /// What `future` gives, which it must do without further events from outside.
 async fn soon<T>(future: impl Future<Output = T>) -> T {
