@@ -177,7 +177,7 @@ impl Chain {
             Arc::new(namespace::NamespaceLifecycle),
             Arc::new(limits::LimitRanger),
             Arc::new(service_account::ServiceAccount),
-            Arc::new(node::NodeRestriction),
+            Arc::new(node::NodeRestriction(authorizer.clone())),
             Arc::new(node::TaintNodesByCondition),
             Arc::new(pod_security::PodSecurity),
             Arc::new(pods::Priority),

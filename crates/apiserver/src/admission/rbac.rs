@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Admission, Operation, Request, edit};
 use crate::auth::rbac::{Rule, escalation};
 use crate::auth::{Attributes, Authorizer, MASTERS};
-use crate::status::{Cause, Status};
+use crate::status::Status;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -28,6 +28,10 @@ impl Admission for Escalation {
         if !is_write || *request.resource.group != *GROUP || !request.subresource.is_empty() {
             return Ok(());
         }
+        let is_collection = |old| is_only_for_collection(old, object);
+        if request.user.is_in(MASTERS) || request.old.is_some_and(is_collection) {
+            return Ok(());
+        }
         match &*request.resource.plural {
             "roles" | "clusterroles" => self.role(request, object),
             "rolebindings" | "clusterrolebindings" => self.binding(request, object),
@@ -38,32 +42,27 @@ impl Admission for Escalation {
 
 impl Escalation {
     fn role(&self, request: &Request<'_>, role: &Value) -> Result<(), Status> {
-        let is_same = request.old.is_some_and(|old| {
-            Rule::list_of(old) == Rule::list_of(role)
-                && old["aggregationRule"] == role["aggregationRule"]
-        });
         let plural = &request.resource.plural;
-        if is_same || self.may(request, "escalate", plural, name(request, role)) {
+        if self.may(request, "escalate", plural, named_in_path(request)) {
             return Ok(());
         }
+        self.confirm(request, &Rule::list_of(role))?;
         // The rules of an aggregated role will be whatever others write, so only who has everything may make one.
-        let wanted = if role["aggregationRule"].is_object() {
-            everything()
-        } else {
-            Rule::list_of(role)
+        let is_aggregated = |role: &Value| {
+            let selectors = &role["aggregationRule"];
+            edit::items(selectors, "clusterRoleSelectors")
+                .next()
+                .is_some()
         };
-        self.confirm(request, &wanted)
+        if !is_aggregated(role) && !request.old.is_some_and(is_aggregated) {
+            return Ok(());
+        }
+        self.confirm(request, &everything()).map_err(|_| {
+            request.forbidden("must have cluster-admin privileges to use the aggregationRule")
+        })
     }
 
     fn binding(&self, request: &Request<'_>, binding: &Value) -> Result<(), Status> {
-        if let Some(old) = request.old {
-            if !is_same_role(&old["roleRef"], &binding["roleRef"]) {
-                return Err(role_is_fixed(request, binding));
-            }
-            if old["subjects"] == binding["subjects"] {
-                return Ok(());
-            }
-        }
         let role = edit::text(&binding["roleRef"], "name");
         let (plural, namespace) = match edit::text(&binding["roleRef"], "kind") {
             "Role" => ("roles", request.namespace),
@@ -80,9 +79,6 @@ impl Escalation {
     }
 
     fn may(&self, request: &Request<'_>, verb: &str, plural: &str, name: &str) -> bool {
-        if request.user.is_in(MASTERS) {
-            return true;
-        }
         let attributes = Attributes {
             verb: verb.into(),
             group: GROUP.into(),
@@ -106,12 +102,29 @@ impl Escalation {
     }
 }
 
-fn name<'a>(request: &Request<'a>, object: &'a Value) -> &'a str {
-    if request.name.is_empty() {
-        edit::text(&object["metadata"], "name")
+/// The name in the path of the request: whoever posts a new object has not named one there.
+fn named_in_path<'a>(request: &Request<'a>) -> &'a str {
+    let is_posted = matches!(edit::text(request.options, "kind"), "" | "CreateOptions");
+    if request.operation == Operation::Create && is_posted {
+        ""
     } else {
         request.name
     }
+}
+
+/// Whether a write changes no more than what the garbage collector needs to change.
+fn is_only_for_collection(old: &Value, new: &Value) -> bool {
+    let rest = |object: &Value| {
+        let mut object = object.clone();
+        let metadata = object.get_mut("metadata");
+        if let Some(metadata) = metadata.and_then(Value::as_object_mut) {
+            for field in ["finalizers", "ownerReferences", "managedFields"] {
+                metadata.remove(field);
+            }
+        }
+        object
+    };
+    rest(old) == rest(new)
 }
 
 fn everything() -> Vec<Rule> {
@@ -129,20 +142,4 @@ fn everything() -> Vec<Rule> {
             ..Rule::default()
         },
     ]
-}
-
-fn is_same_role(old: &Value, new: &Value) -> bool {
-    ["kind", "name"]
-        .iter()
-        .all(|field| edit::text(old, field) == edit::text(new, field))
-}
-
-fn role_is_fixed(request: &Request<'_>, binding: &Value) -> Status {
-    let cause = Cause::invalid("roleRef", &binding["roleRef"], "cannot change roleRef");
-    Status::invalid(
-        GROUP,
-        &request.resource.kind,
-        name(request, binding),
-        vec![cause],
-    )
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::policy::Wanted;
 use super::{Audit, Level, Stage};
-use crate::auth::{Attributes, Decision, User, user_info};
+use crate::auth::{Attributes, Decision, Impersonated, User, user_info};
 use crate::registry::Clock;
 use crate::status::Status;
 
@@ -22,6 +22,8 @@ const NOTES_MAX: usize = 128;
 const NOTE_BYTES_MAX: usize = 16 << 10;
 /// Which cluster an event is of, in a log that several clusters share.
 const CLUSTER_NOTE: &str = "apiserver/logical-cluster";
+/// Annotations that begin like this are part of a body: they are written where bodies are.
+pub(crate) const PATCH_NOTE: &str = "patch.webhook.admission.k8s.io/";
 const TRUNCATED_NOTE: &str = "audit.k8s.io/truncated";
 
 /// Annotations of one request's events; clones are the same.
@@ -83,6 +85,8 @@ struct Event {
     user: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     impersonated_user: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authentication_metadata: Option<Value>,
     #[serde(rename = "sourceIPs", skip_serializing_if = "Vec::is_empty")]
     source_ips: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -193,6 +197,7 @@ impl Trail {
             verb: attributes.verb.clone(),
             user: user_info(user),
             impersonated_user: None,
+            authentication_metadata: None,
             source_ips: asked.source_ips.clone(),
             user_agent,
             object_ref,
@@ -215,8 +220,12 @@ impl Trail {
     }
 
     /// Whom the user acts as.
-    pub(crate) fn impersonated(&mut self, user: &User) {
-        self.event.impersonated_user = Some(user_info(user));
+    pub(crate) fn impersonated(&mut self, impersonated: &Impersonated) {
+        self.event.impersonated_user = Some(user_info(&impersonated.user));
+        if let Some(constraint) = &impersonated.constraint {
+            self.event.authentication_metadata =
+                Some(json!({"impersonationConstraint": constraint}));
+        }
     }
 
     /// What authorization said.
@@ -326,6 +335,9 @@ impl Trail {
         self.event.stage = stage;
         self.event.stage_timestamp = micro_time((self.clock)());
         let mut notes = self.notes.all();
+        if self.event.level < Level::Request {
+            notes.retain(|key, _| !key.starts_with(PATCH_NOTE));
+        }
         notes.insert(CLUSTER_NOTE.into(), self.audit.0.cluster.to_string());
         self.event.annotations = notes;
         let mut line = self.line();

@@ -102,7 +102,7 @@ impl Authorizer {
         }
         let from_node = user
             .node()
-            .and_then(|name| node::authorize(name, request, objects, &self.relations));
+            .map(|name| node::authorize(name, request, objects, &self.relations));
         if let Some(decision) = &from_node
             && decision.allowed
         {
@@ -218,13 +218,14 @@ impl Authorizer {
 }
 
 fn refusal(from_node: Option<Decision>, unresolved: Vec<String>) -> String {
-    let mut reasons: Vec<String> = from_node.into_iter().map(|d| d.reason).collect();
+    let from_node = from_node.map(|decision| decision.reason);
+    let mut reasons: Vec<String> = from_node.into_iter().filter(|r| !r.is_empty()).collect();
     match unresolved.as_slice() {
         [] => {}
         [one] => reasons.push(format!("RBAC: {one}")),
         many => reasons.push(format!("RBAC: [{}]", many.join(", "))),
     }
-    reasons.join(", ")
+    reasons.join("\n")
 }
 
 impl Snapshot {
@@ -343,7 +344,8 @@ impl Bindings {
                 Some("User") => (&mut self.users, name, Subject::User),
                 Some("Group") => (&mut self.groups, name, Subject::Group),
                 Some("ServiceAccount") => {
-                    let home = subject["namespace"].as_str().unwrap_or(namespace);
+                    let home = subject["namespace"].as_str();
+                    let home = home.filter(|home| !home.is_empty()).unwrap_or(namespace);
                     let who = format!("{SERVICE_ACCOUNT_PREFIX}{home}:{name}");
                     (&mut self.users, who.into(), Subject::ServiceAccount)
                 }

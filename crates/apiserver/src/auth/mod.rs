@@ -23,6 +23,7 @@ pub mod pki;
 pub mod rbac;
 mod relations;
 mod review;
+mod selectors;
 pub mod token;
 
 #[cfg(test)]
@@ -32,11 +33,12 @@ pub use authenticate::Authenticator;
 pub(crate) use authenticate::bearer;
 pub use authorize::{Authorizer, Decision};
 pub use bootstrap::{bootstrap_objects, kubeadm_objects};
-pub use impersonate::{impersonate, impersonates};
+pub use impersonate::{Impersonated, impersonate, impersonates};
 pub use oidc::Authentication;
 pub use pki::ClusterKeys;
 pub(crate) use review::user_info;
 pub use review::{ReviewContext, review};
+pub use selectors::Selectors;
 
 /// Who issues the service-account tokens of every cluster.
 pub const SERVICE_ACCOUNT_ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -110,11 +112,11 @@ impl User {
         self.groups.iter().any(|g| g == group)
     }
 
-    /// Name of the node when the user is a kubelet.
+    /// Name of the node when the user is a kubelet; empty if it is one of no node.
     #[must_use]
     pub fn node(&self) -> Option<&str> {
         let node = self.name.strip_prefix(NODE_PREFIX)?;
-        (!node.is_empty() && self.is_in(NODES)).then_some(node)
+        self.is_in(NODES).then_some(node)
     }
 }
 
@@ -140,6 +142,8 @@ pub struct Attributes {
     pub name: String,
     /// The path of a non-resource request.
     pub path: String,
+    /// What a `list`, `watch` or `deletecollection` is narrowed to.
+    pub selectors: Selectors,
 }
 
 impl Attributes {

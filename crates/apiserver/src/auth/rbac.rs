@@ -143,9 +143,9 @@ impl Rule {
             self.resource_names.iter().map(|n| one(n)).collect()
         };
         let mut found = Vec::new();
-        for verb in &self.verbs {
-            for group in &self.api_groups {
-                for resource in &self.resources {
+        for group in &self.api_groups {
+            for resource in &self.resources {
+                for verb in &self.verbs {
                     found.extend(names.iter().map(|names| Self {
                         verbs: one(verb),
                         api_groups: one(group),
@@ -155,7 +155,9 @@ impl Rule {
                     }));
                 }
             }
-            found.extend(self.urls.iter().map(|url| Self {
+        }
+        for url in &self.urls {
+            found.extend(self.verbs.iter().map(|verb| Self {
                 verbs: one(verb),
                 urls: one(url),
                 ..Self::default()
@@ -234,19 +236,26 @@ pub fn missing(held: &[Rule], wanted: &[Rule]) -> Result<Vec<Rule>, String> {
     Ok(compact(lacking))
 }
 
+/// Puts the verbs of one resource together, in their order; paths stay apart.
 fn compact(permissions: Vec<Rule>) -> Vec<Rule> {
-    let mut by_target: BTreeMap<Rule, BTreeSet<Box<str>>> = BTreeMap::new();
-    for mut permission in permissions {
-        let verbs = std::mem::take(&mut permission.verbs);
-        by_target.entry(permission).or_default().extend(verbs);
+    let mut found: Vec<Rule> = Vec::new();
+    let mut by_target: BTreeMap<Rule, usize> = BTreeMap::new();
+    for permission in permissions {
+        let target = Rule {
+            verbs: Vec::new(),
+            ..permission.clone()
+        };
+        match by_target.get(&target) {
+            Some(at) => found[*at].verbs.extend(permission.verbs),
+            None => {
+                if permission.urls.is_empty() {
+                    by_target.insert(target, found.len());
+                }
+                found.push(permission);
+            }
+        }
     }
-    by_target
-        .into_iter()
-        .map(|(target, verbs)| Rule {
-            verbs: verbs.into_iter().collect(),
-            ..target
-        })
-        .collect()
+    found
 }
 
 /// Why `user`, who holds `held`, may not grant `wanted`; nothing when they may. `unresolved` are roles of the user that
@@ -272,7 +281,11 @@ pub fn escalation(
         lines.join("\n")
     );
     if !unresolved.is_empty() {
-        why += &format!("; resolution errors: [{}]", unresolved.join(", "));
+        let errors = match unresolved {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
+        };
+        why += &format!("; resolution errors: [{errors}]");
     }
     Some(why)
 }

@@ -1,4 +1,4 @@
-//! What is a node's business: the Secrets, ConfigMaps, claims, volumes and service accounts that its pods use.
+//! What is a node's business: its pods, and the Secrets, ConfigMaps, claims, volumes and service accounts that they use.
 //!
 //! Kept by the revisions of pods and volumes; when one of them changes, only the objects that are new are read again.
 
@@ -13,14 +13,24 @@ use super::Objects;
 const PODS: &str = "pods";
 const VOLUMES: &str = "persistentvolumes";
 const ATTACHMENTS: &str = "volumeattachments.storage.k8s.io";
+const SLICES: &str = "resourceslices.resource.k8s.io";
 
-/// A sort of object that pods use.
+/// A sort of object that can be a node's business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Secret,
     ConfigMap,
     Claim,
     ServiceAccount,
+    ResourceClaim,
+    /// By a claim of one of its pods.
+    Volume,
+    /// One that runs there.
+    Pod,
+    /// Of a volume to the node.
+    Attachment,
+    /// Of the node's devices.
+    Slice,
 }
 
 /// Whose pods use what, in one logical cluster.
@@ -62,8 +72,8 @@ struct Volume {
 }
 
 impl Relations {
-    /// Whether a pod of `node` uses the object, itself or by a volume.
-    pub(super) fn uses(
+    /// Whether the object is the business of `node`.
+    pub(super) fn reach(
         &self,
         objects: &dyn Objects,
         node: &str,
@@ -71,27 +81,28 @@ impl Relations {
         namespace: &str,
         name: &str,
     ) -> bool {
+        let names_node = |resource: &str| {
+            let object = objects.get(resource, "", name);
+            object.is_some_and(|object| object.value()["spec"]["nodeName"] == node)
+        };
+        match kind {
+            Kind::Attachment => return names_node(ATTACHMENTS),
+            Kind::Slice => return names_node(SLICES),
+            _ => {}
+        }
         let snapshot = self.snapshot(objects);
-        snapshot.uses(node, kind, namespace, name)
-            || (kind == Kind::Secret
-                && snapshot.volumes.values().any(|volume| {
-                    let mut secrets = volume.secrets.iter();
-                    secrets.any(|(n, s)| **n == *namespace && **s == *name)
-                        && snapshot.mounts(node, volume)
-                }))
-    }
-
-    /// Whether a pod of `node` uses the persistent volume by its claim.
-    pub(super) fn mounts(&self, objects: &dyn Objects, node: &str, volume: &str) -> bool {
-        let snapshot = self.snapshot(objects);
-        let volume = snapshot.volumes.get(volume);
-        volume.is_some_and(|volume| snapshot.mounts(node, volume))
-    }
-
-    /// Whether the VolumeAttachment is one to `node`.
-    pub(super) fn is_attached(objects: &dyn Objects, node: &str, attachment: &str) -> bool {
-        let attachment = objects.get(ATTACHMENTS, "", attachment);
-        attachment.is_some_and(|attachment| attachment.value()["spec"]["nodeName"] == node)
+        match kind {
+            Kind::Pod => snapshot.runs(node, namespace, name),
+            Kind::Volume => {
+                let volume = snapshot.volumes.get(name);
+                volume.is_some_and(|volume| snapshot.mounts(node, volume))
+            }
+            Kind::Secret => {
+                snapshot.uses(node, kind, namespace, name)
+                    || snapshot.is_secret_of_volume(node, namespace, name)
+            }
+            _ => snapshot.uses(node, kind, namespace, name),
+        }
     }
 
     fn snapshot(&self, objects: &dyn Objects) -> Arc<Snapshot> {
@@ -153,6 +164,18 @@ impl Snapshot {
             .any(|pod| pod.things.iter().any(|(k, n)| *k == kind && **n == *name))
     }
 
+    fn runs(&self, node: &str, namespace: &str, name: &str) -> bool {
+        let pod = self.pods.get(&(namespace.into(), name.into()));
+        pod.is_some_and(|(_, uses)| *uses.node == *node)
+    }
+
+    fn is_secret_of_volume(&self, node: &str, namespace: &str, name: &str) -> bool {
+        self.volumes.values().any(|volume| {
+            let mut secrets = volume.secrets.iter();
+            secrets.any(|(n, s)| **n == *namespace && **s == *name) && self.mounts(node, volume)
+        })
+    }
+
     fn mounts(&self, node: &str, volume: &Volume) -> bool {
         self.uses(node, Kind::Claim, &volume.claim.0, &volume.claim.1)
     }
@@ -193,7 +216,30 @@ impl Uses {
                 uses.things.push((Kind::Claim, claim.into()));
             }
         }
+        uses.add_resource_claims(pod);
         uses
+    }
+
+    /// Claims of devices, by their names or as they were made of templates.
+    fn add_resource_claims(&mut self, pod: &Value) {
+        let status = &pod["status"];
+        let made = status["resourceClaimStatuses"].as_array();
+        for claim in pod["spec"]["resourceClaims"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            self.add(Kind::ResourceClaim, &claim["resourceClaimName"]);
+            if claim["resourceClaimTemplateName"].is_null() {
+                continue;
+            }
+            let mut made = made.into_iter().flatten();
+            if let Some(made) = made.find(|made| made["name"] == claim["name"]) {
+                self.add(Kind::ResourceClaim, &made["resourceClaimName"]);
+            }
+        }
+        let extended = &status["extendedResourceClaimStatus"];
+        self.add(Kind::ResourceClaim, &extended["resourceClaimName"]);
     }
 
     fn add(&mut self, kind: Kind, name: &Value) {

@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::authenticate::TokenSpec;
 use super::token::{Bound, TokenError};
-use super::{Attributes, Authenticator, Authorizer, Objects, User, wire_time};
+use super::{
+    Attributes, Authenticator, Authorizer, Objects, Selectors, User, selectors, wire_time,
+};
 use crate::object::Object;
 use crate::status::{Cause, Status};
 
@@ -66,43 +68,50 @@ fn answer(body: &Value, cx: &ReviewContext<'_>, status: Value) -> Value {
 }
 
 fn subject_access_review(body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> {
-    let spec = &body["spec"];
-    check_subject("SubjectAccessReview", spec)?;
-    let request = attributes("SubjectAccessReview", spec)?;
-    Ok(decide(body, cx, &subject(spec), &request))
+    let mut causes = spec_problems(&body["spec"], true);
+    causes.extend(metadata_problem(body, false));
+    checked(causes)?;
+    Ok(decide(body, cx, &subject(&body["spec"])))
 }
 
 fn local_subject_access_review(body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> {
-    const KIND: &str = "LocalSubjectAccessReview";
     let spec = &body["spec"];
-    check_subject(KIND, spec)?;
-    let request = attributes(KIND, spec)?;
-    if !request.is_resource() {
-        let cause = Cause::forbidden(
-            "spec.nonResourceAttributes",
-            "disallowed on this kind of request",
-        );
-        return Err(invalid(KIND, vec![cause]));
+    let mut causes = spec_problems(spec, true);
+    causes.extend(metadata_problem(body, true));
+    let namespace = &spec["resourceAttributes"]["namespace"];
+    if spec["resourceAttributes"].is_object()
+        && namespace.as_str().unwrap_or_default() != cx.namespace
+    {
+        causes.push(Cause::invalid(
+            "spec.resourceAttributes.namespace",
+            &namespace.as_str().unwrap_or_default().into(),
+            "must match metadata.namespace",
+        ));
     }
-    if request.namespace != cx.namespace {
-        return Err(Status::bad_request(format!(
-            "spec.resourceAttributes.namespace must match namespace: {}",
-            cx.namespace
-        )));
+    if spec["nonResourceAttributes"].is_object() {
+        causes.push(path_invalid(spec, "disallowed on this kind of request"));
     }
-    Ok(decide(body, cx, &subject(spec), &request))
+    checked(causes)?;
+    Ok(decide(body, cx, &subject(spec)))
 }
 
 fn self_subject_access_review(body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> {
-    let request = attributes("SelfSubjectAccessReview", &body["spec"])?;
-    Ok(decide(body, cx, cx.user, &request))
+    let mut causes = spec_problems(&body["spec"], false);
+    causes.extend(metadata_problem(body, false));
+    checked(causes)?;
+    Ok(decide(body, cx, cx.user))
 }
 
-fn decide(body: &Value, cx: &ReviewContext<'_>, user: &User, request: &Attributes) -> Value {
-    let decision = cx.authorizer.authorize(cx.objects, user, request);
+fn decide(body: &Value, cx: &ReviewContext<'_>, user: &User) -> Value {
+    let request = attributes(&body["spec"]);
+    let decision = cx.authorizer.authorize(cx.objects, user, &request);
     let mut status = json!({"allowed": decision.allowed});
     if !decision.reason.is_empty() {
         status["reason"] = decision.reason.into();
+    }
+    let error = request.selectors.evaluation_error();
+    if !error.is_empty() {
+        status["evaluationError"] = error.into();
     }
     answer(body, cx, status)
 }
@@ -124,13 +133,21 @@ fn self_subject_rules_review(body: &Value, cx: &ReviewContext<'_>) -> Result<Val
             paths.push(json!({"verbs": rule.verbs, "nonResourceURLs": rule.urls}));
         }
     }
-    // What a kubelet may do without RBAC is not in the lists.
-    let is_incomplete = !found.unresolved.is_empty() || cx.user.node().is_some();
+    let mut errors = found.unresolved;
+    if cx.user.node().is_some() {
+        // What a kubelet may do without RBAC is not in the lists.
+        errors.insert(
+            0,
+            "node authorizer does not support user rule resolution".into(),
+        );
+    }
     let mut status = json!({
-        "resourceRules": resources, "nonResourceRules": paths, "incomplete": is_incomplete,
+        "resourceRules": resources, "nonResourceRules": paths, "incomplete": !errors.is_empty(),
     });
-    if !found.unresolved.is_empty() {
-        status["evaluationError"] = found.unresolved.join(", ").into();
+    match errors.as_slice() {
+        [] => {}
+        [one] => status["evaluationError"] = one.as_str().into(),
+        many => status["evaluationError"] = format!("[{}]", many.join(", ")).into(),
     }
     Ok(answer(body, cx, status))
 }
@@ -317,25 +334,78 @@ fn bound(object: &Object) -> Bound {
     }
 }
 
-fn check_subject(kind: &str, spec: &Value) -> Result<(), Status> {
+/// What is wrong with the spec of an access review; `names_subject` if it says whom it is about.
+fn spec_problems(spec: &Value, names_subject: bool) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let resource = &spec["resourceAttributes"];
+    match (
+        resource.is_object(),
+        spec["nonResourceAttributes"].is_object(),
+    ) {
+        (true, true) => causes.push(path_invalid(
+            spec,
+            "cannot be specified in combination with resourceAttributes",
+        )),
+        (false, false) => causes.push(Cause::invalid(
+            "spec.resourceAttributes",
+            &Value::Null,
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        )),
+        _ => {}
+    }
     let has_user = spec["user"].as_str().is_some_and(|user| !user.is_empty());
-    if has_user || !texts(&spec["groups"]).is_empty() {
+    if names_subject && !has_user && texts(&spec["groups"]).is_empty() {
+        causes.push(Cause::invalid(
+            "spec.user",
+            &"".into(),
+            "at least one of user or group must be specified",
+        ));
+    }
+    causes.extend(selectors::problems(resource));
+    causes
+}
+
+/// `nonResourceAttributes` is wrong; shown as Kubernetes shows it.
+fn path_invalid(spec: &Value, why: &str) -> Cause {
+    let path = &spec["nonResourceAttributes"];
+    let shown = json!({"Path": text(path, "path"), "Verb": text(path, "verb")});
+    Cause::invalid("spec.nonResourceAttributes", &shown, why)
+}
+
+/// Reviews have no metadata, but for the namespace of those that have one.
+fn metadata_problem(body: &Value, has_namespace: bool) -> Option<Cause> {
+    let fields = body["metadata"].as_object()?;
+    let is_empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    let is_fine = fields.iter().all(|(field, value)| {
+        field == "managedFields" || (has_namespace && field == "namespace") || is_empty(value)
+    });
+    let why = if has_namespace {
+        "must be empty except for namespace"
+    } else {
+        "must be empty"
+    };
+    (!is_fine).then(|| Cause::invalid("metadata", &body["metadata"], why))
+}
+
+/// A refusal names no kind: to Kubernetes a review has none by then.
+fn checked(causes: Vec<Cause>) -> Result<(), Status> {
+    if causes.is_empty() {
         return Ok(());
     }
-    let cause = Cause::invalid(
-        "spec.user",
-        &"".into(),
-        "at least one of user or group must be specified",
-    );
-    Err(invalid(kind, vec![cause]))
+    Err(Status::invalid(AUTHORIZATION, "", "", causes))
 }
 
 fn subject(spec: &Value) -> User {
-    let text = |field: &str| spec[field].as_str().unwrap_or_default().to_owned();
     let extra = spec["extra"].as_object().into_iter().flatten();
     User {
-        name: text("user"),
-        uid: text("uid"),
+        name: text(spec, "user"),
+        uid: text(spec, "uid"),
         groups: texts(&spec["groups"]),
         extra: extra
             .map(|(key, v)| (key.to_lowercase(), texts(v)))
@@ -343,53 +413,35 @@ fn subject(spec: &Value) -> User {
     }
 }
 
-fn attributes(kind: &str, spec: &Value) -> Result<Attributes, Status> {
-    let resource = spec["resourceAttributes"].as_object();
-    let path = spec["nonResourceAttributes"].as_object();
-    let text = |map: &Map<String, Value>, field: &str| {
-        let value = map.get(field).and_then(Value::as_str);
-        value.unwrap_or_default().to_owned()
-    };
-    match (resource, path) {
-        (Some(map), None) => Ok(Attributes {
-            verb: text(map, "verb"),
-            group: text(map, "group"),
-            version: text(map, "version"),
-            // Without a resource the question is about every resource.
-            resource: Some(text(map, "resource"))
-                .filter(|resource| !resource.is_empty())
-                .unwrap_or_else(|| "*".into()),
-            subresource: text(map, "subresource"),
-            namespace: text(map, "namespace"),
-            name: text(map, "name"),
-            path: String::new(),
-        }),
-        (None, Some(map)) => Ok(Attributes {
-            verb: text(map, "verb"),
-            path: text(map, "path"),
+/// What an access review asks about; its spec was checked.
+fn attributes(spec: &Value) -> Attributes {
+    let resource = &spec["resourceAttributes"];
+    if !resource.is_object() {
+        let path = &spec["nonResourceAttributes"];
+        return Attributes {
+            verb: text(path, "verb"),
+            path: text(path, "path"),
             ..Attributes::default()
-        }),
-        (None, None) => Err(invalid(
-            kind,
-            vec![Cause::invalid(
-                "spec.resourceAttributes",
-                &Value::Null,
-                "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-            )],
-        )),
-        (Some(_), Some(_)) => Err(invalid(
-            kind,
-            vec![Cause::invalid(
-                "spec.nonResourceAttributes",
-                &spec["nonResourceAttributes"],
-                "cannot be specified in combination with resourceAttributes",
-            )],
-        )),
+        };
+    }
+    Attributes {
+        verb: text(resource, "verb"),
+        group: text(resource, "group"),
+        version: text(resource, "version"),
+        // Without a resource the question is about every resource.
+        resource: Some(text(resource, "resource"))
+            .filter(|resource| !resource.is_empty())
+            .unwrap_or_else(|| "*".into()),
+        subresource: text(resource, "subresource"),
+        namespace: text(resource, "namespace"),
+        name: text(resource, "name"),
+        path: String::new(),
+        selectors: Selectors::of(resource),
     }
 }
 
-fn invalid(kind: &str, causes: Vec<Cause>) -> Status {
-    Status::invalid(AUTHORIZATION, kind, "", causes)
+fn text(object: &Value, field: &str) -> String {
+    object[field].as_str().unwrap_or_default().to_owned()
 }
 
 fn texts(list: &Value) -> Vec<String> {

@@ -33,8 +33,9 @@ use hyper::upgrade::OnUpgrade;
 pub use respond::{Body, BodyError};
 
 use crate::audit::Notes;
-use crate::auth::{self, Attributes, Authorizer, User};
+use crate::auth::{self, Attributes, Authorizer, Selectors, User};
 use crate::flow::Schema;
+use crate::select::FieldRequirement;
 use crate::server::Cluster;
 use crate::status::Status;
 use audit::Auditing;
@@ -247,7 +248,7 @@ where
     }
     let Asked { path, query, verb } = asked;
     let auditing = &mut course.auditing;
-    let attributes = attributes(cluster, &path, &query, verb, parts.uri.path());
+    let attributes = attributes(&path, &query, verb, parts.uri.path());
     let has_certificate = peer.has_certificate();
     let user = match authenticate(cluster, peer, &parts).await {
         Ok(user) => user,
@@ -257,7 +258,7 @@ where
         }
     };
     auditing.begin(cluster, &parts, &user, &attributes);
-    let user = impersonate(cluster, user, &parts.headers, auditing)?;
+    let user = impersonate(cluster, user, &parts.headers, &attributes, auditing)?;
     let _permit = if connect::is_connection(&path.subresource) {
         None
     } else {
@@ -317,28 +318,24 @@ fn impersonate(
     cluster: &Cluster,
     user: User,
     headers: &HeaderMap,
+    request: &Attributes,
     auditing: &mut Auditing,
 ) -> Result<User, Status> {
     if !auth::impersonates(headers) {
         return Ok(user);
     }
-    let user = auth::impersonate(user.clone(), headers, |attributes| {
-        cluster.authorize(&user, attributes).allowed
-    })?;
+    let may = |attributes: &Attributes| cluster.authorize(&user, attributes);
+    let Some(impersonated) = auth::impersonate(&user, headers, request, may)? else {
+        return Ok(user);
+    };
     if let Some(trail) = auditing.trail() {
-        trail.impersonated(&user);
+        trail.impersonated(&impersonated);
     }
-    Ok(user)
+    Ok(impersonated.user)
 }
 
 /// What authorizers see of the request.
-fn attributes(
-    cluster: &Cluster,
-    path: &Path,
-    query: &Query,
-    verb: &str,
-    raw_path: &str,
-) -> Attributes {
+fn attributes(path: &Path, query: &Query, verb: &str, raw_path: &str) -> Attributes {
     if !path.is_resource {
         return Attributes {
             verb: verb.into(),
@@ -346,23 +343,21 @@ fn attributes(
             ..Attributes::default()
         };
     }
-    // A collection narrowed to one name is judged like that one object.
-    let named_by_selector = || {
-        let resource =
-            cluster
-                .registry()
-                .types()
-                .find(&path.group, &path.version, &path.resource)?;
-        let selector =
-            crate::select::FieldSelector::parse(query.get("fieldSelector")?, &resource).ok()?;
-        selector.exact_name().map(str::to_owned)
-    };
-    let is_collection = matches!(verb, "list" | "watch" | "deletecollection");
-    let name = if path.name.is_empty() && is_collection {
-        named_by_selector().unwrap_or_default()
-    } else {
-        path.name.clone()
-    };
+    let mut name = path.name.clone();
+    let mut selectors = Selectors::default();
+    if matches!(verb, "list" | "watch" | "deletecollection") {
+        let text = |name: &str| query.get(name).unwrap_or_default();
+        selectors = Selectors::parse(text("fieldSelector"), text("labelSelector"));
+        // Reading a collection narrowed to one name is judged like reading that one object.
+        let only = FieldRequirement::exact(&selectors.fields, "metadata.name");
+        let is_segment = |name: &&str| !matches!(*name, "." | "..") && !name.contains(['/', '%']);
+        if let Some(only) = only.filter(is_segment)
+            && name.is_empty()
+            && verb != "deletecollection"
+        {
+            name = only.into();
+        }
+    }
     Attributes {
         verb: verb.into(),
         group: path.group.clone(),
@@ -372,6 +367,7 @@ fn attributes(
         namespace: path.namespace.clone(),
         name,
         path: String::new(),
+        selectors,
     }
 }
 

@@ -361,7 +361,7 @@ impl Exchange<'_> {
             subresource: target.subresource.clone(),
             namespace: target.namespace.clone(),
             name: target.name.clone(),
-            path: String::new(),
+            ..Attributes::default()
         };
         let decision = self.cluster.authorize(user, &attributes);
         (!decision.allowed)

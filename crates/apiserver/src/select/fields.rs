@@ -12,6 +12,15 @@ pub struct FieldSelector {
     terms: Vec<Term>,
 }
 
+/// One condition on a field as it is written, whatever the kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldRequirement {
+    pub field: Box<str>,
+    /// Whether the field must differ from the value rather than equal it.
+    pub is_negated: bool,
+    pub value: Box<str>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Term {
     field: Field,
@@ -142,39 +151,24 @@ impl FieldSelector {
     /// # Errors
     /// 400 for bad syntax and for fields that the kind does not allow.
     pub fn parse(text: &str, resource: &Resource) -> Result<Self, Status> {
-        let mut terms = Vec::new();
-        for part in split_unescaped(text) {
-            if !part.is_empty() {
-                terms.push(term(text, part, resource).map_err(Status::bad_request)?);
-            }
-        }
-        Ok(Self { terms })
+        let requirements = FieldRequirement::parse(text).map_err(Status::bad_request)?;
+        let terms = requirements.into_iter().map(|requirement| {
+            Ok(Term {
+                field: field(&requirement.field, resource)?,
+                is_negated: requirement.is_negated,
+                value: requirement.value,
+            })
+        });
+        let terms: Result<_, String> = terms.collect();
+        Ok(Self {
+            terms: terms.map_err(Status::bad_request)?,
+        })
     }
 
     /// Whether every object is selected.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         self.terms.is_empty()
-    }
-
-    /// The only name that can match, if there is one.
-    #[must_use]
-    pub fn exact_name(&self) -> Option<&str> {
-        self.exact(&Field::Name)
-    }
-
-    /// The only namespace that can match, if there is one.
-    #[must_use]
-    pub fn exact_namespace(&self) -> Option<&str> {
-        self.exact(&Field::Namespace)
-    }
-
-    fn exact(&self, field: &Field) -> Option<&str> {
-        let term = self
-            .terms
-            .iter()
-            .find(|t| t.field == *field && !t.is_negated)?;
-        Some(&term.value)
     }
 
     /// Whether an object is selected; `value` decodes it and is called at most once, only when needed.
@@ -236,26 +230,47 @@ fn split_unescaped(text: &str) -> Vec<&str> {
     parts
 }
 
-fn term(selector: &str, part: &str, resource: &Resource) -> Result<Term, String> {
-    let operator = (0..part.len())
-        .filter(|at| part.is_char_boundary(*at))
-        .find_map(|at| {
-            let rest = &part[at..];
-            ["!=", "==", "="]
-                .into_iter()
-                .find(|operator| rest.starts_with(operator))
-                .map(|operator| (&part[..at], operator, &rest[operator.len()..]))
-        });
-    let Some((label, operator, value)) = operator else {
-        return Err(format!(
-            "invalid selector: '{selector}'; can't understand '{part}'"
-        ));
-    };
-    Ok(Term {
-        value: unescaped(value)?.into(),
-        field: field(label, resource)?,
-        is_negated: operator == "!=",
-    })
+impl FieldRequirement {
+    /// Reads a field selector without knowing the kind; all conditions must hold.
+    ///
+    /// # Errors
+    /// Kubernetes' words for what is wrong with the syntax.
+    pub fn parse(text: &str) -> Result<Vec<Self>, String> {
+        let parts = split_unescaped(text).into_iter();
+        let parts = parts.filter(|part| !part.is_empty());
+        parts.map(|part| Self::parse_one(text, part)).collect()
+    }
+
+    /// The only value of `field` that meets all `requirements`, if they say one.
+    #[must_use]
+    pub fn exact<'r>(requirements: &'r [Self], field: &str) -> Option<&'r str> {
+        let mut equal = requirements
+            .iter()
+            .filter(|requirement| *requirement.field == *field && !requirement.is_negated);
+        equal.next().map(|requirement| &*requirement.value)
+    }
+
+    fn parse_one(selector: &str, part: &str) -> Result<Self, String> {
+        let operator = (0..part.len())
+            .filter(|at| part.is_char_boundary(*at))
+            .find_map(|at| {
+                let rest = &part[at..];
+                ["!=", "==", "="]
+                    .into_iter()
+                    .find(|operator| rest.starts_with(operator))
+                    .map(|operator| (&part[..at], operator, &rest[operator.len()..]))
+            });
+        let Some((label, operator, value)) = operator else {
+            return Err(format!(
+                "invalid selector: '{selector}'; can't understand '{part}'"
+            ));
+        };
+        Ok(Self {
+            field: label.into(),
+            is_negated: operator == "!=",
+            value: unescaped(value)?.into(),
+        })
+    }
 }
 
 fn unescaped(text: &str) -> Result<String, String> {
@@ -504,11 +519,11 @@ mod tests {
     fn a_single_name_is_known_without_looking() {
         let pods = resource("", "v1", "pods", "Pod");
         let name = |text| {
-            let parsed = FieldSelector::parse(text, &pods).expect("valid");
-            parsed.exact_name().map(str::to_owned)
+            let parsed = FieldRequirement::parse(text).expect("valid");
+            FieldRequirement::exact(&parsed, "metadata.name").map(str::to_owned)
         };
         assert_eq!(
-            name("status.phase=Running,metadata.name=a").as_deref(),
+            name("status.phase=Running,metadata.name==a").as_deref(),
             Some("a")
         );
         assert_eq!(name("metadata.name!=a"), None);

@@ -7,6 +7,6 @@ mod fields;
 mod labels;
 mod names;
 
-pub use fields::FieldSelector;
+pub use fields::{FieldRequirement, FieldSelector};
 pub use labels::{LabelSelector, Operator, Requirement};
 pub use names::{label_value_problems, qualified_name_problems, subdomain_problems};

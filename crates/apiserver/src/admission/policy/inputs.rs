@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::expressions::{NAMESPACE, REQUEST};
 use crate::admission::{Request, review};
-use crate::auth::{Attributes, Authorizer, Objects, User};
+use crate::auth::{Attributes, Authorizer, Objects, Selectors, User};
 use crate::resource::Resource;
 
 /// The variables of expressions, but for params.
@@ -107,7 +107,8 @@ impl cel::Authorizer for Asks<'_> {
                 subresource,
                 namespace,
                 name,
-                ..
+                field_selector,
+                label_selector,
             } => {
                 attributes.group = group.into();
                 attributes.version = "*".into();
@@ -115,6 +116,7 @@ impl cel::Authorizer for Asks<'_> {
                 attributes.subresource = subresource.into();
                 attributes.namespace = namespace.into();
                 attributes.name = name.into();
+                attributes.selectors = Selectors::parse(field_selector, label_selector);
             }
         }
         let user = account.as_ref().unwrap_or(self.user);

@@ -15,19 +15,26 @@ const APPROVAL: &str = "certificatesigningrequests/approval.certificates.k8s.io 
 const STATUS: &str = "certificatesigningrequests/status.certificates.k8s.io /x";
 
 fn asking(signer: &str, group: &str) -> Value {
+    json!({
+        "metadata": {"name": "x"},
+        "spec": {
+            "signerName": signer, "request": certificate_request("jane", group), "username": "admin", "uid": "7",
+        },
+    })
+}
+
+/// A request for the certificate of a user, as it stands in a spec.
+pub(super) fn certificate_request(name: &str, group: &str) -> String {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "jane");
+    params.distinguished_name.push(DnType::CommonName, name);
     params
         .distinguished_name
         .push(DnType::OrganizationName, group);
     let request = params
         .serialize_request(&KeyPair::generate().unwrap())
         .unwrap();
-    json!({
-        "metadata": {"name": "x"},
-        "spec": {"signerName": signer, "request": base64(&request.pem().unwrap()), "username": "admin", "uid": "7"},
-    })
+    base64(&request.pem().unwrap())
 }
 
 #[tokio::test]

@@ -53,9 +53,10 @@ const EDIT: &[RuleRow] = &[
     on(
         WRITE,
         CORE,
-        "configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets \
+        "configmaps persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets \
          serviceaccounts services services/proxy",
     ),
+    on(WRITE, "core events.k8s.io", "events"),
     on("create", CORE, "serviceaccounts/token"),
     on(
         WRITE,
@@ -87,9 +88,10 @@ const VIEW: &[RuleRow] = &[
     on(
         READ,
         CORE,
-        "bindings events limitranges namespaces/status pods/log pods/status replicationcontrollers/status \
+        "bindings limitranges namespaces/status pods/log pods/status replicationcontrollers/status \
          resourcequotas resourcequotas/status",
     ),
+    on(READ, "core events.k8s.io", "events"),
     on(READ, CORE, "namespaces"),
     on(READ, DISCOVERY, "endpointslices"),
     on(
@@ -138,7 +140,7 @@ const NODE: &[RuleRow] = &[
     on("create get list watch", CORE, "nodes"),
     on("patch update", CORE, "nodes/status"),
     on("patch update", CORE, "nodes"),
-    on("create patch update", CORE, "events"),
+    EVENTS,
     on(READ, CORE, "pods"),
     on("create delete", CORE, "pods"),
     on("patch update", CORE, "pods/status"),
@@ -160,11 +162,7 @@ const NODE: &[RuleRow] = &[
     on(READ, "node.k8s.io", "runtimeclasses"),
     on("get", RESOURCE, "resourceclaims"),
     on("deletecollection", RESOURCE, "resourceslices"),
-    on(
-        "create delete get list patch update watch",
-        RESOURCE,
-        "resourceslices",
-    ),
+    on("get", CORE, "serviceaccounts"),
 ];
 
 const CONTROLLER_MANAGER: &[RuleRow] = &[
@@ -191,6 +189,7 @@ const SCHEDULER: &[RuleRow] = &[
         on("get list update watch", COORDINATION, "leases"),
         "kube-scheduler",
     ),
+    on(ALL, COORDINATION, "leasecandidates"),
     on(READ, CORE, "nodes"),
     on("delete get list watch", CORE, "pods"),
     on("create", CORE, "bindings pods/binding"),
@@ -203,25 +202,29 @@ const SCHEDULER: &[RuleRow] = &[
     TOKEN_REVIEWS,
     ACCESS_REVIEWS,
     on(READ, STORAGE, "csinodes"),
+    on(READ, STORAGE, "volumeattachments"),
     on(READ, CORE, "namespaces"),
     on(READ, STORAGE, "csidrivers"),
     on(READ, STORAGE, "csistoragecapacities"),
-    on(READ, STORAGE, "volumeattachments"),
-    on(READ, RESOURCE, "deviceclasses resourceslices"),
+    on(READ, RESOURCE, "deviceclasses"),
+    on("get list patch update watch", RESOURCE, "resourceclaims"),
     on(
         "get list patch update watch",
         RESOURCE,
-        "resourceclaims resourceclaims/status",
+        "resourceclaims/status",
     ),
     on("update", CORE, "pods/finalizers"),
+    on(READ, RESOURCE, "resourceslices"),
+    on("create delete", RESOURCE, "resourceclaims"),
+    on("patch update", RESOURCE, "resourceclaims/binding"),
 ];
 
 const NODE_PROXIER: &[RuleRow] = &[
     on("list watch", CORE, "endpoints services"),
     on(READ, CORE, "nodes"),
     EVENTS,
-    on("list watch", DISCOVERY, "endpointslices"),
     on("list watch", NETWORKING, "servicecidrs"),
+    on("list watch", DISCOVERY, "endpointslices"),
 ];
 
 pub(super) const ROLES: &[Role] = &[
@@ -325,18 +328,18 @@ pub(super) const ROLES: &[Role] = &[
         &[
             on(READ, CORE, "nodes"),
             on("proxy", CORE, "nodes"),
-            on(
-                "*",
-                CORE,
-                "nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats",
-            ),
+            on("*", CORE, "nodes/log nodes/metrics nodes/proxy nodes/stats"),
+            on("*", CORE, "nodes/configz nodes/healthz nodes/pods"),
         ],
     ),
     role(
         "system:monitoring",
-        &[paths(
-            "/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*",
-        )],
+        &[
+            paths(
+                "/flagz /healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/* /statusz",
+            ),
+            on("get", CORE, "nodes/metrics"),
+        ],
     ),
     role("system:node", NODE),
     role(
@@ -372,7 +375,9 @@ pub(super) const ROLES: &[Role] = &[
     ),
     role(
         "system:service-account-issuer-discovery",
-        &[paths("/.well-known/openid-configuration /openid/v1/jwks")],
+        &[paths(
+            "/.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/",
+        )],
     ),
     role(
         "system:volume-scheduler",

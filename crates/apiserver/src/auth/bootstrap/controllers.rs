@@ -74,7 +74,6 @@ const VOLUME_BINDER: &[RuleRow] = &[
     on("list watch", CORE, "nodes"),
     EVENTS,
     on("watch", CORE, "events"),
-    on("get", CORE, "services"),
 ];
 
 const STATEFUL_SET: &[RuleRow] = &[
@@ -117,11 +116,9 @@ const CERTIFICATE: &[RuleRow] = &[
 const TAINT_EVICTION: &[RuleRow] = &[
     on("delete get list watch", CORE, "pods"),
     POD_STATUS,
-    on(
-        READ,
-        RESOURCE,
-        "deviceclasses devicetaintrules resourceclaims resourceslices",
-    ),
+    on(READ, RESOURCE, "resourceclaims"),
+    on(READ, RESOURCE, "resourceslices"),
+    on(READ, RESOURCE, "deviceclasses"),
     EVENTS,
 ];
 
@@ -225,7 +222,6 @@ pub(super) const ROLES: &[(&str, &[RuleRow])] = &[
             on("patch update", CORE, "persistentvolumeclaims/status"),
             on(READ, CORE, "persistentvolumeclaims"),
             EVENTS,
-            on("get", CORE, "services"),
         ],
     ),
     (
@@ -291,6 +287,7 @@ pub(super) const ROLES: &[(&str, &[RuleRow])] = &[
         "pvc-protection-controller",
         &[
             on("get list update watch", CORE, "persistentvolumeclaims"),
+            on("update", CORE, "persistentvolumeclaims/status"),
             on(READ, CORE, "pods"),
             EVENTS,
         ],
@@ -326,9 +323,9 @@ pub(super) const ROLES: &[(&str, &[RuleRow])] = &[
                 RESOURCE,
                 "resourceclaims resourceclaims/status",
             ),
-            on(READ, RESOURCE, "resourceclaimtemplates"),
             POD_STATUS,
             EVENTS,
+            on("patch update", RESOURCE, "resourceclaims/binding"),
         ],
     ),
     (
@@ -355,7 +352,9 @@ pub(super) const ROLES: &[(&str, &[RuleRow])] = &[
         "selinux-warning-controller",
         &[
             EVENTS,
-            on(READ, CORE, "persistentvolumeclaims persistentvolumes pods"),
+            on(READ, CORE, "persistentvolumes"),
+            on(READ, CORE, "persistentvolumeclaims"),
+            on(READ, CORE, "pods"),
             on(READ, STORAGE, "csidrivers"),
         ],
     ),

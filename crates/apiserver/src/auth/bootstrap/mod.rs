@@ -288,7 +288,9 @@ fn binding_object(binding: &Binding, is_default: bool) -> (Key, Value) {
         "kind": if binding.is_local_role { "Role" } else { "ClusterRole" },
         "name": binding.role,
     });
-    value["subjects"] = binding.subjects.iter().map(|text| subject(text)).collect();
+    if !binding.subjects.is_empty() {
+        value["subjects"] = binding.subjects.iter().map(|text| subject(text)).collect();
+    }
     (Key::new(resource, binding.namespace, binding.name), value)
 }
 

@@ -1,15 +1,26 @@
 //! Roles inside kube-system and kube-public, and who has them.
 
 use super::table::{
-    Binding, CORE, EVENTS, PUBLIC, READ, Role, SYSTEM, bind_local, local, named, on,
+    Binding, CORE, EVENTS, PUBLIC, READ, Role, RuleRow, SYSTEM, bind_local, local, named, on,
 };
 
 const AUTH_READER: &str = "extension-apiserver-authentication-reader";
+const COORDINATION: &str = "coordination.k8s.io";
 const SIGNER: &str = "system:controller:bootstrap-signer";
 const CLOUD_PROVIDER: &str = "system:controller:cloud-provider";
 const TOKEN_CLEANER: &str = "system:controller:token-cleaner";
 const LEADER_MANAGER: &str = "system::leader-locking-kube-controller-manager";
 const LEADER_SCHEDULER: &str = "system::leader-locking-kube-scheduler";
+
+/// Electing a leader.
+const LEADER: &[RuleRow] = &[
+    on("create get list update watch", COORDINATION, "leases"),
+    on(
+        "create get list update watch",
+        COORDINATION,
+        "leasecandidates",
+    ),
+];
 
 pub(super) const ROLES: &[Role] = &[
     local(
@@ -31,25 +42,8 @@ pub(super) const ROLES: &[Role] = &[
         TOKEN_CLEANER,
         &[on("delete get list watch", CORE, "secrets"), EVENTS],
     ),
-    local(
-        SYSTEM,
-        LEADER_MANAGER,
-        &[
-            on("watch", CORE, "configmaps"),
-            named(
-                on("get update", CORE, "configmaps"),
-                "kube-controller-manager",
-            ),
-        ],
-    ),
-    local(
-        SYSTEM,
-        LEADER_SCHEDULER,
-        &[
-            on("watch", CORE, "configmaps"),
-            named(on("get update", CORE, "configmaps"), "kube-scheduler"),
-        ],
-    ),
+    local(SYSTEM, LEADER_MANAGER, LEADER),
+    local(SYSTEM, LEADER_SCHEDULER, LEADER),
     local(
         PUBLIC,
         SIGNER,
@@ -78,6 +72,7 @@ pub(super) const BINDINGS: &[Binding] = &[
         &[
             "user:system:kube-controller-manager",
             "account:kube-controller-manager",
+            "account:leader-election-controller",
         ],
     ),
     bind_local(

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Attributes, Authenticator, ClusterKeys, Objects};
+use super::{Attributes, Authenticator, ClusterKeys, Objects, Selectors};
 use crate::object::{Key, Object};
 
 mod authenticate;
@@ -145,7 +145,7 @@ pub(crate) fn cluster() -> (ClusterKeys, Authenticator) {
     (keys, authenticator)
 }
 
-/// `get pods/log.group ns/name` or `get /healthz`.
+/// `get pods/log.group ns/name`, `list pods.group ns/ spec.nodeName=w1` or `get /healthz`.
 pub(crate) fn request(text: &str) -> Attributes {
     let mut parts = text.split(' ');
     let verb = parts.next().unwrap().to_owned();
@@ -161,6 +161,7 @@ pub(crate) fn request(text: &str) -> Attributes {
     let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     let place = parts.next().unwrap_or("/");
     let (namespace, name) = place.split_once('/').unwrap();
+    let selectors = Selectors::parse(parts.next().unwrap_or_default(), "");
     Attributes {
         verb,
         group: group.into(),
@@ -169,7 +170,8 @@ pub(crate) fn request(text: &str) -> Attributes {
         subresource: subresource.into(),
         namespace: namespace.into(),
         name: name.into(),
-        path: String::new(),
+        selectors,
+        ..Attributes::default()
     }
 }
 

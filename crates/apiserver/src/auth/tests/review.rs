@@ -68,7 +68,7 @@ fn access_reviews() {
         "selfsubjectaccessreviews",
         json!({}),
         expect![[
-            r#"422 SelfSubjectAccessReview.authorization.k8s.io "" is invalid: spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"#
+            r#"422 .authorization.k8s.io "" is invalid: spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"#
         ]],
     );
     check(
@@ -85,7 +85,7 @@ fn access_reviews() {
         "subjectaccessreviews",
         json!({"resourceAttributes": pods("dev")}),
         expect![[
-            r#"422 SubjectAccessReview.authorization.k8s.io "" is invalid: spec.user: Invalid value: "": at least one of user or group must be specified"#
+            r#"422 .authorization.k8s.io "" is invalid: spec.user: Invalid value: "": at least one of user or group must be specified"#
         ]],
     );
     check(
@@ -98,13 +98,163 @@ fn access_reviews() {
     check(
         "localsubjectaccessreviews",
         json!({"user": "jane", "resourceAttributes": pods("qa")}),
-        expect!["400 spec.resourceAttributes.namespace must match namespace: dev"],
+        expect![[
+            r#"422 .authorization.k8s.io "" is invalid: spec.resourceAttributes.namespace: Invalid value: "qa": must match metadata.namespace"#
+        ]],
     );
     check(
         "otherreviews",
         json!({}),
         expect!["404 the server could not find the requested resource"],
     );
+}
+
+#[test]
+fn access_reviews_take_selectors() {
+    let ask_of = |user: &str, groups: Value, attributes: Value| {
+        let mut world = World::bootstrapped();
+        world.put(
+            "pods",
+            json!({"metadata": {"namespace": "dev", "name": "web"}, "spec": {"nodeName": "w1"}}),
+        );
+        let spec = json!({"user": user, "groups": groups, "resourceAttributes": attributes});
+        let root = User::authenticated("root", []);
+        ask(&world, &root, "subjectaccessreviews", "/", spec).1
+    };
+    let kubelet = |fields: Value| {
+        let pods = json!({"verb": "list", "resource": "pods", "fieldSelector": fields});
+        ask_of("system:node:w1", json!(["system:nodes"]), pods)
+    };
+    let on = |operator: &str, values: Value| json!({"key": "spec.nodeName", "operator": operator, "values": values});
+    let all = |requirements: Value| json!({"requirements": requirements});
+    let rows: Vec<String> = [
+        json!({"rawSelector": "spec.nodeName=w1"}),
+        json!({"rawSelector": "status.phase=Running,spec.nodeName==w1"}),
+        json!({"rawSelector": "spec.nodeName=w2"}),
+        json!({"rawSelector": "spec.nodeName!=w1"}),
+        json!({"rawSelector": "spec.nodeName"}),
+        all(json!([on("In", json!(["w1"]))])),
+        all(json!([on("NotIn", json!(["w1"]))])),
+        all(json!([on("In", json!(["w1", "w2"]))])),
+        all(json!([
+            on("Within", json!(["w1"])),
+            on("In", json!(["w1"]))
+        ])),
+        all(json!([on("Exists", json!([]))])),
+    ]
+    .into_iter()
+    .map(|fields| format!("{fields} → {}", kubelet(fields.clone())))
+    .collect();
+    expect![[r#"
+        {"rawSelector":"spec.nodeName=w1"} → {"allowed":true}
+        {"rawSelector":"status.phase=Running,spec.nodeName==w1"} → {"allowed":true}
+        {"rawSelector":"spec.nodeName=w2"} → {"allowed":false,"reason":"can only list/watch pods with spec.nodeName field selector"}
+        {"rawSelector":"spec.nodeName!=w1"} → {"allowed":false,"reason":"can only list/watch pods with spec.nodeName field selector"}
+        {"rawSelector":"spec.nodeName"} → {"allowed":false,"evaluationError":"spec.resourceAttributes.fieldSelector ignored due to parse error","reason":"can only list/watch pods with spec.nodeName field selector"}
+        {"requirements":[{"key":"spec.nodeName","operator":"In","values":["w1"]}]} → {"allowed":true}
+        {"requirements":[{"key":"spec.nodeName","operator":"NotIn","values":["w1"]}]} → {"allowed":false,"reason":"can only list/watch pods with spec.nodeName field selector"}
+        {"requirements":[{"key":"spec.nodeName","operator":"In","values":["w1","w2"]}]} → {"allowed":false,"evaluationError":"spec.resourceAttributes.fieldSelector ignored due to parse error","reason":"can only list/watch pods with spec.nodeName field selector"}
+        {"requirements":[{"key":"spec.nodeName","operator":"Within","values":["w1"]},{"key":"spec.nodeName","operator":"In","values":["w1"]}]} → {"allowed":true,"evaluationError":"spec.resourceAttributes.fieldSelector partially ignored due to parse error"}
+        {"requirements":[{"key":"spec.nodeName","operator":"Exists","values":[]}]} → {"allowed":false,"evaluationError":"spec.resourceAttributes.fieldSelector ignored due to parse error","reason":"can only list/watch pods with spec.nodeName field selector"}"#]].assert_eq(&rows.join("\n"));
+
+    let wrong = |fields: Value, labels: Value| {
+        let pods = json!({"verb": "list", "resource": "pods", "fieldSelector": fields, "labelSelector": labels});
+        ask_of("jane", json!([]), pods)
+    };
+    let rows = [
+        wrong(json!({}), Value::Null),
+        wrong(
+            json!({"rawSelector": "a=b", "requirements": [on("In", json!(["w1"]))]}),
+            Value::Null,
+        ),
+        wrong(
+            all(json!([{"operator": "In"}, {"key": "a", "operator": "Exists", "values": ["x"]}])),
+            Value::Null,
+        ),
+        wrong(Value::Null, json!({"requirements": []})),
+        wrong(
+            Value::Null,
+            json!({"rawSelector": "a", "requirements": [{"key": "a", "operator": "Exists"}]}),
+        ),
+        wrong(
+            Value::Null,
+            all(json!([
+                {"key": "a b", "operator": "In"}, {"key": "a", "operator": "DoesNotExist", "values": ["x y"]},
+            ])),
+        ),
+        wrong(Value::Null, json!({"rawSelector": "a in"})),
+        wrong(
+            json!({"rawSelector": "a"}),
+            all(json!([{"key": "a", "operator": "Near"}, {"key": "b", "operator": "Exists"}])),
+        ),
+    ];
+    expect![[r#"
+        422 .authorization.k8s.io "" is invalid: spec.resourceAttributes.fieldSelector.requirements: Required value: when spec.resourceAttributes.fieldSelector is specified, requirements or rawSelector is required
+        422 .authorization.k8s.io "" is invalid: spec.resourceAttributes.fieldSelector.rawSelector: Invalid value: "a=b": may not specified at the same time as requirements
+        422 .authorization.k8s.io "" is invalid: [spec.resourceAttributes.fieldSelector.requirements[0].key: Required value: must be specified, spec.resourceAttributes.fieldSelector.requirements[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn', spec.resourceAttributes.fieldSelector.requirements[1].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist']
+        422 .authorization.k8s.io "" is invalid: spec.resourceAttributes.labelSelector.requirements: Required value: when spec.resourceAttributes.labelSelector is specified, requirements or rawSelector is required
+        422 .authorization.k8s.io "" is invalid: spec.resourceAttributes.labelSelector.rawSelector: Invalid value: "a": may not specified at the same time as requirements
+        422 .authorization.k8s.io "" is invalid: [spec.resourceAttributes.labelSelector.requirements[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn', spec.resourceAttributes.labelSelector.requirements[0].key: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]'), spec.resourceAttributes.labelSelector.requirements[1].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist', spec.resourceAttributes.labelSelector.requirements[1].values[0]: Invalid value: "x y": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')]
+        {"allowed":false,"evaluationError":"spec.resourceAttributes.labelSelector ignored due to parse error"}
+        {"allowed":false,"evaluationError":"spec.resourceAttributes.fieldSelector ignored due to parse error; spec.resourceAttributes.labelSelector partially ignored due to parse error"}"#]].assert_eq(&rows.join("\n"));
+}
+
+#[test]
+fn reviews_have_no_metadata() {
+    let (_, authenticator) = cluster();
+    let world = World::bootstrapped();
+    let cx = ReviewContext {
+        authenticator: &authenticator,
+        authorizer: &Authorizer::new(),
+        objects: &world,
+        user: &User::anonymous(),
+        namespace: "dev",
+        name: "",
+        external: None,
+        now: now(),
+    };
+    let ask = |resource: &str, metadata: Value, spec: Value| {
+        let body = json!({"metadata": metadata, "spec": spec});
+        match review(resource, &body, &cx) {
+            Ok(answer) => answer["status"].to_string(),
+            Err(status) => format!("{} {}", status.code, status.message),
+        }
+    };
+    let path = json!({"path": "/x", "verb": "get"});
+    let pods = json!({"namespace": "dev", "verb": "get", "resource": "pods"});
+    let rows = [
+        ask(
+            "selfsubjectaccessreviews",
+            json!({"name": "x"}),
+            json!({"nonResourceAttributes": path}),
+        ),
+        ask(
+            "selfsubjectaccessreviews",
+            json!({"labels": {}, "managedFields": [{}]}),
+            json!({"nonResourceAttributes": path}),
+        ),
+        ask(
+            "subjectaccessreviews",
+            json!({"namespace": "dev"}),
+            json!({"user": "a", "nonResourceAttributes": path, "resourceAttributes": pods}),
+        ),
+        ask(
+            "localsubjectaccessreviews",
+            json!({"namespace": "dev"}),
+            json!({"user": "a", "resourceAttributes": pods}),
+        ),
+        ask(
+            "localsubjectaccessreviews",
+            json!({"labels": {"a": "b"}}),
+            json!({"user": "a", "nonResourceAttributes": path}),
+        ),
+    ];
+    expect![[r#"
+        422 .authorization.k8s.io "" is invalid: metadata: Invalid value: {"name":"x"}: must be empty
+        {"allowed":false}
+        422 .authorization.k8s.io "" is invalid: [spec.nonResourceAttributes: Invalid value: {"Path":"/x","Verb":"get"}: cannot be specified in combination with resourceAttributes, metadata: Invalid value: {"namespace":"dev"}: must be empty]
+        {"allowed":false}
+        422 .authorization.k8s.io "" is invalid: [metadata: Invalid value: {"labels":{"a":"b"}}: must be empty except for namespace, spec.nonResourceAttributes: Invalid value: {"Path":"/x","Verb":"get"}: disallowed on this kind of request]"#]].assert_eq(&rows.join("\n"));
 }
 
 #[test]

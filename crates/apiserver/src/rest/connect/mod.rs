@@ -108,7 +108,7 @@ impl Connection<'_> {
             subresource: target.subresource.clone(),
             namespace: target.namespace.clone(),
             name: target.name.clone(),
-            path: String::new(),
+            ..Attributes::default()
         };
         let user = &self.request.user;
         let decision = self.cluster.authorize(user, &attributes);

@@ -1,7 +1,7 @@
 //! Roles, bindings and certificate requests.
 
 use base64::Engine as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Report, items, text};
 use crate::resource::Resource;
@@ -92,7 +92,11 @@ pub(super) fn role_binding(
     if let Some(old) = old
         && old["roleRef"] != *reference
     {
-        report.invalid("roleRef", reference, "cannot change roleRef");
+        // As Kubernetes shows it.
+        let shown = json!({
+            "APIGroup": reference["apiGroup"], "Kind": reference["kind"], "Name": reference["name"],
+        });
+        report.invalid("roleRef", &shown, "cannot change roleRef");
     }
 }
 

@@ -328,7 +328,7 @@ fn access_is_well_formed() {
         Some("roleRef: {kind: ClusterRole, name: a}"),
         expect![[r#"
             subjects[0].namespace: Required value
-            roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"b"}: cannot change roleRef"#]],
+            roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"ClusterRole","Name":"b"}: cannot change roleRef"#]],
     );
     check(
         "certificatesigningrequests",
