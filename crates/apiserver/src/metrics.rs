@@ -1,6 +1,10 @@
 //! The server's numbers about a cluster, in the text format of Prometheus.
 
+mod family;
+
 use std::fmt::Write;
+
+pub(crate) use family::Family;
 
 use crate::store::ClusterStore;
 

@@ -17,9 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::admission::quota::ResourceQuota;
-use crate::admission::{
-    Admission, Chain, MutatingPolicies, MutatingWebhooks, ValidatingPolicies, ValidatingWebhooks,
-};
+use crate::admission::{Admission, Chain, Numbers};
 use crate::audit::Audit;
 use crate::auth::authenticate::AuthenticatorError;
 use crate::auth::pki::{self, ClusterKeys, PkiError};
@@ -423,11 +421,8 @@ impl Inner {
             chain.push(plugin);
         }
         let caller = Arc::new(Caller::new(&spec.id, self.config.handlers.clone()));
-        let asked = || authorizer.clone();
-        chain.push_last(Arc::new(MutatingPolicies::new(asked())));
-        chain.push_last(Arc::new(MutatingWebhooks::new(caller.clone(), asked())));
-        chain.push_last(Arc::new(ValidatingPolicies::new(asked())));
-        chain.push_last(Arc::new(ValidatingWebhooks::new(caller.clone(), asked())));
+        let numbers = Arc::new(Numbers::new());
+        chain.push_judges(&authorizer, &caller, &numbers);
         // Charged last: nothing refuses a write afterwards.
         chain.push_last(Arc::new(ResourceQuota::new(
             store.clone(),
@@ -447,6 +442,7 @@ impl Inner {
             authorizer,
             flow: FlowControl::new(MAX_IN_FLIGHT),
             watches: Arc::new(Semaphore::new(MAX_WATCHES)),
+            numbers,
             more_metrics: OnceLock::new(),
             runner: OnceLock::new(),
             closed: watch::Sender::new(false),
@@ -488,6 +484,8 @@ pub struct Cluster {
     flow: FlowControl,
     watches: Arc<Semaphore>,
     /// Writes the numbers of what works on this cluster in this process.
+    /// Of admission.
+    numbers: Arc<Numbers>,
     more_metrics: OnceLock<MoreMetrics>,
     runner: OnceLock<Arc<dyn PodRunner>>,
     closed: watch::Sender<bool>,
@@ -657,6 +655,7 @@ impl Cluster {
         if let Some(audit) = &self.audit {
             audit.metrics(&mut text);
         }
+        self.numbers.write(&mut text);
         if let Some(more) = self.more_metrics.get() {
             text.push_str(&more());
         }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::auth::{Authorizer, Objects, User};
 use crate::resource::Resource;
 use crate::status::Status;
+use crate::webhook::Caller;
 
 mod certificates;
 mod edit;
@@ -19,6 +20,7 @@ mod matching;
 mod namespace;
 mod needs;
 mod node;
+mod numbers;
 mod pod_security;
 mod pods;
 mod policy;
@@ -35,10 +37,11 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use policy::{MutatingPolicies, ValidatingPolicies};
+pub(crate) use numbers::Numbers;
+use policy::{MutatingPolicies, ValidatingPolicies};
 pub(crate) use policy::{expressions, typecheck};
 pub use reinvocation::Reinvocation;
-pub(crate) use webhook::{MutatingWebhooks, ValidatingWebhooks};
+use webhook::{MutatingWebhooks, ValidatingWebhooks};
 
 /// What is being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +120,11 @@ impl Request<'_> {
     #[must_use]
     pub fn kind(&self) -> (&str, &str, &str) {
         kind_of(self.resource, self.subresource)
+    }
+
+    /// Annotates the request in the audit log; what was said first stays.
+    pub fn annotate(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.audit.entry(key.into()).or_insert_with(|| value.into());
     }
 
     /// The refusal that Kubernetes' own plugins give.
@@ -208,6 +216,29 @@ impl Chain {
     /// Adds a plugin that runs after all others.
     pub fn push_last(&mut self, plugin: Arc<dyn Admission>) {
         self.last.push(plugin);
+    }
+
+    /// Adds the policies and webhooks that a cluster's objects configure, which count in `numbers` what they do.
+    pub(crate) fn push_judges(
+        &mut self,
+        authorizer: &Arc<Authorizer>,
+        caller: &Arc<Caller>,
+        numbers: &Arc<Numbers>,
+    ) {
+        let (asked, counted) = (|| authorizer.clone(), || numbers.clone());
+        let called = || caller.clone();
+        self.push_last(Arc::new(MutatingPolicies::new(asked(), counted())));
+        self.push_last(Arc::new(MutatingWebhooks::new(
+            called(),
+            asked(),
+            counted(),
+        )));
+        self.push_last(Arc::new(ValidatingPolicies::new(asked(), counted())));
+        self.push_last(Arc::new(ValidatingWebhooks::new(
+            called(),
+            asked(),
+            counted(),
+        )));
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<dyn Admission>> {

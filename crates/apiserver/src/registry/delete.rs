@@ -104,16 +104,17 @@ impl Registry {
         target: &Target,
         options: &DeleteOptions,
     ) -> Result<Deleted, Status> {
-        self.delete_by(call, target, options, true).await
+        self.delete_by(call, target, options, Some(target)).await
     }
 
-    /// As [`Registry::delete`]; without admission if that saw already what the deletion comes from.
+    /// As [`Registry::delete`], `asked` being what admission sees of the path; nothing if it saw already what the
+    /// deletion comes from.
     pub(super) async fn delete_by(
         &self,
         call: &mut Call<'_>,
         target: &Target,
         options: &DeleteOptions,
-        asks_admission: bool,
+        asked: Option<&Target>,
     ) -> Result<Deleted, Status> {
         call.dry_run |= options.dry_run;
         for _ in 0..MAX_WRITE_TRIES {
@@ -123,11 +124,11 @@ impl Registry {
             let shown = self.shown_one(&target.resource, &object).await?;
             let old = self.present(&target.resource, &shown);
             check_preconditions(target, &old, options)?;
-            if asks_admission {
+            if let Some(asked) = asked {
                 let mut nothing = Value::Null;
-                self.admit(call, target, Operation::Delete, Some(&old), &mut nothing)
+                self.admit(call, asked, Operation::Delete, Some(&old), &mut nothing)
                     .await?;
-                self.judge(call, target, Operation::Delete, Some(&old), &nothing)
+                self.judge(call, asked, Operation::Delete, Some(&old), &nothing)
                     .await?;
             }
             let mut next = old.clone();
@@ -181,7 +182,8 @@ impl Registry {
         Err(target.modified())
     }
 
-    /// Deletes all objects that the options select, one after the other; answers with what was deleted.
+    /// Deletes all objects that the options select, one after the other; answers with what was deleted. Admission sees
+    /// each of them, but no name in the path.
     ///
     /// # Errors
     /// The first refusal that is not about an object that went away in between.
@@ -199,7 +201,7 @@ impl Registry {
                 name: object.header.name.to_string(),
                 ..target.clone()
             };
-            match self.delete(call, &one, options).await {
+            match self.delete_by(call, &one, options, Some(target)).await {
                 Ok(Deleted::Begun(value) | Deleted::Gone(value)) => deleted.push(value),
                 Err(status) if status.code == 404 => {}
                 Err(status) => return Err(status),

@@ -289,7 +289,7 @@ impl Registry {
             self.spend_budget(call, target, &pod, options.dry_run)
                 .await?;
         }
-        self.delete_by(call, &main, &options, false).await?;
+        self.delete_by(call, &main, &options, None).await?;
         Ok(
             json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
         )

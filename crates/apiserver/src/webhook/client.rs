@@ -108,7 +108,7 @@ impl Client {
         let bytes = match body.collect().await {
             Ok(collected) => collected.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
-                return Err(CallError(format!(
+                return Err(CallError::unanswered(format!(
                     "the answer is larger than {MAX_ANSWER} bytes"
                 )));
             }
@@ -116,10 +116,13 @@ impl Client {
         };
         self.put(config, sender);
         if code != StatusCode::OK {
-            return Err(CallError(unsuccessful(code, &bytes)));
+            return Err(CallError {
+                why: unsuccessful(code, &bytes),
+                code: code.as_u16(),
+            });
         }
         serde_json::from_slice(&bytes).map_err(|error| {
-            CallError(format!(
+            CallError::unanswered(format!(
                 "couldn't get version/kind; json parse error: {error}"
             ))
         })

@@ -48,8 +48,22 @@ enum Place {
 
 /// Why a webhook could not be asked; in the words of Kubernetes' client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct CallError(pub String);
+#[error("{why}")]
+pub(crate) struct CallError {
+    pub why: String,
+    /// The HTTP status that it answered with, else that of a service that is not there.
+    pub code: u16,
+}
+
+impl CallError {
+    /// It did not answer, or with what is no answer.
+    pub(crate) fn unanswered(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            code: 503,
+        }
+    }
+}
 
 impl ClientConfig {
     /// Reads a decoded `clientConfig`.
@@ -94,15 +108,15 @@ impl ClientConfig {
                 format!("https://{name}.{namespace}.svc:{port}{slash}{path}")
             }
             Place::Nowhere => {
-                return Err(CallError(
-                    "webhook configuration must have either service or URL".into(),
+                return Err(CallError::unanswered(
+                    "webhook configuration must have either service or URL",
                 ));
             }
         };
-        let url =
-            Url::parse(&text).map_err(|error| CallError(format!("Unparsable URL: {error}")))?;
+        let url = Url::parse(&text)
+            .map_err(|error| CallError::unanswered(format!("Unparsable URL: {error}")))?;
         if url.scheme() != "https" || url.host().is_none() {
-            return Err(CallError(format!(
+            return Err(CallError::unanswered(format!(
                 "the URL of a webhook must be https://host[/path], not {text:?}"
             )));
         }
@@ -168,7 +182,7 @@ impl Caller {
             } = &config.place
                 && let Some(handler) = self.handlers.find(&self.cluster, namespace, name, path)
             {
-                return handler.answer(review).await.map_err(CallError);
+                return handler.answer(review).await.map_err(CallError::unanswered);
             }
             self.client.post(objects, config, &review, timeout).await
         };
@@ -181,5 +195,5 @@ impl Caller {
 
 /// `Post "https://…": why`.
 fn posting(config: &ClientConfig, timeout: Duration, why: impl std::fmt::Display) -> CallError {
-    CallError(format!("Post {:?}: {why}", config.shown(timeout)))
+    CallError::unanswered(format!("Post {:?}: {why}", config.shown(timeout)))
 }

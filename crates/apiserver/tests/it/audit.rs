@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::hook;
 use crate::world::World;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
@@ -175,6 +176,9 @@ async fn an_event_has_all_fields() {
           },
           "apiVersion": "audit.k8s.io/v1",
           "auditID": "chosen",
+          "authenticationMetadata": {
+            "impersonationConstraint": "impersonate:user-info"
+          },
           "impersonatedUser": {
             "groups": [
               "system:authenticated"
@@ -245,6 +249,52 @@ async fn refusals_are_written_down_with_their_reasons() {
         "Authentication failed, attempted: x509"
     );
     assert_eq!(event["user"], json!({}));
+}
+
+#[tokio::test]
+async fn who_acts_as_somebody_else_is_written_down_with_the_verb_that_allowed_it() {
+    let audited = audited("rules: [{level: Metadata, omitStages: [RequestReceived]}]").await;
+    let act = async |world: &World| {
+        let request = Request::builder()
+            .uri(MAPS)
+            .header("impersonate-user", "jane")
+            .body(Full::new(bytes::Bytes::new()))
+            .unwrap();
+        world.service.clone().oneshot(request).await.unwrap();
+        let event = audited.events().await.pop().unwrap();
+        format!(
+            "{} as {} by {}",
+            event["user"]["username"],
+            event["impersonatedUser"]["username"],
+            event["authenticationMetadata"]
+        )
+    };
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "r"},
+    "rules": [
+        {"verbs": ["impersonate:user-info"], "apiGroups": ["authentication.k8s.io"], "resources": ["users"]},
+        {"verbs": ["impersonate-on:user-info:list"], "apiGroups": [""], "resources": ["configmaps"]},
+    ]});
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "r"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "r"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "robot"}]});
+    let world = &audited.world;
+    world.post(&format!("{rbac}/clusterroles"), role).await.ok();
+    world
+        .post(&format!("{rbac}/clusterrolebindings"), binding)
+        .await
+        .ok();
+    let robot = world.seen_by(User::authenticated("robot", []));
+    // system:masters have every verb, the finer ones too.
+    assert_eq!(
+        act(world).await,
+        r#""admin" as "jane" by {"impersonationConstraint":"impersonate:user-info"}"#
+    );
+    assert_eq!(
+        act(&robot).await,
+        r#""robot" as "jane" by {"impersonationConstraint":"impersonate:user-info"}"#
+    );
 }
 
 #[tokio::test]
@@ -357,6 +407,103 @@ async fn admission_annotates_and_a_failing_server_says_so() {
     assert_eq!(events[1]["stage"], "Panic");
     assert_eq!(events[1]["responseStatus"]["code"], 500);
     assert_eq!(events[2]["responseStatus"]["code"], 200);
+}
+
+/// The annotations of the request that created the ConfigMap `name`, one a line.
+async fn annotations(audited: &Audited, name: &str) -> String {
+    let events = audited.events().await;
+    let event = events
+        .iter()
+        .find(|event| event["objectRef"]["name"] == name && event["verb"] == "create");
+    let notes = event.unwrap()["annotations"].as_object().unwrap().clone();
+    let lines = notes.iter().filter(|(key, _)| {
+        !key.starts_with("authorization.k8s.io/") && !key.starts_with("apiserver/")
+    });
+    let lines: Vec<String> = lines
+        .map(|(key, value)| format!("{key}: {value}"))
+        .collect();
+    lines.join("\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn webhooks_and_policies_annotate_what_they_saw() {
+    const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
+    let audited = audited(
+        "
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, namespaces: [kube-system]}
+- {level: Request}
+",
+    )
+    .await;
+    let world = &audited.world;
+    hook::serve(world, "changes", |_| {
+        let mut answer = hook::patch(json!([{"op": "add", "path": "/data/b", "value": "c"}]));
+        answer["auditAnnotations"] = json!({"why": "because"});
+        answer
+    });
+    hook::serve(
+        world,
+        "judges",
+        |_| json!({"allowed": true, "auditAnnotations": {"seen": "yes"}}),
+    );
+    let absent = hook::with(hook::webhook("absent"), json!({"failurePolicy": "Ignore"}));
+    let mutating = [hook::webhook("changes"), absent.clone()];
+    hook::configure(world, hook::MUTATING, "m", &mutating).await;
+    let validating = [hook::webhook("judges"), absent];
+    hook::configure(world, hook::VALIDATING, "v", &validating).await;
+    let object = |kind: &str, name: &str, spec: Value| json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    for name in ["first", "second"] {
+        let policy = json!({
+            "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"],
+                "resources": ["configmaps"], "operations": ["CREATE"]}]},
+            "validations": [{"expression": "'x' in object.data", "message": format!("{name} wants x")}],
+            "auditAnnotations": [
+                {"key": "b", "valueExpression": "'b is ' + object.data.b"},
+                {"key": "nothing", "valueExpression": "null"},
+            ],
+        });
+        let policy = object("ValidatingAdmissionPolicy", name, policy);
+        world
+            .post(&format!("{GROUP}/validatingadmissionpolicies"), policy)
+            .await
+            .ok();
+        let binding = json!({"policyName": name, "validationActions": ["Audit"]});
+        let binding = object("ValidatingAdmissionPolicyBinding", name, binding);
+        world
+            .post(
+                &format!("{GROUP}/validatingadmissionpolicybindings"),
+                binding,
+            )
+            .await
+            .ok();
+    }
+    world.post(MAPS, config_map("loud")).await.ok();
+    let quiet = "/api/v1/namespaces/kube-system/configmaps";
+    world.post(quiet, config_map("quiet")).await.ok();
+    expect![[r#"
+        changes.example.com/why: "because"
+        failed-open.mutation.webhook.admission.k8s.io/round_0_index_1: "absent.example.com"
+        failed-open.validating.webhook.admission.k8s.io/round_0_index_1: "absent.example.com"
+        first/b: "b is c"
+        judges.example.com/seen: "yes"
+        mutation.webhook.admission.k8s.io/round_0_index_0: "{\"configuration\":\"m\",\"mutated\":true,\"webhook\":\"changes.example.com\"}"
+        mutation.webhook.admission.k8s.io/round_0_index_1: "{\"configuration\":\"m\",\"mutated\":false,\"webhook\":\"absent.example.com\"}"
+        patch.webhook.admission.k8s.io/round_0_index_0: "{\"configuration\":\"m\",\"patch\":[{\"op\":\"add\",\"path\":\"/data/b\",\"value\":\"c\"}],\"patchType\":\"JSONPatch\",\"webhook\":\"changes.example.com\"}"
+        second/b: "b is c"
+        validation.policy.admission.k8s.io/validation_failure: "[{\"binding\":\"first\",\"expressionIndex\":0,\"message\":\"first wants x\",\"policy\":\"first\",\"validationActions\":[\"Audit\"]}]""#]].assert_eq(&annotations(&audited, "loud").await);
+    // A patch is part of a body.
+    expect![[r#"
+        changes.example.com/why: "because"
+        failed-open.mutation.webhook.admission.k8s.io/round_0_index_1: "absent.example.com"
+        failed-open.validating.webhook.admission.k8s.io/round_0_index_1: "absent.example.com"
+        first/b: "b is c"
+        judges.example.com/seen: "yes"
+        mutation.webhook.admission.k8s.io/round_0_index_0: "{\"configuration\":\"m\",\"mutated\":true,\"webhook\":\"changes.example.com\"}"
+        mutation.webhook.admission.k8s.io/round_0_index_1: "{\"configuration\":\"m\",\"mutated\":false,\"webhook\":\"absent.example.com\"}"
+        second/b: "b is c"
+        validation.policy.admission.k8s.io/validation_failure: "[{\"binding\":\"first\",\"expressionIndex\":0,\"message\":\"first wants x\",\"policy\":\"first\",\"validationActions\":[\"Audit\"]}]""#]].assert_eq(&annotations(&audited, "quiet").await);
 }
 
 #[tokio::test]

@@ -551,3 +551,45 @@ async fn the_status_says_what_types_say() {
          | ...................^
     "#]].assert_eq(&shown.join(""));
 }
+
+#[tokio::test(start_paused = true)]
+async fn checks_are_counted() {
+    let world = World::new().await;
+    let spec = json!({"validations": [
+        {"expression": "object.metadata.name != 'bad'"},
+        {"expression": "object.metadata.name != 'broken' || object.none == ''"},
+    ]});
+    let actions = json!({"validationActions": ["Deny", "Audit"]});
+    validate(&world, "strict", spec.clone(), actions).await;
+    let forgiving = with(spec, json!({"failurePolicy": "Ignore"}));
+    validate(
+        &world,
+        "mild",
+        forgiving,
+        json!({"validationActions": ["Warn"]}),
+    )
+    .await;
+    let stamp = "Object{data: {'stamp': object.metadata.name == 'odd' ? object.none : 'x'}}";
+    let spec = json!({"failurePolicy": "Ignore", "mutations": [
+        {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": stamp}},
+    ]});
+    mutate(&world, "stamp", spec, json!({})).await;
+    for (name, code) in [("ok", 201), ("bad", 422), ("broken", 422), ("odd", 201)] {
+        let answer = world.post(MAPS, map(name, json!({}))).await;
+        assert_eq!(answer.code, code, "{name}: {}", answer.body);
+    }
+    let metrics = world.get("/metrics").await.body;
+    let lines = metrics.as_str().unwrap().lines();
+    let counts = lines.filter(|line| line.contains("_admission_policy_check_total"));
+    expect![[r##"
+        # HELP apiserver_validating_admission_policy_check_total Checks by validating admission policies, by policy, binding, kind of error and action.
+        # TYPE apiserver_validating_admission_policy_check_total counter
+        apiserver_validating_admission_policy_check_total{policy="mild",policy_binding="mild",error_type="invalid_error",enforcement_action="allow"} 1
+        apiserver_validating_admission_policy_check_total{policy="mild",policy_binding="mild",error_type="invalid_error",enforcement_action="warn"} 1
+        apiserver_validating_admission_policy_check_total{policy="strict",policy_binding="strict",error_type="invalid_error",enforcement_action="audit"} 2
+        apiserver_validating_admission_policy_check_total{policy="strict",policy_binding="strict",error_type="invalid_error",enforcement_action="deny"} 2
+        # HELP apiserver_mutating_admission_policy_check_total Checks by mutating admission policies, by policy, binding and kind of error.
+        # TYPE apiserver_mutating_admission_policy_check_total counter
+        apiserver_mutating_admission_policy_check_total{policy="stamp",policy_binding="stamp",error_type="invalid_error"} 1
+        apiserver_mutating_admission_policy_check_total{policy="stamp",policy_binding="stamp",error_type="no_error"} 3"##]].assert_eq(&counts.collect::<Vec<_>>().join("\n"));
+}

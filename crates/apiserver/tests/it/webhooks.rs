@@ -197,6 +197,38 @@ async fn rules_say_which_operations_and_resources_are_seen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_object_of_a_collection_that_is_deleted_is_seen_without_a_name() {
+    let world = World::new().await;
+    for name in ["a", "b"] {
+        world.post(MAPS, map(name)).await.ok();
+    }
+    let show = |request: &Value| {
+        let old = &request["oldObject"]["metadata"]["name"];
+        format!("{} old {old}", in_words(request))
+    };
+    let changes = record(&world, "changes", show);
+    let judges = record(&world, "judges", show);
+    configure(&world, MUTATING, "m", &[webhook("changes")]).await;
+    configure(&world, VALIDATING, "v", &[webhook("judges")]).await;
+    world.delete(MAPS).await.ok();
+    let mut lines = vec![taken(&changes), taken(&judges)];
+    world.post(MAPS, map("c")).await.ok();
+    taken(&changes);
+    taken(&judges);
+    world.delete(&format!("{MAPS}/c")).await.ok();
+    lines.extend([taken(&changes), taken(&judges)]);
+    let lines = lines.join("\n");
+    expect![[r#"
+        DELETE configmaps.v1 default/ - <- v1:ConfigMap by admin DeleteOptions old "a"
+        DELETE configmaps.v1 default/ - <- v1:ConfigMap by admin DeleteOptions old "b"
+        DELETE configmaps.v1 default/ - <- v1:ConfigMap by admin DeleteOptions old "a"
+        DELETE configmaps.v1 default/ - <- v1:ConfigMap by admin DeleteOptions old "b"
+        DELETE configmaps.v1 default/c - <- v1:ConfigMap by admin DeleteOptions old "c"
+        DELETE configmaps.v1 default/c - <- v1:ConfigMap by admin DeleteOptions old "c""#]]
+    .assert_eq(&lines.replace("; ", "\n"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn bindings_evictions_and_connections_are_seen_as_such() {
     let world = World::new().await;
     let account =
@@ -595,4 +627,54 @@ async fn other_versions_of_a_kind_match_if_they_are_equivalent() {
         ),
         (&json!("example.com/v2"), &json!(4), &json!(true), None)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_counted() {
+    let world = World::new().await;
+    serve(&world, "fine", |_| allow());
+    serve(&world, "strict", |request| match request["name"].as_str() {
+        Some("bad") => deny("no"),
+        _ => allow(),
+    });
+    let conditions = json!([
+        {"name": "not-skipped", "expression": "object.metadata.name != 'skipped'"},
+        {"name": "fails", "expression": "object.metadata.name != 'broken' || object.none == ''"},
+    ]);
+    let forgiving = json!({"failurePolicy": "Ignore"});
+    configure(
+        &world,
+        MUTATING,
+        "m",
+        &[
+            with(webhook("fine"), json!({"matchConditions": conditions})),
+            with(webhook("absent"), forgiving),
+        ],
+    )
+    .await;
+    configure(&world, VALIDATING, "v", &[webhook("strict")]).await;
+    for (name, code) in [("ok", 201), ("bad", 400), ("skipped", 201), ("broken", 403)] {
+        assert_eq!(world.post(MAPS, map(name)).await.code, code, "{name}");
+    }
+    let metrics = world.get("/metrics").await.body;
+    let lines = metrics.as_str().unwrap().lines();
+    let counts = lines.filter(|line| {
+        line.starts_with("apiserver_admission_")
+            && !line.contains("_bucket")
+            && !line.contains("_sum")
+    });
+    expect![[r#"
+        apiserver_admission_webhook_admission_duration_seconds_count{name="absent.example.com",type="admit",operation="CREATE",rejected="false"} 3
+        apiserver_admission_webhook_admission_duration_seconds_count{name="fine.example.com",type="admit",operation="CREATE",rejected="false"} 2
+        apiserver_admission_webhook_admission_duration_seconds_count{name="strict.example.com",type="validating",operation="CREATE",rejected="false"} 2
+        apiserver_admission_webhook_admission_duration_seconds_count{name="strict.example.com",type="validating",operation="CREATE",rejected="true"} 1
+        apiserver_admission_webhook_request_total{name="absent.example.com",type="admit",operation="CREATE",code="503",rejected="false"} 3
+        apiserver_admission_webhook_request_total{name="fine.example.com",type="admit",operation="CREATE",code="200",rejected="false"} 2
+        apiserver_admission_webhook_request_total{name="strict.example.com",type="validating",operation="CREATE",code="200",rejected="false"} 2
+        apiserver_admission_webhook_request_total{name="strict.example.com",type="validating",operation="CREATE",code="400",rejected="true"} 1
+        apiserver_admission_webhook_rejection_count{name="strict.example.com",type="validating",operation="CREATE",error_type="no_error",rejection_code="400"} 1
+        apiserver_admission_webhook_fail_open_count{name="absent.example.com",type="admit"} 3
+        apiserver_admission_match_condition_evaluation_errors_total{name="fine.example.com",kind="webhook",type="admit",operation="CREATE"} 1
+        apiserver_admission_match_condition_exclusions_total{name="fine.example.com",kind="webhook",type="admit",operation="CREATE"} 1
+        apiserver_admission_match_condition_evaluation_seconds_count{name="fine.example.com",kind="webhook",type="admit",operation="CREATE"} 4"#]].assert_eq(&counts.collect::<Vec<_>>().join("\n"));
 }

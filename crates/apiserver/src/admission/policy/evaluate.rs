@@ -1,7 +1,10 @@
 //! Evaluations: conditions, validations and what they say.
 
+use std::time::Duration;
+
 use cel::{Activation, Budget, EvalError};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::definitions::{Expression, Policy, Validation};
 use super::expressions::{Compiler, Scope, Wanted};
@@ -91,6 +94,8 @@ pub(super) struct Refusal {
     pub(super) index: usize,
     pub(super) message: String,
     pub(super) reason: String,
+    /// How long its evaluation took.
+    pub(super) took: Duration,
 }
 
 /// What a policy says about a request with one set of parameters.
@@ -100,18 +105,43 @@ pub(super) struct Judgement {
     /// Keys and values.
     pub(super) audit: Vec<(String, String)>,
     /// Annotations that could not be computed, which a policy that may not fail does not let pass.
-    pub(super) audit_failures: Vec<String>,
+    pub(super) audit_failures: Vec<(String, Duration)>,
+    /// What could not be evaluated of a policy that may fail.
+    pub(super) forgiven: Vec<(String, Duration)>,
+}
+
+/// How the numbers call what `message` says.
+pub(super) fn error_type(message: &str) -> &'static str {
+    if message.starts_with("compilation") {
+        "compile_error"
+    } else if message.starts_with("validation failed due to running out of cost budget") {
+        "out_of_budget"
+    } else {
+        "invalid_error"
+    }
+}
+
+impl Judgement {
+    /// Something could not be evaluated; `fails` if the policy does not forgive that.
+    fn fail(&mut self, index: usize, message: String, took: Duration, fails: bool) {
+        if !fails {
+            self.forgiven.push((message, took));
+            return;
+        }
+        self.refusals.push(Refusal {
+            index,
+            message,
+            reason: "Invalid".into(),
+            took,
+        });
+    }
 }
 
 /// Lets a policy judge.
 pub(super) fn judge(policy: &Policy, inputs: &Inputs<'_>, params: &Value) -> Judgement {
     let mut judgement = Judgement::default();
-    let failure = |index, message| Refusal {
-        index,
-        message,
-        reason: "Invalid".into(),
-    };
     let fails = !policy.ignores_failures;
+    let begun = Instant::now();
     let applies = match &policy.fault {
         Some(fault) => Err(fault.clone()),
         None => policy.conditions.hold(inputs, params),
@@ -120,7 +150,7 @@ pub(super) fn judge(policy: &Policy, inputs: &Inputs<'_>, params: &Value) -> Jud
         Ok(true) => {}
         Ok(false) => return judgement,
         Err(why) => {
-            judgement.refusals.extend(fails.then(|| failure(0, why)));
+            judgement.fail(0, why, begun.elapsed(), fails);
             return judgement;
         }
     }
@@ -128,23 +158,24 @@ pub(super) fn judge(policy: &Policy, inputs: &Inputs<'_>, params: &Value) -> Jud
     let mut budget = Budget::default();
     for (index, validation) in policy.validations.iter().enumerate() {
         let expression = &validation.expression;
+        let begun = Instant::now();
         match expression.program.eval_bool(&activation, &mut budget) {
             Ok(true) => {}
             Ok(false) => judgement.refusals.push(Refusal {
                 index,
                 message: message(validation, &activation, &mut budget),
                 reason: validation.reason.clone(),
+                took: begun.elapsed(),
             }),
             Err(error) => {
                 let why = failed(expression, &error);
-                judgement
-                    .refusals
-                    .extend(fails.then(|| failure(index, why)));
+                judgement.fail(index, why, begun.elapsed(), fails);
             }
         }
     }
     let mut budget = Budget::default();
     for (key, value) in &policy.audit {
+        let begun = Instant::now();
         match value.program.eval(&activation, &mut budget) {
             Ok(made) => {
                 let text = made.as_str().unwrap_or_default().trim();
@@ -153,7 +184,10 @@ pub(super) fn judge(policy: &Policy, inputs: &Inputs<'_>, params: &Value) -> Jud
                     judgement.audit.push((key.clone(), text.into()));
                 }
             }
-            Err(error) if fails => judgement.audit_failures.push(failed(value, &error)),
+            Err(error) if fails => {
+                let failure = (failed(value, &error), begun.elapsed());
+                judgement.audit_failures.push(failure);
+            }
             Err(_) => {}
         }
     }

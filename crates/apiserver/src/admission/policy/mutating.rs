@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use cel::Budget;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::definitions::{Mutation, Policies, Policy};
-use super::evaluate::failed;
+use super::evaluate::{error_type, failed};
 use super::{Inputs, is_excluded, params, relevant};
-use crate::admission::{Admission, Operation, Request, matching};
+use crate::admission::{Admission, Numbers, Operation, Request, matching};
 use crate::auth::Authorizer;
 use crate::patch;
 use crate::resource::Resource;
@@ -21,16 +22,18 @@ const NAME: &str = "MutatingAdmissionPolicy";
 pub(crate) struct MutatingPolicies {
     policies: Policies,
     authorizer: Arc<Authorizer>,
+    numbers: Arc<Numbers>,
 }
 
 impl MutatingPolicies {
-    pub(crate) fn new(authorizer: Arc<Authorizer>) -> Self {
+    pub(crate) fn new(authorizer: Arc<Authorizer>, numbers: Arc<Numbers>) -> Self {
         Self {
             policies: Policies::new(
                 "mutatingadmissionpolicies.admissionregistration.k8s.io",
                 "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
             ),
             authorizer,
+            numbers,
         }
     }
 
@@ -165,8 +168,19 @@ impl Admission for MutatingPolicies {
                     let shown = matching::converted(request, object, own, &found.resource).await?;
                     let old = request.old.unwrap_or(&Value::Null);
                     let old = matching::converted(request, old, own, &found.resource).await?;
+                    let begun = Instant::now();
                     let next =
                         self.mutate(policy, request, &found.resource, (&shown, &old), &params);
+                    let error = match &next {
+                        Ok(None) => None,
+                        Ok(Some(_)) => Some("no_error"),
+                        Err(why) => Some(error_type(why)),
+                    };
+                    if let Some(error) = error {
+                        let names = (policy.name.as_str(), binding.name.as_str());
+                        self.numbers
+                            .mutated(names.0, names.1, error, begun.elapsed());
+                    }
                     let has_changed = match next {
                         Ok(Some(next)) if next != shown => {
                             let back = matching::converted(request, &next, &found.resource, own);

@@ -1,13 +1,14 @@
 //! ValidatingAdmissionPolicy: expressions judge the object as it would be stored.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::definitions::{Binding, Policies, Policy};
-use super::evaluate::{Judgement, judge};
+use super::evaluate::{Judgement, error_type, judge};
 use super::{Inputs, is_excluded, params, relevant};
-use crate::admission::{Admission, Request, matching};
+use crate::admission::{Admission, Numbers, Request, matching};
 use crate::auth::Authorizer;
 use crate::status::Status;
 
@@ -15,16 +16,79 @@ use crate::status::Status;
 pub(crate) struct ValidatingPolicies {
     policies: Policies,
     authorizer: Arc<Authorizer>,
+    numbers: Arc<Numbers>,
 }
 
 impl ValidatingPolicies {
-    pub(crate) fn new(authorizer: Arc<Authorizer>) -> Self {
+    pub(crate) fn new(authorizer: Arc<Authorizer>, numbers: Arc<Numbers>) -> Self {
         Self {
             policies: Policies::new(
                 "validatingadmissionpolicies.admissionregistration.k8s.io",
                 "validatingadmissionpolicybindings.admissionregistration.k8s.io",
             ),
             authorizer,
+            numbers,
+        }
+    }
+
+    /// Does what the binding wants done about refusals.
+    fn heed(
+        &self,
+        request: &mut Request<'_>,
+        policy: &Policy,
+        binding: &Binding,
+        judgement: Judgement,
+        denial: &mut Option<Denial>,
+    ) {
+        let count = |message: &str, action: &str, took: Duration| {
+            let error = error_type(message);
+            self.numbers
+                .checked(&policy.name, &binding.name, error, action, took);
+        };
+        for (why, took) in &judgement.forgiven {
+            count(why, "allow", *took);
+        }
+        for refusal in judgement.refusals {
+            for action in &binding.actions {
+                match &**action {
+                    "Deny" => {
+                        count(&refusal.message, "deny", refusal.took);
+                        let message = refusal.message.clone();
+                        deny(denial, policy, binding, message, &refusal.reason);
+                    }
+                    "Warn" => {
+                        count(&refusal.message, "warn", refusal.took);
+                        request.warnings.push(format!(
+                            "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}",
+                            policy.name, binding.name, refusal.message
+                        ));
+                    }
+                    _ => {
+                        count(&refusal.message, "audit", refusal.took);
+                        let failure = json!([{
+                            "message": refusal.message, "policy": policy.name, "binding": binding.name,
+                            "expressionIndex": refusal.index, "validationActions": binding.actions,
+                        }]);
+                        let key = "validation.policy.admission.k8s.io/validation_failure";
+                        request.annotate(key, failure.to_string());
+                    }
+                }
+            }
+        }
+        for (failure, took) in judgement.audit_failures {
+            count(&failure, "deny", took);
+            deny(denial, policy, binding, failure, "Invalid");
+        }
+        for (key, value) in judgement.audit {
+            // Several bindings may say something under one key.
+            let said = (request.audit)
+                .entry(format!("{}/{key}", policy.name))
+                .or_default();
+            if said.is_empty() {
+                *said = value;
+            } else if !said.split(", ").any(|part| part == value) {
+                *said = format!("{said}, {value}");
+            }
         }
     }
 }
@@ -73,59 +137,13 @@ impl Admission for ValidatingPolicies {
                     judged.collect()
                 };
                 for judgement in judgements {
-                    heed(request, policy, binding, judgement, &mut denial);
+                    self.heed(request, policy, binding, judgement, &mut denial);
                 }
             }
         }
         match denial {
             None => Ok(()),
             Some(denial) => Err(refusal(request, denial)),
-        }
-    }
-}
-
-/// Does what the binding wants done about refusals.
-fn heed(
-    request: &mut Request<'_>,
-    policy: &Policy,
-    binding: &Binding,
-    judgement: Judgement,
-    denial: &mut Option<Denial>,
-) {
-    for refusal in judgement.refusals {
-        for action in &binding.actions {
-            match &**action {
-                "Deny" => {
-                    let message = refusal.message.clone();
-                    deny(denial, policy, binding, message, &refusal.reason);
-                }
-                "Warn" => request.warnings.push(format!(
-                    "Validation failed for ValidatingAdmissionPolicy '{}' with binding '{}': {}",
-                    policy.name, binding.name, refusal.message
-                )),
-                _ => {
-                    let failure = json!([{
-                        "message": refusal.message, "policy": policy.name, "binding": binding.name,
-                        "expressionIndex": refusal.index, "validationActions": binding.actions,
-                    }]);
-                    let key = "validation.policy.admission.k8s.io/validation_failure";
-                    request.audit.insert(key.into(), failure.to_string());
-                }
-            }
-        }
-    }
-    for failure in judgement.audit_failures {
-        deny(denial, policy, binding, failure, "Invalid");
-    }
-    for (key, value) in judgement.audit {
-        // Several bindings may say something under one key.
-        let said = (request.audit)
-            .entry(format!("{}/{key}", policy.name))
-            .or_default();
-        if said.is_empty() {
-            *said = value;
-        } else if !said.split(", ").any(|part| part == value) {
-            *said = format!("{said}, {value}");
         }
     }
 }

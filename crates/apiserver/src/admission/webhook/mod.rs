@@ -16,8 +16,9 @@ use tokio::time::Instant;
 pub(crate) use mutating::MutatingWebhooks;
 pub(crate) use validating::ValidatingWebhooks;
 
+use super::numbers::Called;
 use super::policy::Inputs;
-use super::{Request, matching, review};
+use super::{Numbers, Request, matching, review};
 use crate::auth::Authorizer;
 use crate::resource::Resource;
 use crate::status::Status;
@@ -31,16 +32,40 @@ const BUDGET: Duration = Duration::from_secs(34);
 /// How a call ended that did not let the request pass.
 enum Failure {
     /// The webhook could not be asked, or talked nonsense: its failure policy decides.
-    Calling(String),
+    Calling {
+        why: String,
+        /// Of its answer, or of what stands for one.
+        code: u16,
+    },
     /// The webhook said no.
     Denied(Status),
     /// The request cannot be shown to the webhook.
     Other(Status),
 }
 
+impl Failure {
+    /// The webhook answered with what is no answer.
+    fn nonsense(why: String) -> Self {
+        Self::Calling { why, code: 503 }
+    }
+}
+
+/// What the numbers say of a call.
+fn outcome<'f, T>(webhook: &Webhook, result: &'f Result<T, Failure>) -> Called<'f> {
+    match result {
+        Ok(_) => Called::Allowed,
+        Err(Failure::Calling { code, .. }) if webhook.ignores_failures => {
+            Called::FailedOpen { code: *code }
+        }
+        Err(Failure::Calling { code, .. }) => Called::Failed { code: *code },
+        Err(Failure::Denied(status)) => Called::Denied(status),
+        Err(Failure::Other(_)) => Called::Internal,
+    }
+}
+
 /// Whether the match conditions of a webhook hold; when that cannot be known, its failure policy decides.
 async fn is_wanted(
-    authorizer: &Authorizer,
+    (authorizer, numbers): (&Authorizer, &Numbers),
     webhook: &Webhook,
     request: &Request<'_>,
     resource: &Resource,
@@ -54,7 +79,17 @@ async fn is_wanted(
     let old = request.old.unwrap_or(&Value::Null);
     let old = matching::converted(request, old, own, resource).await?;
     let inputs = Inputs::new(authorizer, request, resource, &shown, &old);
-    match webhook.conditions.hold(&inputs, &Value::Null) {
+    let begun = Instant::now();
+    let holds = webhook.conditions.hold(&inputs, &Value::Null);
+    let known = holds.as_ref().ok().copied();
+    numbers.matched(
+        webhook.name.as_str(),
+        webhook.is_mutating,
+        request,
+        begun.elapsed(),
+        known,
+    );
+    match holds {
         Ok(holds) => Ok(holds),
         Err(_) if webhook.ignores_failures => Ok(false),
         Err(why) => Err(request.forbidden(&why)),
@@ -77,7 +112,10 @@ async fn ask(
     }
     let Some(version) = webhook.review_version else {
         let why = "could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)";
-        return Err(Failure::Calling(why.into()));
+        return Err(Failure::Calling {
+            why: why.into(),
+            code: 400,
+        });
     };
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
@@ -89,10 +127,12 @@ async fn ask(
     let answer = caller
         .call(request.objects, &webhook.client, review, timeout)
         .await
-        .map_err(|CallError(why)| Failure::Calling(format!("failed to call webhook: {why}")))?;
-    let verdict = review::read(&answer, version, &uid, webhook.is_mutating)
-        .map_err(|why| Failure::Calling(format!("received invalid webhook response: {why}")))?;
-    Ok(verdict)
+        .map_err(|CallError { why, code }| Failure::Calling {
+            why: format!("failed to call webhook: {why}"),
+            code,
+        })?;
+    review::read(&answer, version, &uid, webhook.is_mutating)
+        .map_err(|why| Failure::nonsense(format!("received invalid webhook response: {why}")))
 }
 
 fn out_of_time() -> Status {

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::configured::{Configured, MUTATING, Webhook};
-use super::{BUDGET, Failure, ask, failed_calling, is_wanted};
+use super::{BUDGET, Failure, ask, failed_calling, is_wanted, outcome};
 use crate::admission::review::{self, Shown, Verdict};
-use crate::admission::{Admission, Operation, Request, matching};
+use crate::admission::{Admission, Numbers, Operation, Request, matching};
+use crate::audit::PATCH_NOTE;
 use crate::auth::Authorizer;
 use crate::patch;
 use crate::resource::Resource;
@@ -22,14 +23,20 @@ const NAME: &str = "MutatingAdmissionWebhook";
 pub(crate) struct MutatingWebhooks {
     caller: Arc<Caller>,
     authorizer: Arc<Authorizer>,
+    numbers: Arc<Numbers>,
     configured: Configured,
 }
 
 impl MutatingWebhooks {
-    pub(crate) fn new(caller: Arc<Caller>, authorizer: Arc<Authorizer>) -> Self {
+    pub(crate) fn new(
+        caller: Arc<Caller>,
+        authorizer: Arc<Authorizer>,
+        numbers: Arc<Numbers>,
+    ) -> Self {
         Self {
             caller,
             authorizer,
+            numbers,
             configured: Configured::new(MUTATING),
         }
     }
@@ -41,7 +48,7 @@ impl MutatingWebhooks {
         request: &mut Request<'_>,
         resource: &Resource,
         object: &mut Value,
-        deadline: Instant,
+        (place, deadline): (&str, Instant),
     ) -> Result<bool, Failure> {
         let own = request.resource;
         let shown = matching::converted(request, object, own, resource);
@@ -56,8 +63,7 @@ impl MutatingWebhooks {
         };
         let verdict = ask(&self.caller, webhook, request, &seen, deadline).await?;
         for (key, value) in &verdict.audit {
-            let key = format!("{}/{key}", webhook.name);
-            request.audit.insert(key, value.clone());
+            request.annotate(format!("{}/{key}", webhook.name), value);
         }
         request.warnings.extend_from_slice(&verdict.warnings);
         if !verdict.is_allowed {
@@ -69,6 +75,13 @@ impl MutatingWebhooks {
         };
         let has_changed = patched != shown;
         if has_changed {
+            // The log leaves it out of events that are to have no bodies.
+            let patch: Value = serde_json::from_slice(&verdict.patch).unwrap_or_default();
+            let note = json!({
+                "configuration": webhook.configuration, "webhook": webhook.name, "patch": patch,
+                "patchType": "JSONPatch",
+            });
+            request.annotate(format!("{PATCH_NOTE}{place}"), note.to_string());
             let back = matching::converted(request, &patched, resource, own);
             *object = back.await.map_err(Failure::Other)?;
         }
@@ -92,7 +105,7 @@ fn patched(
     }
     if verdict.patch_type != "JSONPatch" {
         let why = format!("unsupported patch type {:?}", verdict.patch_type);
-        return Err(Failure::Calling(why));
+        return Err(Failure::nonsense(why));
     }
     if !shown.is_object() {
         return Err(Failure::Other(Status::internal(format!(
@@ -105,7 +118,7 @@ fn patched(
         let why = why.and_then(|d| d["causes"][0]["message"].as_str());
         let why = why.unwrap_or(&status.message).to_owned();
         if status.code == 400 {
-            Failure::Calling(format!(
+            Failure::nonsense(format!(
                 "received undecodable patch in webhook response: {why}"
             ))
         } else {
@@ -141,22 +154,29 @@ impl Admission for MutatingWebhooks {
             let Some(resource) = webhook.matcher.select(request, object)? else {
                 continue;
             };
-            if !is_wanted(&self.authorizer, webhook, request, &resource, object).await? {
+            let judges = (&*self.authorizer, &*self.numbers);
+            if !is_wanted(judges, webhook, request, &resource, object).await? {
                 continue;
             }
             // Who was not called the first time is not called the second time either.
             if !request.reinvocation.is_due(NAME, &webhook.uid) {
                 continue;
             }
+            let place = format!("round_{round}_index_{index}");
+            let begun = Instant::now();
             let called = self
-                .call(webhook, request, &resource, object, deadline)
+                .call(webhook, request, &resource, object, (&place, deadline))
                 .await;
+            let (operation, took) = (request.operation, begun.elapsed());
+            let how = outcome(webhook, &called);
+            self.numbers
+                .called(&webhook.name, true, operation, took, how);
             let has_changed = matches!(called, Ok(true));
             let note = json!({
                 "configuration": webhook.configuration, "webhook": webhook.name, "mutated": has_changed,
             });
-            request.audit.insert(
-                format!("mutation.webhook.admission.k8s.io/round_{round}_index_{index}"),
+            request.annotate(
+                format!("mutation.webhook.admission.k8s.io/{place}"),
                 note.to_string(),
             );
             request
@@ -164,18 +184,18 @@ impl Admission for MutatingWebhooks {
                 .called(NAME, &webhook.uid, has_changed, webhook.wants_again);
             match called {
                 Ok(_) => {}
-                Err(Failure::Calling(why)) if webhook.ignores_failures => {
+                Err(Failure::Calling { why, .. }) if webhook.ignores_failures => {
                     tracing::warn!(
                         webhook = webhook.name,
                         why,
                         "a webhook that may fail failed"
                     );
-                    request.audit.insert(
-                        format!("failed-open.mutation.webhook.admission.k8s.io/round_{round}_index_{index}"),
-                        webhook.name.clone(),
+                    request.annotate(
+                        format!("failed-open.mutation.webhook.admission.k8s.io/{place}"),
+                        &webhook.name,
                     );
                 }
-                Err(Failure::Calling(why)) => return Err(failed_calling(webhook, &why)),
+                Err(Failure::Calling { why, .. }) => return Err(failed_calling(webhook, &why)),
                 Err(Failure::Denied(status) | Failure::Other(status)) => return Err(status),
             }
         }
