@@ -116,6 +116,7 @@ fn branch(
             "x-kubernetes-map-type",
             "must be undefined to be structural",
         ),
+        ("x-kubernetes-validations", "must be empty to be structural"),
     ] {
         if is_set(name) {
             compiler.add(Cause::forbidden(format!("{path}.{name}"), what));

@@ -101,6 +101,30 @@ fn good_definitions_pass_and_bring_a_resource() {
 }
 
 #[test]
+fn expressions_do_not_stand_inside_of_other_rules() {
+    let rule = "x-kubernetes-validations: [{rule: self.replicas > 1}]";
+    let rows = [
+        "allOf: [B]",
+        "anyOf: [B]",
+        "oneOf: [B]",
+        "not: B",
+        "anyOf: [{properties: {replicas: B}}]",
+    ]
+    .map(|keyword| {
+        let schema = "type: object\nproperties: {replicas: {type: integer}}\nKEYWORD"
+            .replace("KEYWORD", keyword)
+            .replace('B', &format!("{{{rule}}}"));
+        shown(&validate(&definition(&schema), None))
+    });
+    expect![[r#"
+        spec.validation.openAPIV3Schema.properties[spec].allOf[0].x-kubernetes-validations: Forbidden: must be empty to be structural
+        spec.validation.openAPIV3Schema.properties[spec].anyOf[0].x-kubernetes-validations: Forbidden: must be empty to be structural
+        spec.validation.openAPIV3Schema.properties[spec].oneOf[0].x-kubernetes-validations: Forbidden: must be empty to be structural
+        spec.validation.openAPIV3Schema.properties[spec].not.x-kubernetes-validations: Forbidden: must be empty to be structural
+        spec.validation.openAPIV3Schema.properties[spec].anyOf[0].properties[replicas].x-kubernetes-validations: Forbidden: must be empty to be structural"#]].assert_eq(&rows.join("\n"));
+}
+
+#[test]
 fn objects_are_checked_with_kubernetes_words() {
     check_object("{replicas: 1, mode: Fast}", None, expect![""]);
     check_object(
