@@ -33,6 +33,7 @@ pub mod store;
 pub mod table;
 pub mod webhook;
 
+pub use cel::Quantity;
 pub use security::{AuditOf, AuthenticationOf, Security};
 pub use server::{Cluster, ClusterSpec, Config, InProcess, MoreAdmission, Server, ServerError};
 

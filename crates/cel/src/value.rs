@@ -10,9 +10,9 @@ use serde_json::Value as Json;
 use crate::authorizer::{Decision, PathCheck, ResourceCheck, Subject};
 use crate::error::EvalError;
 use crate::library::formats::Format;
-use crate::library::quantity::Quantity;
 use crate::library::time::Time;
 use crate::library::url::Url;
+use crate::quantity::Quantity;
 use crate::types::{ListKind, ObjectType, Type};
 
 /// A value of an expression. Cheap to clone; JSON stays where it is and is read when a field is used.

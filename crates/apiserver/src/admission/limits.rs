@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cel::Quantity;
 use serde_json::{Map, Value};
 
 use super::needs::Needs;
-use super::quantity::Quantity;
 use super::{Admission, Operation, Request, edit};
 use crate::status::Status;
 

@@ -24,7 +24,6 @@ mod numbers;
 mod pod_security;
 mod pods;
 mod policy;
-pub mod quantity;
 pub mod quota;
 mod rbac;
 mod reinvocation;

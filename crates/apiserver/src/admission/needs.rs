@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use cel::Quantity;
 use serde_json::Value;
 
 use super::edit;
-use super::quantity::Quantity;
 
 /// Requests and limits by resource.
 #[derive(Clone, Debug, Default)]

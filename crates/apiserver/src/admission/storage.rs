@@ -1,9 +1,9 @@
 //! The class that a claim or an ingress gets when it names none, the finalizers that keep used volumes, and which claims may
 //! grow.
 
+use cel::Quantity;
 use serde_json::Value;
 
-use super::quantity::Quantity;
 use super::{Admission, Operation, Request, edit};
 use crate::status::Status;
 

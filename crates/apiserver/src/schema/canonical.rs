@@ -5,9 +5,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, general_purpose};
+use cel::quantity;
 use serde_json::{Map, Value};
 
-use super::{Object, Presence, Schema, Type, Wire, builtin, quantity, time};
+use super::{Object, Presence, Schema, Type, Wire, builtin, time};
 
 /// Unknown members that are told; more are dropped but not listed.
 const MAX_UNKNOWN: usize = 64;

@@ -12,7 +12,6 @@ pub mod meta;
 mod parse;
 mod prepare;
 pub(crate) mod protobuf;
-pub mod quantity;
 pub(crate) mod regexp;
 pub(crate) mod rules;
 mod time;

@@ -16,7 +16,7 @@ pub(crate) mod lists;
 pub(crate) mod net;
 pub(crate) mod operators;
 pub(crate) mod optional;
-pub(crate) mod quantity;
+mod quantity;
 pub(crate) mod regex;
 pub(crate) mod semvers;
 pub(crate) mod strings;

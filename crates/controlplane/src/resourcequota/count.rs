@@ -1,10 +1,10 @@
 //! Counting what is there.
 
-use apiserver::admission::quantity::Quantity;
+use apiserver::Quantity;
 use apiserver::admission::quota::{Amounts, Counter, stops_counting};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, ResourceQuota, Service};
-use kube::core::ApiResource;
+use kube::core::{ApiResource, GroupVersionKind};
 use runtime::{Cx, Entry, GatherError, Selector};
 use serde_json::{Value, json};
 
@@ -33,6 +33,13 @@ pub(super) async fn count(
         (
             Counter::Claims,
             ApiResource::erase::<PersistentVolumeClaim>(&()),
+        ),
+        (
+            Counter::Devices,
+            ApiResource::from_gvk_with_plural(
+                &GroupVersionKind::gvk("resource.k8s.io", "v1", "ResourceClaim"),
+                "resourceclaims",
+            ),
         ),
     ] {
         let own = hard.only(|name, _| counter.covers(name));

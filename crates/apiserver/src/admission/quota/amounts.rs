@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use cel::Quantity;
 use serde_json::{Map, Value};
 
 use crate::admission::needs;
-use crate::admission::quantity::Quantity;
 
 /// Amounts by the name of what is counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

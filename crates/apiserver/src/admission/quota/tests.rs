@@ -375,3 +375,36 @@ fn usage_of_services_and_claims() {
     );
     check_usage("batch/jobs", "{}", expect!["count/jobs.batch=1"]);
 }
+
+#[test]
+fn devices_are_counted_by_class() {
+    let of = |yaml: &str| {
+        let claim = read(yaml);
+        Counter::of("resource.k8s.io", "resourceclaims")
+            .usage(&claim, now())
+            .to_string()
+    };
+    let rows = [
+        of("{spec: {devices: {}}}"),
+        of(
+            "{spec: {devices: {requests: [{exactly: {deviceClassName: gpu, allocationMode: ExactCount, count: 2}}]}}}",
+        ),
+        of("{spec: {devices: {requests: [
+            {exactly: {deviceClassName: gpu, allocationMode: ExactCount, count: 2}},
+            {exactly: {deviceClassName: gpu, allocationMode: All}},
+            {firstAvailable: [
+                {deviceClassName: gpu, allocationMode: ExactCount, count: 3},
+                {deviceClassName: gpu, allocationMode: ExactCount, count: 1},
+                {deviceClassName: nic, allocationMode: ExactCount, count: 1},
+                {deviceClassName: odd, allocationMode: Later, count: 9}]}]}}}"),
+    ];
+    expect![[""]].assert_eq(&rows.join("\n"));
+    check(
+        "[{name: q, hard: {gpu.deviceclass.resource.k8s.io/devices: 3}, used: {gpu.deviceclass.resource.k8s.io/devices: 2}}]",
+        "resource.k8s.io/resourceclaims",
+        &[
+            "{spec: {devices: {requests: [{exactly: {deviceClassName: gpu, allocationMode: ExactCount, count: 2}}]}}}",
+        ],
+        expect![[""]],
+    );
+}

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use cel::Quantity;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::amounts::Amounts;
 use crate::admission::needs::{self, Needs};
-use crate::admission::quantity::Quantity;
 use crate::admission::{Operation, edit};
 
 /// What quotas call compute resources of pods.
@@ -41,6 +41,11 @@ const SERVICE_RESOURCES: &[&str] = &[
 ];
 const CLAIM_RESOURCES: &[&str] = &["persistentvolumeclaims", "requests.storage"];
 const CLAIM_COUNT: &str = "count/persistentvolumeclaims";
+const DEVICE_CLAIM_COUNT: &str = "count/resourceclaims.resource.k8s.io";
+/// Behind the name of a device class.
+const DEVICES_SUFFIX: &str = ".deviceclass.resource.k8s.io/devices";
+/// Who asks for all devices of a class may get so many.
+const DEVICES_MAX: i64 = 32;
 const CLASS_SUFFIX: &str = ".storageclass.storage.k8s.io/";
 
 /// How the objects of one resource are counted.
@@ -49,6 +54,8 @@ pub enum Counter {
     Pods,
     Services,
     Claims,
+    /// ResourceClaims, by the devices that they may get.
+    Devices,
     /// One each, under these names.
     Others(Vec<String>),
 }
@@ -61,6 +68,7 @@ impl Counter {
             ("", "pods") => Self::Pods,
             ("", "services") => Self::Services,
             ("", "persistentvolumeclaims") => Self::Claims,
+            ("resource.k8s.io", "resourceclaims") => Self::Devices,
             ("", "configmaps" | "resourcequotas" | "replicationcontrollers" | "secrets") => {
                 Self::Others(vec![format!("count/{plural}"), plural.into()])
             }
@@ -86,6 +94,7 @@ impl Counter {
                     || CLAIM_RESOURCES.contains(&name)
                     || by_class.is_some_and(|resource| CLAIM_RESOURCES.contains(&resource))
             }
+            Self::Devices => name == DEVICE_CLAIM_COUNT || name.ends_with(DEVICES_SUFFIX),
             Self::Others(names) => names.iter().any(|own| own == name),
         }
     }
@@ -100,7 +109,7 @@ impl Counter {
     ) -> bool {
         use Operation::{Create, Update};
         match (self, operation, subresource) {
-            (_, Create, "") | (Self::Services | Self::Claims, Update, "") => true,
+            (_, Create, "") | (Self::Services | Self::Claims | Self::Devices, Update, "") => true,
             (Self::Pods, Update, "resize") => true,
             (Self::Pods, Update, "") => {
                 old.is_some_and(|old| is_terminating(old) != is_terminating(new))
@@ -123,9 +132,10 @@ impl Counter {
             Self::Pods => pod(object, now, &mut used),
             Self::Services => service(&object["spec"], &mut used),
             Self::Claims => claim(object, &mut used),
+            Self::Devices => devices(&object["spec"]["devices"], &mut used),
             Self::Others(names) => {
                 for name in names {
-                    used.set(name.as_str(), Quantity::from(1));
+                    used.set(name.as_str(), Quantity::from(1_i64));
                 }
             }
         }
@@ -315,9 +325,9 @@ pub fn stops_counting(pod: &Value) -> Option<Timestamp> {
 }
 
 fn pod(pod: &Value, now: Timestamp, used: &mut Amounts) {
-    used.set("count/pods", Quantity::from(1));
+    used.set("count/pods", Quantity::from(1_i64));
     if !is_over(pod, now) {
-        used.set("pods", Quantity::from(1));
+        used.set("pods", Quantity::from(1_i64));
         used.add(&compute(&Needs::of_running_pod(pod)));
     }
 }
@@ -365,6 +375,36 @@ fn service(spec: &Value, used: &mut Amounts) {
     }
 }
 
+/// Of alternatives counts, for each class, the one that wants most.
+fn devices(devices: &Value, used: &mut Amounts) {
+    let wanted = |request: &Value| {
+        let count = match edit::text(request, "allocationMode") {
+            "ExactCount" => request["count"].as_i64().unwrap_or_default(),
+            "All" => DEVICES_MAX,
+            _ => 0,
+        };
+        let class = edit::text(request, "deviceClassName");
+        (format!("{class}{DEVICES_SUFFIX}"), Quantity::from(count))
+    };
+    used.set(DEVICE_CLAIM_COUNT, Quantity::from(1_i64));
+    for request in edit::items(devices, "requests") {
+        let mut most: BTreeMap<String, Quantity> = BTreeMap::new();
+        let exact = Some(&request["exactly"]).filter(|exact| exact.is_object());
+        for one in exact
+            .into_iter()
+            .chain(edit::items(request, "firstAvailable"))
+        {
+            let (name, count) = wanted(one);
+            let known = most.entry(name).or_default();
+            *known = count.max(*known);
+        }
+        for (name, count) in most {
+            let so_far = used.get(&name).unwrap_or_default();
+            used.set(name, so_far.plus(count));
+        }
+    }
+}
+
 fn claim(claim: &Value, used: &mut Amounts) {
     let annotation = &claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"];
     let class = annotation
@@ -376,12 +416,12 @@ fn claim(claim: &Value, used: &mut Amounts) {
             used.set(format!("{class}{CLASS_SUFFIX}{resource}"), amount);
         }
     };
-    set("persistentvolumeclaims", Quantity::from(1));
+    set("persistentvolumeclaims", Quantity::from(1_i64));
     let asked = Quantity::of(&claim["spec"]["resources"]["requests"]["storage"]);
     let allocated = Quantity::of(&claim["status"]["allocatedResources"]["storage"]);
     if let Some(asked) = asked {
         let storage = allocated.map_or(asked, |allocated| asked.max(allocated));
         set("requests.storage", storage.rounded_up());
     }
-    used.set(CLAIM_COUNT, Quantity::from(1));
+    used.set(CLAIM_COUNT, Quantity::from(1_i64));
 }

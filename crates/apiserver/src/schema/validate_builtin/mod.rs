@@ -12,10 +12,11 @@ mod service;
 mod storage;
 mod workload;
 
+use cel::Quantity;
 use serde_json::Value;
 
 use super::meta;
-use super::{Schema, Type, quantity::Quantity};
+use super::{Schema, Type};
 use crate::resource::Resource;
 use crate::status::Cause;
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use cel::Quantity;
 use serde_json::Value;
 
 use super::{Report, items, text};
 use crate::schema::meta;
-use crate::schema::quantity::Quantity;
 
 /// What a quota limits under a plain name, beside huge pages.
 const QUOTA_RESOURCES: &[&str] = &[

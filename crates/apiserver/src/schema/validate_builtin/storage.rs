@@ -1,9 +1,9 @@
 //! Volumes, claims and classes.
 
+use cel::Quantity;
 use serde_json::Value;
 
 use super::{Report, items, text};
-use crate::schema::quantity::Quantity;
 
 pub(super) fn claim(spec: &Value, old: Option<&Value>, report: &mut Report) {
     if items(&spec["accessModes"]).next().is_none() {

@@ -1,10 +1,12 @@
-//! Quantities (`500m`, `1Gi`) in the canonical form in which Kubernetes writes them.
+//! Quantities of resources: `500m`, `1Gi`, `1e3`. Read, computed with, and written in Kubernetes' canonical form.
+
+use serde_json::Value;
 
 /// The canonical form of `text`: no precision lost, no fraction, the largest suffix; `None` when `text` is no quantity.
 /// Values finer than 1n are rounded away from zero, those beyond 2^63-1 are cut to it.
 ///
 /// ```
-/// use apiserver::schema::quantity::canonical;
+/// use cel::quantity::canonical;
 /// assert_eq!(canonical("1000m").as_deref(), Some("1"));
 /// assert_eq!(canonical("1.5Gi").as_deref(), Some("1536Mi"));
 /// assert_eq!(canonical("ten"), None);
@@ -19,17 +21,18 @@ pub fn canonical(text: &str) -> Option<String> {
 pub const RULE: &str =
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
-/// A parsed quantity. Compares by value.
-#[derive(Clone, Copy, Debug)]
+/// A quantity. Two are equal when their values are, however they were written.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Quantity {
     /// The value in units of 10^-9.
     nano: i128,
     format: Format,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Format {
     Binary,
+    #[default]
     Decimal,
     Exponent,
 }
@@ -87,22 +90,119 @@ impl Quantity {
         })
     }
 
+    /// The quantity in a field, which may also be a JSON number.
+    #[must_use]
+    pub fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Self::parse(text),
+            Value::Number(number) => Self::parse(&number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The sum; stops at the largest value.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        self.with(self.nano.saturating_add(other.nano), other)
+    }
+
+    /// What is left after taking `other` away; may be negative. Stops at the smallest value.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        self.with(self.nano.saturating_sub(other.nano), other)
+    }
+
+    /// A result in the notation of this, or of `other` where this is nothing.
+    fn with(self, nano: i128, other: Self) -> Self {
+        Self {
+            nano: nano.clamp(-MAX, MAX),
+            format: if self.is_zero() {
+                other.format
+            } else {
+                self.format
+            },
+        }
+    }
+
+    /// How many times `other` fits into this.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a ratio is shown and compared, six digits are enough"
+    )]
+    pub fn ratio(self, other: Self) -> f64 {
+        self.nano as f64 / other.nano as f64
+    }
+
+    /// The value, as near as such a number comes.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "approximate, as its name says")]
+    pub fn approximate(self) -> f64 {
+        self.nano as f64 / NANO as f64
+    }
+
+    /// 1, 0 or -1.
+    #[must_use]
+    pub fn signum(self) -> i64 {
+        i64::try_from(self.nano.signum()).unwrap_or_default()
+    }
+
+    /// Whether this is nothing.
+    #[must_use]
+    pub fn is_zero(self) -> bool {
+        self.nano == 0
+    }
+
+    /// The whole number it is, if it is one.
+    #[must_use]
+    pub fn whole(self) -> Option<i64> {
+        self.is_whole()
+            .then(|| i64::try_from(self.nano / NANO).ok())
+            .flatten()
+    }
+
+    /// The next whole number, this one if it is whole.
+    #[must_use]
+    pub fn rounded_up(self) -> Self {
+        let rest = self.nano.rem_euclid(NANO);
+        let missing = if rest == 0 { 0 } else { NANO - rest };
+        Self {
+            nano: self.nano.saturating_add(missing),
+            ..self
+        }
+    }
+
     /// The value in thousandths, rounded up.
     #[must_use]
-    pub fn milli(&self) -> i128 {
+    pub fn milli(self) -> i128 {
         div_up(self.nano, NANO / 1000)
     }
 
     /// Whether the value is below zero.
     #[must_use]
-    pub fn is_negative(&self) -> bool {
+    pub fn is_negative(self) -> bool {
         self.nano < 0
     }
 
     /// Whether the value has no fraction.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn is_whole(self) -> bool {
         self.nano % NANO == 0
+    }
+}
+
+impl From<usize> for Quantity {
+    fn from(count: usize) -> Self {
+        Self::from(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<i64> for Quantity {
+    fn from(count: i64) -> Self {
+        Self {
+            nano: i128::from(count).saturating_mul(NANO).clamp(-MAX, MAX),
+            format: Format::Decimal,
+        }
     }
 }
 
@@ -288,6 +388,30 @@ mod tests {
         ] {
             assert_eq!(canonical(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn arithmetic_keeps_the_notation_of_what_was_there() {
+        let q = |text| Quantity::parse(text).unwrap_or_default();
+        assert_eq!(q("1Gi").minus(q("512Mi")).to_string(), "512Mi");
+        assert_eq!(q("0").plus(q("1Gi")).to_string(), "1Gi");
+        assert_eq!(q("1e3").plus(q("1Gi")).to_string(), "1073742824");
+        assert_eq!(q("1").minus(q("1500m")).to_string(), "-500m");
+        assert!(q("1").minus(q("2")).is_negative());
+        assert_eq!(q("1500m").rounded_up().to_string(), "2");
+        assert_eq!(q("2Ki").rounded_up().to_string(), "2Ki");
+        assert_eq!(Quantity::from(12_i64).to_string(), "12");
+        assert_eq!(q("9E").plus(q("9E")), q("9223372036854775807"));
+        assert_eq!((q("3").whole(), q("3m").whole()), (Some(3), None));
+        assert_eq!((q("-1m").signum(), q("0").signum()), (-1, 0));
+    }
+
+    #[test]
+    fn numbers_are_quantities_too() {
+        let of = |value: Value| Quantity::of(&value).map(|q| q.to_string());
+        assert_eq!(of(serde_json::json!(1.5)).as_deref(), Some("1500m"));
+        assert_eq!(of(serde_json::json!("2Ki")).as_deref(), Some("2Ki"));
+        assert_eq!(of(serde_json::json!(null)), None);
     }
 
     proptest! {
