@@ -148,6 +148,9 @@ impl Components {
         if name == OBJECT_META {
             metadata::describe(&mut node);
         }
+        if let Some((group, version, kind)) = builtin::kind_of(name) {
+            self.mark(name, group, version, kind);
+        }
         if let Some(kinds) = self.kinds.get(name) {
             let kinds = kinds.iter().map(
                 |(group, version, kind)| json!({"group": group, "version": version, "kind": kind}),

@@ -27,12 +27,17 @@ pub(super) fn write(version: Version, resources: &[Arc<Resource>], git_version: 
     }
     let components = components.finish();
     let info = json!({"title": "Kubernetes", "version": git_version});
+    let bearer = json!({"BearerToken": {
+        "description": "Bearer Token authentication", "in": "header", "name": "authorization", "type": "apiKey",
+    }});
     match version {
         Version::V3 => json!({
-            "openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": components},
+            "openapi": "3.0.0", "info": info, "paths": paths,
+            "components": {"schemas": components, "securitySchemes": bearer},
         }),
         Version::V2 => json!({
             "swagger": "2.0", "info": info, "paths": paths, "definitions": components,
+            "securityDefinitions": bearer, "security": [{"BearerToken": []}],
         }),
     }
 }

@@ -6,7 +6,21 @@ use super::Version;
 use super::components::{Components, DELETE_OPTIONS, PATCH, STATUS, kind_component};
 use crate::resource::{Resource, Subresource};
 
-const JSON_OR_YAML: [&str; 2] = ["application/json", "application/yaml"];
+/// What answers are written in; custom resources only in the first two.
+const ANSWER_TYPES: &[&str] = &[
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+];
+/// Lists are also read as streams of events.
+const STREAM_TYPES: &[&str] = &[
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
+const CUSTOM_TYPES: &[&str] = &["application/json", "application/yaml"];
 const PATCH_TYPES: [&str; 3] = [
     "application/apply-patch+yaml",
     "application/json-patch+json",
@@ -151,6 +165,9 @@ impl Paths<'_> {
             .map(|name| self.parameter(name, "path", "string"))
             .collect();
         parameters.push(self.parameter("pretty", "query", "string"));
+        if let [operation] = operations.values_mut().collect::<Vec<_>>().as_mut_slice() {
+            hoist(operation, &mut parameters);
+        }
         operations.insert("parameters".into(), parameters.into());
         operations
     }
@@ -188,7 +205,7 @@ impl Paths<'_> {
             (
                 "deletecollection",
                 operation(
-                    "deleteCollection",
+                    "delete",
                     "deletecollection",
                     "delete",
                     DELETE_COLLECTION,
@@ -318,10 +335,11 @@ impl Paths<'_> {
             Some(name) => self.components.writer.reference(name),
             None => json!({"type": "string"}),
         };
-        let answer_types: &[&str] = if operation.answer.is_some() {
-            &JSON_OR_YAML
-        } else {
-            &["*/*"]
+        let answer_types: &[&str] = match operation {
+            Operation { answer: None, .. } => &["*/*"],
+            _ if self.resource.custom.is_some() => CUSTOM_TYPES,
+            Operation { action: "list", .. } => STREAM_TYPES,
+            _ => ANSWER_TYPES,
         };
         match self.version {
             Version::V3 => {
@@ -333,33 +351,34 @@ impl Paths<'_> {
                         .into()
                 };
                 if let Some(schema) = &body {
-                    let is_required = operation.body != Some(DELETE_OPTIONS);
-                    written.insert(
-                        "requestBody".into(),
-                        json!({"content": content(&body_types, schema), "required": is_required}),
-                    );
+                    let mut body = json!({ "content": content(&body_types, schema) });
+                    if operation.body != Some(DELETE_OPTIONS) {
+                        body["required"] = true.into();
+                    }
+                    written.insert("requestBody".into(), body);
                 }
+                let content = content(answer_types, &answer);
                 written.insert(
                     "responses".into(),
-                    json!({"200": {"description": "OK", "content": content(answer_types, &answer)}}),
+                    responses(operation, "content", &content),
                 );
             }
             Version::V2 => {
                 if let Some(schema) = body {
-                    let is_required = operation.body != Some(DELETE_OPTIONS);
-                    parameters.push(json!({
-                        "name": "body", "in": "body", "required": is_required, "schema": schema,
-                    }));
+                    let mut body = json!({"name": "body", "in": "body", "schema": schema});
+                    if operation.body != Some(DELETE_OPTIONS) {
+                        body["required"] = true.into();
+                    }
+                    parameters.push(body);
                 }
                 written.insert("consumes".into(), json!(body_types));
                 written.insert("produces".into(), json!(answer_types));
-                written.insert(
-                    "responses".into(),
-                    json!({"200": {"description": "OK", "schema": answer}}),
-                );
+                written.insert("schemes".into(), json!(["https"]));
+                written.insert("responses".into(), responses(operation, "schema", &answer));
             }
         }
         written.insert("operationId".into(), self.operation_id(operation).into());
+        written.insert("tags".into(), json!([self.tag()]));
         if !parameters.is_empty() {
             written.insert("parameters".into(), parameters.into());
         }
@@ -371,19 +390,36 @@ impl Paths<'_> {
         Value::Object(written)
     }
 
+    /// `CoreV1`'s and its like: the group without its common end, in one word.
+    fn group_word(&self) -> String {
+        match &*self.resource.group {
+            "" => camel("core"),
+            group => camel(group.strip_suffix(".k8s.io").unwrap_or(group)),
+        }
+    }
+
+    /// `rbacAuthorization_v1`.
+    fn tag(&self) -> String {
+        let group = self.group_word();
+        let mut chars = group.chars();
+        let first = chars.next().map(|c| c.to_ascii_lowercase());
+        let group: String = first.into_iter().chain(chars).collect();
+        format!("{group}_{}", self.resource.version)
+    }
+
     /// `patchAppsV1NamespacedDeploymentScale`.
     fn operation_id(&self, operation: &Operation<'_>) -> String {
         let resource = self.resource;
-        let group = match &*resource.group {
-            "" => "core".to_owned(),
-            group => group.strip_suffix(".k8s.io").unwrap_or(group).to_owned(),
-        };
         let is_scoped = resource.namespaced && operation.suffix != "ForAllNamespaces";
         let scope = if is_scoped { "Namespaced" } else { "" };
+        let many = match operation.action {
+            "deletecollection" => "Collection",
+            _ => "",
+        };
         format!(
-            "{}{}{}{scope}{}{}",
+            "{}{}{}{many}{scope}{}{}",
             operation.word,
-            camel(&group),
+            self.group_word(),
             camel(&resource.version),
             resource.kind,
             operation.suffix
@@ -404,6 +440,44 @@ impl Paths<'_> {
         }
         parameter
     }
+}
+
+/// The answers by code, each with `schema` under `key`.
+fn responses(operation: &Operation<'_>, key: &str, schema: &Value) -> Value {
+    let codes: &[(&str, &str)] = match (operation.method, operation.action) {
+        (_, "connect" | "deletecollection") => &[("200", "OK")],
+        ("post", _) => &[("200", "OK"), ("201", "Created"), ("202", "Accepted")],
+        ("put" | "patch", _) => &[("200", "OK"), ("201", "Created")],
+        ("delete", _) => &[("200", "OK"), ("202", "Accepted")],
+        _ => &[("200", "OK")],
+    };
+    let mut responses = json!({"401": {"description": "Unauthorized"}});
+    for (code, description) in codes {
+        responses[*code] = json!({"description": description, key: schema});
+    }
+    responses
+}
+
+/// What the only operation of a path takes is said of the path; a body stays with it.
+fn hoist(operation: &mut Value, shared: &mut Vec<Value>) {
+    let Some(Value::Array(own)) = operation
+        .as_object_mut()
+        .and_then(|operation| operation.remove("parameters"))
+    else {
+        return;
+    };
+    let (bodies, rest): (Vec<Value>, Vec<Value>) = own
+        .into_iter()
+        .partition(|parameter| parameter["in"] == "body");
+    if !bodies.is_empty() {
+        operation["parameters"] = bodies.into();
+    }
+    shared.extend(rest);
+    // Those of the path first, and each by name.
+    shared.sort_by_key(|parameter| {
+        let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+        (parameter["in"] != "path", name)
+    });
 }
 
 /// The operations on one object or one of its subresources, by verb.

@@ -77,6 +77,7 @@ static PATH: Message = Message {
 
 static OPERATION: Message = Message {
     fields: &[
+        ("tags", 1, Texts),
         ("description", 3, Text),
         ("operationId", 5, Text),
         ("produces", 6, Texts),
@@ -88,6 +89,7 @@ static OPERATION: Message = Message {
             9,
             Named(1, &Wrapped(1, &Kind::Message(&RESPONSE))),
         ),
+        ("schemes", 10, Texts),
     ],
     extensions: 13,
 };

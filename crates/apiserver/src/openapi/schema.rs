@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Version;
 use super::components::{INT_OR_STRING, MICRO_TIME, QUANTITY, TIME};
-use crate::schema::{ListType, Rules, Schema, Type};
+use crate::schema::{Field, ListType, Object, Presence, Proto, Rules, Schema, Type, builtin};
 
 /// Writes nodes and notes which components they refer to.
 pub(super) struct Writer {
@@ -144,8 +144,19 @@ impl Writer {
             Type::Object(object) => {
                 let mut properties = Map::new();
                 let mut required = Vec::new();
+                let is_list = is_list_of_kind(object);
                 for (name, field) in &object.fields {
-                    properties.insert(name.to_string(), self.node(&field.schema));
+                    let mut member = self.node(&field.schema);
+                    if is_list && &**name == "items" {
+                        // Nobody owns parts of a list of objects.
+                        member
+                            .as_object_mut()
+                            .map(|member| member.remove("x-kubernetes-list-type"));
+                    }
+                    if self.is_builtin && self.version == Version::V3 {
+                        default_to_zero(field, &mut member);
+                    }
+                    properties.insert(name.to_string(), member);
                     if field.required && !(field.schema.nullable && self.is_untold(&field.schema)) {
                         required.push(json!(name));
                     }
@@ -157,7 +168,13 @@ impl Writer {
                     node.insert("required".into(), required.into());
                 }
                 if let Some(additional) = &object.additional {
-                    node.insert("additionalProperties".into(), self.node(additional));
+                    let mut values = self.node(additional);
+                    if self.is_builtin {
+                        values
+                            .as_object_mut()
+                            .map(|values| values.remove("x-kubernetes-list-type"));
+                    }
+                    node.insert("additionalProperties".into(), values);
                 }
                 "object"
             }
@@ -244,6 +261,37 @@ impl Writer {
             }
         }
     }
+}
+
+/// Whether these are the fields of a list of objects.
+fn is_list_of_kind(object: &Object) -> bool {
+    let metadata = object.fields.get("metadata");
+    metadata.is_some_and(
+        |field| matches!(&field.schema.ty, Type::Ref(name) if **name == *builtin::LIST_META),
+    )
+}
+
+/// What a member is that nobody gave and that is written nevertheless.
+fn default_to_zero(field: &Field, member: &mut Value) {
+    let is_written = |proto: &Proto| proto.presence == Presence::Always;
+    let Some(fields) = member.as_object_mut() else {
+        return;
+    };
+    if !field.proto.as_ref().is_some_and(is_written) || fields.contains_key("default") {
+        return;
+    }
+    let zero = match (&field.schema.ty, field.schema.format()) {
+        (Type::Ref(_), _) => json!({}),
+        (Type::String, "") => json!(""),
+        (Type::Integer, _) => json!(0),
+        (Type::Boolean, _) => json!(false),
+        _ => return,
+    };
+    // Nothing may stand beside a reference.
+    if let Some(reference) = fields.remove("$ref") {
+        fields.insert("allOf".into(), json!([{"$ref": reference}]));
+    }
+    fields.insert("default".into(), zero);
 }
 
 /// `3` rather than `3.0`.

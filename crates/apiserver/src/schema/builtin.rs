@@ -23,6 +23,9 @@ pub const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 /// Name of the message of `metadata`.
 pub const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
+/// Name of the message of `metadata` of lists.
+pub const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
+
 /// Name of the message of a node of an OpenAPI schema inside CustomResourceDefinitions.
 pub const JSON_SCHEMA_PROPS: &str =
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
@@ -84,6 +87,52 @@ pub fn shared(full_name: &str) -> Option<&'static Arc<Schema>> {
         .get(name)
 }
 
+/// Group, version and package of each group version.
+const GROUPS: &[(&str, &str, &str)] = &[
+    ("", "v1", "io.k8s.api.core.v1"),
+    (
+        "admissionregistration.k8s.io",
+        "v1",
+        "io.k8s.api.admissionregistration.v1",
+    ),
+    (
+        "apiextensions.k8s.io",
+        "v1",
+        "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1",
+    ),
+    (
+        "apiregistration.k8s.io",
+        "v1",
+        "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1",
+    ),
+    ("apps", "v1", "io.k8s.api.apps.v1"),
+    (
+        "authentication.k8s.io",
+        "v1",
+        "io.k8s.api.authentication.v1",
+    ),
+    ("authorization.k8s.io", "v1", "io.k8s.api.authorization.v1"),
+    ("autoscaling", "v1", "io.k8s.api.autoscaling.v1"),
+    ("autoscaling", "v2", "io.k8s.api.autoscaling.v2"),
+    ("batch", "v1", "io.k8s.api.batch.v1"),
+    ("certificates.k8s.io", "v1", "io.k8s.api.certificates.v1"),
+    ("coordination.k8s.io", "v1", "io.k8s.api.coordination.v1"),
+    ("discovery.k8s.io", "v1", "io.k8s.api.discovery.v1"),
+    ("events.k8s.io", "v1", "io.k8s.api.events.v1"),
+    (
+        "flowcontrol.apiserver.k8s.io",
+        "v1",
+        "io.k8s.api.flowcontrol.v1",
+    ),
+    ("networking.k8s.io", "v1", "io.k8s.api.networking.v1"),
+    ("node.k8s.io", "v1", "io.k8s.api.node.v1"),
+    ("policy", "v1", "io.k8s.api.policy.v1"),
+    ("rbac.authorization.k8s.io", "v1", "io.k8s.api.rbac.v1"),
+    ("resource.k8s.io", "v1", "io.k8s.api.resource.v1"),
+    ("scheduling.k8s.io", "v1", "io.k8s.api.scheduling.v1"),
+    ("storage.k8s.io", "v1", "io.k8s.api.storage.v1"),
+];
+
 /// The built-in message of a kind, e.g. `Deployment` of `apps/v1`; also of kinds that are never stored, like `Status`.
 #[must_use]
 pub fn kind(api_version: &str, kind: &str) -> Option<&'static Arc<Schema>> {
@@ -92,38 +141,27 @@ pub fn kind(api_version: &str, kind: &str) -> Option<&'static Arc<Schema>> {
         // The few kinds of its other version look the same.
         return shared(&format!("{META}.{kind}"));
     }
-    let package = match (group, version) {
-        ("", "v1") => "io.k8s.api.core.v1",
-        ("admissionregistration.k8s.io", "v1") => "io.k8s.api.admissionregistration.v1",
-        ("apiextensions.k8s.io", "v1") => {
-            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
-        }
-        ("apiregistration.k8s.io", "v1") => "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1",
-        ("apps", "v1") => "io.k8s.api.apps.v1",
-        ("authentication.k8s.io", "v1") => "io.k8s.api.authentication.v1",
-        ("authorization.k8s.io", "v1") => "io.k8s.api.authorization.v1",
-        ("autoscaling", "v1") => "io.k8s.api.autoscaling.v1",
-        ("autoscaling", "v2") => "io.k8s.api.autoscaling.v2",
-        ("batch", "v1") => "io.k8s.api.batch.v1",
-        ("certificates.k8s.io", "v1") => "io.k8s.api.certificates.v1",
-        ("coordination.k8s.io", "v1") => "io.k8s.api.coordination.v1",
-        ("discovery.k8s.io", "v1") => "io.k8s.api.discovery.v1",
-        ("events.k8s.io", "v1") => "io.k8s.api.events.v1",
-        ("flowcontrol.apiserver.k8s.io", "v1") => "io.k8s.api.flowcontrol.v1",
-        ("networking.k8s.io", "v1") => "io.k8s.api.networking.v1",
-        ("node.k8s.io", "v1") => "io.k8s.api.node.v1",
-        ("policy", "v1") => "io.k8s.api.policy.v1",
-        ("rbac.authorization.k8s.io", "v1") => "io.k8s.api.rbac.v1",
-        ("resource.k8s.io", "v1") => "io.k8s.api.resource.v1",
-        ("scheduling.k8s.io", "v1") => "io.k8s.api.scheduling.v1",
-        ("storage.k8s.io", "v1") => "io.k8s.api.storage.v1",
-        _ => return None,
-    };
+    let (_, _, package) = GROUPS
+        .iter()
+        .find(|(g, v, _)| (*g, *v) == (group, version))?;
     let found = shared(&format!("{package}.{kind}"));
     match found {
         None if api_version == "v1" => shared(&format!("{META}.{kind}")),
         found => found,
     }
+}
+
+/// Group, version and kind of the built-in message `full_name`, if it is one of a kind: an object, or a list of objects.
+#[must_use]
+pub fn kind_of(full_name: &str) -> Option<(&'static str, &'static str, &str)> {
+    let (package, kind) = full_name.rsplit_once('.')?;
+    let (group, version, _) = GROUPS.iter().find(|(_, _, p)| *p == package)?;
+    let Type::Object(object) = &message(full_name)?.ty else {
+        return None;
+    };
+    let has = |field: &str| object.fields.contains_key(field);
+    let is_kind = has("apiVersion") && has("kind") && has("metadata");
+    is_kind.then_some((*group, *version, kind))
 }
 
 /// Full names of the messages of `package` (`io.k8s.api.core.v1`), sorted; empty for an unknown package.
