@@ -14,6 +14,8 @@ use super::schedule::Schedule;
 
 /// Says for which time a Job was made.
 const SCHEDULED_AT: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
+/// More missed times than these are told: there may be something wrong with a clock.
+const MISSED_MANY: i64 = 100;
 
 /// How a Job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +142,12 @@ fn follow(world: &World, spec: &CronJobSpec, now: Timestamp, plan: &mut Plan<Inf
     let Some(due) = schedule.last(since, now, &zone) else {
         return;
     };
+    if schedule.missed(since, now, &zone) > MISSED_MANY {
+        plan.warn(
+            "TooManyMissedTimes",
+            "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew",
+        );
+    }
     let deadline = spec
         .starting_deadline_seconds
         .map(SignedDuration::from_secs);

@@ -101,6 +101,19 @@ impl Schedule {
             Self::Fields(fields) => fields.last(now, zone).filter(|last| *last > since),
         }
     }
+
+    /// About how many times are later than `since` and not later than `now`: as many as there would be if all were as far
+    /// apart as the first two.
+    pub(super) fn missed(&self, since: Timestamp, now: Timestamp, zone: &TimeZone) -> i64 {
+        let Some(first) = self.next(since, since, zone).filter(|first| *first <= now) else {
+            return 0;
+        };
+        let Some(second) = self.next(since, first, zone) else {
+            return 1;
+        };
+        let apart = second.duration_since(first).as_secs().max(1);
+        now.duration_since(first).as_secs() / apart + 1
+    }
 }
 
 impl Fields {

@@ -257,6 +257,34 @@ fn who_is_suspended_or_late_makes_nothing() {
 }
 
 #[test]
+fn many_missed_times_are_told() {
+    check(
+        "{spec: {schedule: '* * * * *'}, last: '2026-01-01T10:54:00Z'}",
+        &expect![[""]],
+    );
+    check(
+        "{spec: {schedule: '* * * * *'}, last: '2026-01-01T10:53:00Z'}",
+        &expect![[""]],
+    );
+    check(
+        "{spec: {schedule: '@every 1m', startingDeadlineSeconds: 60}, last: '2025-01-01T10:53:00Z'}",
+        &expect![[""]],
+    );
+    check(
+        "{spec: {schedule: '* * * * *', startingDeadlineSeconds: 600}, last: '2025-01-01T10:53:00Z'}",
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn zones_are_known_without_the_systems_files() {
+    check(
+        "{spec: {schedule: '30 13 * * *', timeZone: Europe/Berlin}}",
+        &expect![[""]],
+    );
+}
+
+#[test]
 fn what_cannot_be_understood_is_told() {
     check(
         "{spec: {schedule: '1 2 3'}}",
