@@ -171,3 +171,49 @@ fn maps_name_places_that_exist() {
         missing.join("\n")
     );
 }
+
+/// Every limit that docs/limits.md shows is a constant, and a test reaches it.
+#[test]
+fn limits_are_constants_with_tests() {
+    let text = std::fs::read_to_string(root().join("docs/limits.md")).unwrap();
+    let sources = files("crates", "rs");
+    let mut wrong = vec![];
+    let mut rows = 0;
+    for line in text.lines().filter(|line| line.contains(" | `")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [what, limit, seen, constant, test] = cells.as_slice() else {
+            wrong.push(format!("{line}: want five cells"));
+            continue;
+        };
+        rows += 1;
+        if [what, limit, seen].iter().any(|cell| cell.is_empty()) {
+            wrong.push(format!("{line}: a cell is empty"));
+        }
+        let words: Vec<&str> = constant
+            .split('`')
+            .filter(|w| !w.trim().is_empty())
+            .collect();
+        let [path, name] = words.as_slice() else {
+            wrong.push(format!(
+                "{constant}: want a file and the name of a constant"
+            ));
+            continue;
+        };
+        let path = format!("crates/{path}");
+        let is_there = sources
+            .iter()
+            .any(|file| file.path == path && file.text.contains(&format!("const {name}: ")));
+        if !is_there {
+            wrong.push(format!("{path} has no constant {name}"));
+        }
+        let test = test.trim_matches('`');
+        let is_tested = sources
+            .iter()
+            .any(|file| file.text.contains(&format!("fn {test}(")));
+        if !is_tested {
+            wrong.push(format!("there is no test {test}"));
+        }
+    }
+    assert!(rows > 30, "docs/limits.md has {rows} limits only");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

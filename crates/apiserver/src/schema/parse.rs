@@ -413,6 +413,14 @@ mod tests {
     use expect_test::{Expect, expect};
 
     #[test]
+    fn a_document_has_a_bounded_number_of_values() {
+        let list = |count: usize| format!("a: [{}]\n", vec!["1"; count].join(","));
+        assert!(yaml(list(1000).as_bytes()).is_ok());
+        let error = yaml(list(MAX_VALUES + 1).as_bytes()).unwrap_err();
+        assert!(error.contains(&(MAX_VALUES + 1).to_string()), "{error}");
+    }
+
+    #[test]
     fn aliases_add_a_bounded_number_of_values() {
         let list = |item: &str| format!("[{}]", vec![item; 40].join(","));
         let small = format!("a: &a {}\nb: &b {}\n", list("x"), list("*a"));

@@ -148,6 +148,42 @@ async fn connections_that_ask_nothing_are_closed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handshake_that_does_not_go_on_is_given_up() {
+    let server = server().await;
+    for said in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
+        let (mut near, far) = tokio::io::duplex(1024);
+        near.write_all(said).await.unwrap();
+        let start = tokio::time::Instant::now();
+        let mut shutdown = server.ending();
+        let ended = connection(&server, far, None, &mut shutdown).await;
+        assert!(ended.is_err(), "{said:?}");
+        assert_eq!(start.elapsed(), HANDSHAKE_TIMEOUT, "{said:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_have_a_limit() {
+    let server = server().await;
+    let get = async |header: usize| {
+        let mut client = connect(&server, "localhost").await.unwrap();
+        let value = "x".repeat(header);
+        let request = format!(
+            "GET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\nlong: {value}\r\n\r\n"
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut client).await;
+        answer.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(get(32 * 1024).await, "HTTP/1.1 200 OK");
+    // How far the answer gets depends on what the client still sends.
+    let refused = get(MAX_HEADERS as usize).await;
+    assert!(
+        refused.is_empty() || refused.starts_with("HTTP/1.1 431 "),
+        "{refused}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn names_choose_clusters_and_unknown_ones_are_refused() {
     let server = server().await;
     let ask = b"GET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";

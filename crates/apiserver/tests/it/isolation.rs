@@ -101,6 +101,91 @@ async fn tokens_open_the_cluster_that_made_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_foreign_token_is_nobodys_however_it_is_shown() {
+    let (one, other) = two().await;
+    let path = "/api/v1/namespaces/default/serviceaccounts/robot/token";
+    let ask = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+    let token = one.post(path, ask).await.ok();
+    let token = token["status"]["token"].as_str().unwrap();
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
+    let reviews = "/apis/authentication.k8s.io/v1/tokenreviews";
+    let status = |answer: Value| answer["status"]["authenticated"] == true;
+    assert!(status(one.post(reviews, review.clone()).await.ok()));
+    assert!(!status(other.post(reviews, review).await.ok()));
+    // As browsers send it.
+    let protocol = format!(
+        "base64url.bearer.authorization.k8s.io.{}, v5.channel.k8s.io",
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(token)
+    );
+    for (world, good) in [(&one, 200), (&other, 401)] {
+        let request = Request::builder()
+            .uri(MAPS)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-protocol", &protocol)
+            .body(Full::new(Bytes::new()))
+            .unwrap();
+        let service = world.cluster.network_service(None);
+        let answer = service.oneshot(request).await.unwrap();
+        assert_eq!(answer.status().as_u16(), good);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cluster_is_that_of_the_connection_whatever_a_request_says() {
+    let (one, other) = two().await;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "hidden"}});
+    other.post(MAPS, map).await.ok();
+    let hidden = format!("{MAPS}/hidden");
+    let absolute = format!("https://other.example.com{hidden}");
+    for (uri, header, value) in [
+        (&hidden, "host", "other.example.com"),
+        (&hidden, "x-forwarded-host", "other.example.com"),
+        (&hidden, "forwarded", "host=other.example.com"),
+        (&hidden, "x-logical-cluster", "other"),
+        (&absolute, "host", "other.example.com"),
+        (&absolute, "accept", "*/*"),
+    ] {
+        let request = Request::builder()
+            .uri(uri)
+            .header(header, value)
+            .body(Full::new(Bytes::new()))
+            .unwrap();
+        let answer = one.service.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), 404, "{header}: {value}");
+    }
+    other.get(&hidden).await.ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn revisions_and_uids_of_one_cluster_say_nothing_in_another() {
+    let (one, other) = two().await;
+    for n in 0..20 {
+        let map =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("m{n}")}});
+        one.post(MAPS, map).await.ok();
+    }
+    let list = one.get(MAPS).await.ok();
+    let ahead = list["metadata"]["resourceVersion"].as_str().unwrap();
+    let exact = format!("{MAPS}?resourceVersion={ahead}&resourceVersionMatch=Exact");
+    let refused = other.get(&exact).await;
+    assert!(matches!(refused.code, 410 | 504), "{}", refused.body);
+    let uid = &one.get(&format!("{MAPS}/a")).await.ok()["metadata"]["uid"];
+    let options =
+        json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}});
+    let refused = other
+        .send(
+            http::Method::DELETE,
+            &format!("{MAPS}/a"),
+            "application/json",
+            options.to_string(),
+        )
+        .await;
+    assert_eq!(refused.code, 409);
+    other.get(&format!("{MAPS}/a")).await.ok();
+}
+
+#[tokio::test(start_paused = true)]
 async fn certificates_open_the_cluster_whose_authority_signed_them() {
     let (one, other) = two().await;
     let authority = one.cluster.spec().keys.authority().unwrap();

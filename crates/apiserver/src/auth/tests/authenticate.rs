@@ -92,6 +92,23 @@ fn nobody_is_anonymous_and_a_wrong_credential_is_nobody() {
 }
 
 #[test]
+fn long_tokens_are_refused_unread() {
+    let (_, auth) = cluster();
+    let mut world = World::default();
+    world.account("default", "robot");
+    // The token is good, but for its length.
+    let many: Vec<String> = (0..2000).map(|n| format!("audience-{n}")).collect();
+    let spec = TokenSpec {
+        audiences: &many,
+        ..spec("robot")
+    };
+    let token = auth.issue_token(spec, now()).unwrap();
+    assert!(token.len() > 16 * 1024);
+    let reviewed = auth.authenticate_token(&world, &token, &many[..1], now());
+    expect!["[invalid bearer token, it is too long]"].assert_eq(&reviewed.unwrap_err().to_string());
+}
+
+#[test]
 fn a_client_certificate_says_user_and_groups_while_it_is_valid() {
     let (keys, auth) = cluster();
     let world = World::default();

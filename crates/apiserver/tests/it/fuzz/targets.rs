@@ -88,6 +88,10 @@ pub(super) const TARGETS: &[Target] = &[
         run: |f, input| Box::pin(f.schema(input)),
     },
     Target {
+        name: "cel",
+        run: |_, input| Box::pin(std::future::ready(expression(input))),
+    },
+    Target {
         name: "jsonpath",
         run: |_, input| Box::pin(std::future::ready(jsonpath(input))),
     },
@@ -308,6 +312,55 @@ fn escape(input: &[u8], raw: &[u8], to: &mut String) {
     }
 }
 
+/// Compiles an expression, asks what it may cost, and evaluates it with the budget of one rule.
+fn expression(input: &[u8]) -> Outcome {
+    let text = String::from_utf8_lossy(input);
+    let object = json!({"a": "text", "n": 7, "l": [1, 2, 3], "m": {"k": "v"}, "o": [{"x": "y"}, {"x": null}],
+        "t": "2026-04-22T12:00:00Z", "q": "1.5Gi"});
+    let env = cel::Env::builder()
+        .declare("self", cel::Type::Dyn)
+        .declare("oldSelf", cel::Type::Dyn)
+        .declare("text", cel::Type::String)
+        .declare("list", cel::Type::list(cel::Type::Int))
+        .build();
+    let mut hasher = DefaultHasher::new();
+    match env.compile(&text) {
+        Ok(program) => {
+            let cost = program.estimated_cost();
+            if cost.min > cost.max {
+                return Err(format!("may cost {cost:?}"));
+            }
+            let json = cel::Value::json;
+            let activation = cel::Activation::new()
+                .with("self", json(&object))
+                .with("oldSelf", json(&object))
+                .with("text", json(&object["a"]))
+                .with("list", json(&object["l"]));
+            let mut budget = cel::Budget::default();
+            match program.eval(&activation, &mut budget) {
+                Ok(value) => {
+                    let shown = value.to_json().map(|json| json.to_string());
+                    if shown.as_ref().is_ok_and(|shown| shown.len() > MAX_ANSWER) {
+                        return Err("made a value that is too long".into());
+                    }
+                    program.output().to_string().hash(&mut hasher);
+                }
+                Err(error) => letters(&error.to_string()).hash(&mut hasher),
+            }
+        }
+        Err(error) => letters(&error.to_string()).hash(&mut hasher),
+    }
+    Ok(hasher.finish())
+}
+
+/// What is said, roughly.
+fn letters(text: &str) -> String {
+    text.chars()
+        .filter(char::is_ascii_lowercase)
+        .take(30)
+        .collect()
+}
+
 fn jsonpath(input: &[u8]) -> Outcome {
     let text = String::from_utf8_lossy(input);
     let object =
@@ -321,12 +374,7 @@ fn jsonpath(input: &[u8]) -> Outcome {
             }
             found.len().min(20).hash(&mut hasher);
         }
-        Err(why) => why
-            .chars()
-            .filter(char::is_ascii_lowercase)
-            .take(30)
-            .collect::<String>()
-            .hash(&mut hasher),
+        Err(why) => letters(&why).hash(&mut hasher),
     }
     Ok(hasher.finish())
 }
