@@ -247,6 +247,32 @@ fn discovery_is_complete_enough_for_kubectl() {
     assert!(text.contains("paused <boolean>"), "{text}");
 }
 
+#[test]
+fn every_kind_is_explained_to_its_last_field() {
+    let Some(fleet) = Fleet::shared() else { return };
+    let cluster = &fleet.both("read-explain")[0];
+    let resources = cluster.ok(&["api-resources", "--no-headers"]);
+    let mut kinds = 0;
+    for line in resources.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [name, .., version, _, kind] = words.as_slice() else {
+            panic!("api-resources says {line:?}")
+        };
+        let version = format!("--api-version={version}");
+        let text = cluster.ok(&["explain", "--recursive", name, &version]);
+        assert!(text.contains(&format!("KIND:       {kind}\n")), "{text}");
+        // Every object has a kind, and each field a type.
+        assert!(text.contains("  kind\t<string>"), "{name}: {text}");
+        let fields = text.lines().skip_while(|line| *line != "FIELDS:").skip(1);
+        for field in fields.filter(|line| !line.trim().is_empty()) {
+            let is_typed = field.contains("\t<") || field.trim_start().starts_with("enum: ");
+            assert!(is_typed, "{name}: {field:?} in\n{text}");
+        }
+        kinds += 1;
+    }
+    assert!(kinds > 60, "{resources}");
+}
+
 /// A running `kubectl get -w`.
 struct Watch {
     child: std::process::Child,

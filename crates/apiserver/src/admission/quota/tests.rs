@@ -398,13 +398,18 @@ fn devices_are_counted_by_class() {
                 {deviceClassName: nic, allocationMode: ExactCount, count: 1},
                 {deviceClassName: odd, allocationMode: Later, count: 9}]}]}}}"),
     ];
-    expect![[""]].assert_eq(&rows.join("\n"));
+    expect![[r#"
+        count/resourceclaims.resource.k8s.io=1
+        count/resourceclaims.resource.k8s.io=1,gpu.deviceclass.resource.k8s.io/devices=2
+        count/resourceclaims.resource.k8s.io=1,gpu.deviceclass.resource.k8s.io/devices=37,nic.deviceclass.resource.k8s.io/devices=1,odd.deviceclass.resource.k8s.io/devices=0"#]].assert_eq(&rows.join("\n"));
     check(
         "[{name: q, hard: {gpu.deviceclass.resource.k8s.io/devices: 3}, used: {gpu.deviceclass.resource.k8s.io/devices: 2}}]",
         "resource.k8s.io/resourceclaims",
         &[
             "{spec: {devices: {requests: [{exactly: {deviceClassName: gpu, allocationMode: ExactCount, count: 2}}]}}}",
         ],
-        expect![[""]],
+        expect![[
+            r#"403 resourceclaims.resource.k8s.io "x" is forbidden: exceeded quota: q, requested: gpu.deviceclass.resource.k8s.io/devices=2, used: gpu.deviceclass.resource.k8s.io/devices=2, limited: gpu.deviceclass.resource.k8s.io/devices=3"#
+        ]],
     );
 }

@@ -225,6 +225,8 @@ fn the_default_roles_do_what_people_expect() {
         - - - get nodes /x
         - - - get pods other/x
         view edit admin create selfsubjectaccessreviews.authorization.k8s.io /
+        view edit admin list events.events.k8s.io dev/
+        - edit admin create events.events.k8s.io dev/
     "#]]
     .assert_eq(&out);
 }
@@ -282,7 +284,34 @@ fn components_have_the_rules_of_their_roles() {
             "get services dev/x",
         ],
     );
-    expect![[""]].assert_eq(&out);
+    expect![[r#"
+        system:kube-scheduler
+        allow update leases.coordination.k8s.io kube-system/any
+        allow create leasecandidates.coordination.k8s.io kube-system/
+        deny  get configmaps kube-system/kube-scheduler
+        allow create resourceclaims.resource.k8s.io dev/
+        allow patch resourceclaims/binding.resource.k8s.io dev/x
+        system:kube-controller-manager
+        allow update leases.coordination.k8s.io kube-system/any
+        allow create leasecandidates.coordination.k8s.io kube-system/
+        allow get configmaps kube-system/kube-scheduler
+        system:serviceaccount:kube-system:leader-election-controller
+        allow update leases.coordination.k8s.io kube-system/any
+        allow create leasecandidates.coordination.k8s.io kube-system/
+        probe
+        allow get /metrics/slis
+        allow get /flagz
+        allow get /statusz
+        allow get nodes/metrics /w1
+        deny  get nodes /w1
+        system:serviceaccount:dev:x
+        allow get /.well-known/openid-configuration/
+        allow get /openid/v1/jwks/
+        system:serviceaccount:kube-system:pvc-protection-controller
+        allow update persistentvolumeclaims/status dev/x
+        deny  get services dev/x
+    "#]]
+    .assert_eq(&out);
 }
 
 /// A pod of `node` that uses one of everything.
