@@ -416,11 +416,13 @@ fn blocked_by(name: &str, is_stale: bool, budget: &Value) -> Status {
             status["desiredHealthy"], status["currentHealthy"]
         )
     };
-    let mut status = Status::too_many_requests(message, 10);
-    if let Some(details) = status.details.as_mut() {
-        details["causes"] = json!([{"reason": "DisruptionBudget", "message": why}]);
+    let mut details = json!({"causes": [{"reason": "DisruptionBudget", "message": why}]});
+    // What a budget forbids it may forbid for long: only whoever asks too early is told when to ask again. Clients that are
+    // told so wait by themselves, past the time that their user gave them.
+    if is_stale {
+        details["retryAfterSeconds"] = json!(10);
     }
-    status
+    Status::new(429, "TooManyRequests", message).with_details(details)
 }
 
 /// Whether a `LabelSelector` object selects the labels; an absent one selects nothing.

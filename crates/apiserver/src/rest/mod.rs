@@ -14,6 +14,7 @@ mod query;
 mod resources;
 mod respond;
 mod shape;
+mod spdy;
 mod watch;
 mod websocket;
 

@@ -65,6 +65,18 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Opt
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// The words of a header that is a list, be it in one line or in several.
+pub(crate) fn words<'a>(
+    headers: &'a HeaderMap,
+    name: &header::HeaderName,
+) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).iter();
+    let words = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    words.map(str::trim).filter(|word| !word.is_empty())
+}
+
 /// A body of known bytes.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())

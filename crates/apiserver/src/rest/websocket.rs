@@ -1,19 +1,24 @@
 //! WebSockets: the handshake of RFC 6455 on the server's side, the subprotocol by which browsers send a bearer token, and
 //! watches as messages.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, Stream, StreamExt};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Frame;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use super::respond::{self, Body, BodyError};
 use crate::negotiate::Encoding;
@@ -26,19 +31,32 @@ const MAX_WRITE_BUFFER: usize = 4 * 1024 * 1024;
 /// Beginning of the subprotocol that carries a bearer token, for clients that cannot set headers.
 const BEARER: &str = "base64url.bearer.authorization.k8s.io.";
 
+/// How long a client may take to close its end.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// A connection that speaks WebSocket.
 pub(crate) type Socket = WebSocketStream<TokioIo<Upgraded>>;
+/// Its sending side.
+pub(crate) type Sink = SplitSink<Socket, Message>;
+/// Its receiving side.
+pub(crate) type Source = SplitStream<Socket>;
 
 /// Whether the request asks to go on as a WebSocket.
 pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+    is_upgrade_to(headers, "websocket")
+}
+
+/// Whether the request asks to go on in another protocol.
+pub(super) fn is_upgrade_to(headers: &HeaderMap, protocol: &str) -> bool {
     let has = |name: &HeaderName, word: &str| {
-        let values = headers.get_all(name).iter();
-        let mut words = values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','));
-        words.any(|found| found.trim().eq_ignore_ascii_case(word))
+        respond::words(headers, name).any(|found| found.eq_ignore_ascii_case(word))
     };
-    has(&header::CONNECTION, "upgrade") && has(&header::UPGRADE, "websocket")
+    has(&header::CONNECTION, "upgrade") && has(&header::UPGRADE, protocol)
+}
+
+/// What those hear whose connection cannot be taken over.
+pub(super) fn not_upgradable() -> Status {
+    Status::bad_request("this connection cannot be upgraded: use HTTP/1.1")
 }
 
 /// The subprotocols that the client offers, the one with the token left out.
@@ -63,11 +81,7 @@ pub(super) fn authorization(headers: &HeaderMap) -> Option<String> {
 }
 
 fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-    let words = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    words.map(str::trim).filter(|word| !word.is_empty())
+    respond::words(headers, &header::SEC_WEBSOCKET_PROTOCOL)
 }
 
 /// Answers the handshake; the socket is there once the answer has been sent.
@@ -90,8 +104,7 @@ pub(super) fn accept(
     }
     let key = respond::text(headers, &header::SEC_WEBSOCKET_KEY)
         .ok_or_else(|| Status::bad_request("the header Sec-WebSocket-Key is missing"))?;
-    let upgrade = upgrade
-        .ok_or_else(|| Status::bad_request("this connection cannot be upgraded: use HTTP/1.1"))?;
+    let upgrade = upgrade.ok_or_else(not_upgradable)?;
     let mut response = Response::new(respond::full(Bytes::new()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answers = response.headers_mut();
@@ -154,8 +167,29 @@ async fn send(
             },
         }
     }
-    if let Err(error) = sink.close().await {
-        tracing::debug!(%error, "closing a WebSocket");
+    close(sink, source).await;
+}
+
+/// The end of a connection in order; clients take any other as a failure.
+pub(super) fn end() -> Message {
+    Message::Close(Some(CloseFrame {
+        code: CloseCode::Normal,
+        reason: Utf8Bytes::default(),
+    }))
+}
+
+/// Ends a connection: says so, and waits for the client's end, because who closes a connection with something unread in it
+/// cuts off what the other side has not read yet.
+pub(super) async fn close(mut sink: Sink, mut source: Source) {
+    let closing = async {
+        let said = sink.send(end()).await;
+        while said.is_ok() && matches!(source.next().await, Some(Ok(_))) {}
+        if let Err(error) = said {
+            tracing::debug!(%error, "closing a WebSocket");
+        }
+    };
+    if timeout(LINGER, closing).await.is_err() {
+        tracing::debug!("a WebSocket was not closed by its client");
     }
 }
 

@@ -20,10 +20,11 @@ use tokio_tungstenite::tungstenite::{self, protocol::Message};
 use crate::wire::websocket;
 use crate::world::World;
 
-const PODS: &str = "/api/v1/namespaces/default/pods";
+pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
 
-/// Tells what it was asked; `cat` answers with its input, `exit 3` with 3, `wait` never.
-struct Scripted;
+/// Tells what it was asked; `cat` answers with its input, `exit 3` with 3, `wait` never. Nobody is at port 1, port 2 takes
+/// nothing, port 7 says what it is told, and any other what its first four bytes were.
+pub(crate) struct Scripted;
 
 #[async_trait]
 impl PodRunner for Scripted {
@@ -88,6 +89,14 @@ impl PodRunner for Scripted {
         if port == 1 {
             return Err(Status::internal("nobody is there"));
         }
+        if port == 2 {
+            return std::future::pending().await;
+        }
+        if port == 7 {
+            let (mut read, mut write) = tokio::io::split(stream);
+            tokio::io::copy(&mut read, &mut write).await.ok();
+            return Ok(());
+        }
         let mut asked = [0; 4];
         stream.read_exact(&mut asked).await.unwrap();
         stream
@@ -116,14 +125,14 @@ impl PodRunner for Scripted {
     }
 }
 
-async fn world(state: Value) -> World {
+pub(crate) async fn world(state: Value) -> World {
     let world = World::new().await;
     world.cluster.run_pods(Arc::new(Scripted));
     pod(&world, "p", &["c"], state).await;
     world
 }
 
-async fn pod(world: &World, name: &str, containers: &[&str], state: Value) {
+pub(crate) async fn pod(world: &World, name: &str, containers: &[&str], state: Value) {
     let specs: Vec<Value> = containers
         .iter()
         .map(|c| json!({"name": c, "image": "i"}))
@@ -152,8 +161,13 @@ async fn pod(world: &World, name: &str, containers: &[&str], state: Value) {
         .ok();
 }
 
-fn running() -> Value {
+pub(crate) fn running() -> Value {
     json!({"running": {"startedAt": "2026-04-22T11:00:00Z"}})
+}
+
+pub(crate) async fn uid_of(world: &World) -> String {
+    let pod = world.get(&format!("{PODS}/p")).await.ok();
+    pod["metadata"]["uid"].as_str().unwrap().to_owned()
 }
 
 async fn check_log(world: &World, query: &str, expected: Expect) {
@@ -263,7 +277,7 @@ async fn without_a_runner_there_is_a_clean_refusal() {
     let answer = world
         .get(&format!("{PODS}/p/exec?command=cat&stdin=1"))
         .await;
-    expect!["400 BadRequest: you must request an upgrade to a WebSocket with the subprotocol v5.channel.k8s.io or v4.channel.k8s.io"]
+    expect!["400 BadRequest: you must request an upgrade to a WebSocket or to SPDY/3.1"]
         .assert_eq(&answer.refused());
     let spdy = format!("{PODS}/p/exec?command=cat&stdin=1");
     assert_eq!(world.post(&spdy, json!({})).await.code, 400);
@@ -288,14 +302,20 @@ async fn open(world: &World, path: &str, protocol: &str) -> Client {
     socket
 }
 
-/// All messages until the end: channel and text.
+/// All messages until the end, which must be in order: channel and text.
 async fn rest(socket: &mut Client) -> Vec<(u8, String)> {
     let mut all = vec![];
+    let mut code = None;
     while let Some(Ok(message)) = socket.next().await {
-        if let Message::Binary(bytes) = message {
-            all.push((bytes[0], String::from_utf8_lossy(&bytes[1..]).into_owned()));
+        match message {
+            Message::Binary(bytes) => {
+                all.push((bytes[0], String::from_utf8_lossy(&bytes[1..]).into_owned()));
+            }
+            Message::Close(end) => code = end.map(|end| u16::from(end.code)),
+            _ => {}
         }
     }
+    assert_eq!(code, Some(1000), "after {all:?}");
     all
 }
 
@@ -428,7 +448,11 @@ async fn a_session_ends_with_its_pod() {
         .delete(&format!("{PODS}/p?gracePeriodSeconds=0"))
         .await
         .ok();
-    assert!(rest(&mut socket).await.is_empty());
+    let said = rest(&mut socket).await;
+    let [(3, verdict)] = said.as_slice() else {
+        panic!("{said:?}")
+    };
+    assert!(verdict.contains("exit status 137"), "{verdict}");
 }
 
 #[tokio::test]
@@ -472,6 +496,10 @@ async fn ports_are_forwarded_two_channels_each() {
     send(&mut socket, 0, b"ping").await;
     let mut said = rest(&mut socket).await;
     said.sort();
+    let uid = uid_of(&world).await;
+    let failure = format!(
+        "error forwarding port 1 to pod p, uid {uid}: Internal error occurred: nobody is there"
+    );
     let port = |number: u16| String::from_utf8_lossy(&number.to_le_bytes()).into_owned();
     assert_eq!(
         said,
@@ -481,8 +509,48 @@ async fn ports_are_forwarded_two_channels_each() {
             (1, port(80)),
             (2, port(1)),
             (3, port(1)),
-            (3, "Internal error occurred: nobody is there".to_owned()),
+            (3, failure),
         ]
+    );
+}
+
+#[tokio::test]
+async fn old_clients_speak_text_or_hear_only_what_went_wrong() {
+    let world = world(running()).await;
+    let texts = async |path: &str, protocol: &str, typed: &str| {
+        let mut socket = open(&world, path, protocol).await;
+        if !typed.is_empty() {
+            socket.send(Message::Text(typed.into())).await.unwrap();
+        }
+        let mut said = vec![];
+        while let Some(Ok(message)) = socket.next().await {
+            if let Message::Text(text) = message {
+                said.push(text.to_string());
+            }
+        }
+        said
+    };
+    let ended = "exec?command=exit&command=3&stderr=true";
+    // "bad", and "command terminated with non-zero exit code: exit status 3".
+    let said = texts(ended, "base64.channel.k8s.io", "").await;
+    assert_eq!(said[..2], ["1", "2YmFk"]);
+    assert!(said[2].starts_with("3Y29tbWFuZCB0ZXJtaW5hdGVk"), "{said:?}");
+    // And as a Status, "{"deta…".
+    let said = texts(ended, "v4.base64.channel.k8s.io", "").await;
+    assert!(said[2].starts_with("3eyJkZXRh"), "{said:?}");
+    // "ping", and "you said ping" after the port's number.
+    let said = texts(
+        "portforward?ports=80",
+        "v4.base64.channel.k8s.io",
+        "0cGluZw==",
+    )
+    .await;
+    assert_eq!(said, ["0UAA=", "1UAA=", "0eW91IHNhaWQgcGluZw=="]);
+    let mut socket = open(&world, ended, "channel.k8s.io").await;
+    let complaint = "command terminated with non-zero exit code: exit status 3";
+    assert_eq!(
+        rest(&mut socket).await.last(),
+        Some(&(3, complaint.to_owned()))
     );
 }
 

@@ -20,6 +20,8 @@ mod protobuf;
 mod quota;
 mod replay;
 mod rules;
+mod spdy;
+mod streams;
 mod stress;
 mod watch;
 mod webhook_calls;

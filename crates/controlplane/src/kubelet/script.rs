@@ -8,6 +8,7 @@
 //! | `simulated.apiary.io/exit-code` | what they exit with; at once, without `run-time` | what their commands come to |
 //! | `simulated.apiary.io/pull-error` | the images never come; the text is the error | |
 //! | `simulated.apiary.io/log` | the log of each container | one line that says that it is simulated |
+//! | `simulated.apiary.io/http` | what the ports of its containers answer | one line that says that it is simulated |
 //! | `simulated.apiary.io/stop-delay` | from the delete to the end, at most the grace period | `0s` |
 //!
 //! Of a few commands, `exit 1` in a shell say, it is known how they end (see [`super::command`]). With any other command

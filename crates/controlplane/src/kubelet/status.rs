@@ -1,7 +1,7 @@
 //! The status of a simulated pod, as a kubelet writes it: pure.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, EphemeralContainer, Pod};
 use serde_json::{Value, json};
 
 use super::life::{Exit, Life, State};
@@ -56,6 +56,15 @@ pub(super) fn pod_status(scene: &Scene<'_>, life: &Life, moment: &Moment<'_>) ->
         .collect();
     if !inits.is_empty() {
         status["initContainerStatuses"] = inits.into();
+    }
+    let added = pod.spec.iter().flat_map(|spec| &spec.ephemeral_containers);
+    let added: Vec<Value> = added
+        .flatten()
+        .filter(|_| is_up)
+        .map(|c| ephemeral_container(scene, c, has_ended))
+        .collect();
+    if !added.is_empty() {
+        status["ephemeralContainerStatuses"] = added.into();
     }
     status
 }
@@ -268,5 +277,32 @@ fn init_container(scene: &Scene<'_>, container: &Container, is_up: bool) -> Valu
     json!({
         "name": container.name, "image": image, "imageID": if is_up { format!("simulated://{image}") } else { String::new() },
         "restartCount": 0, "ready": is_up, "started": is_up && is_sidecar, "state": state, "lastState": {},
+    })
+}
+
+/// What was added for debugging runs until the pod ends.
+fn ephemeral_container(
+    scene: &Scene<'_>,
+    container: &EphemeralContainer,
+    has_ended: bool,
+) -> Value {
+    let image = container.image.clone().unwrap_or_default();
+    let statuses = scene.pod.status.as_ref();
+    let statuses = statuses.and_then(|status| status.ephemeral_container_statuses.as_ref());
+    let old = statuses.and_then(|all| all.iter().find(|c| c.name == container.name));
+    let state = old.and_then(|old| old.state.as_ref());
+    let running = state.and_then(|state| state.running.as_ref());
+    let since = running.and_then(|running| running.started_at.as_ref());
+    let since = runtime::rfc3339(since.map_or(scene.now, |t| t.0));
+    let state = match state.and_then(|state| state.terminated.as_ref()) {
+        Some(terminated) => json!({"terminated": terminated}),
+        None if has_ended => {
+            json!({"terminated": {"exitCode": 137, "reason": "Error", "startedAt": since, "finishedAt": runtime::rfc3339(scene.now)}})
+        }
+        None => json!({"running": {"startedAt": since}}),
+    };
+    json!({
+        "name": container.name, "image": image, "imageID": format!("simulated://{image}"), "restartCount": 0, "ready": false,
+        "containerID": container_id(scene.pod, &container.name, 0), "state": state, "lastState": {},
     })
 }

@@ -1,4 +1,5 @@
-//! What kubectl asks the server for, as requests: kubectl itself is run by the outside tests.
+//! What kubectl asks the server for, as requests. The same tests run kubectl itself in the outside tests (`cli.rs` there), and
+//! those of its proxy do so alone.
 
 use serde_json::json;
 

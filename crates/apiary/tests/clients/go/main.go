@@ -1,5 +1,6 @@
 // Command clients runs the stories of real Go clients against the cluster of a kubeconfig and prints what they saw:
-// an informer with leader election (client-go) and a manager with a controller (controller-runtime).
+// an informer, leader election, sessions and forwarded ports (client-go), and a manager with a controller
+// (controller-runtime).
 package main
 
 import (
@@ -20,9 +21,10 @@ func main() {
 		"informer": informer,
 		"leader":   leader,
 		"manager":  runManager,
+		"streams":  streams,
 	}
 	if len(os.Args) != 4 || stories[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: clients informer|leader|manager KUBECONFIG NAMESPACE")
+		fmt.Fprintln(os.Stderr, "usage: clients informer|leader|manager|streams KUBECONFIG NAMESPACE")
 		os.Exit(2)
 	}
 	config, err := clientcmd.BuildConfigFromFlags("", os.Args[2])

@@ -81,6 +81,37 @@ fn a_manager_of_controller_runtime_keeps_its_objects() {
     );
 }
 
+#[test]
+fn sessions_and_ports_of_client_go_have_their_streams() {
+    story(
+        "streams",
+        "go-streams",
+        &[],
+        &expect![[r#"
+            websocket cat: "hello" "" <nil>
+            websocket cat: "everything" "" <nil>
+            websocket sh -c exit 3: "" "" command terminated with exit code 3
+            websocket ls: "" "this container is simulated and has no program \"ls\"\n" command terminated with exit code 127
+            v4.channel.k8s.io cat: "hello" "" <nil>
+            v4.channel.k8s.io cat: "everything" "" <nil>
+            v4.channel.k8s.io sh -c exit 3: "" "" command terminated with exit code 3
+            v4.channel.k8s.io ls: "" "this container is simulated and has no program \"ls\"\n" command terminated with exit code 127
+            v3.channel.k8s.io cat: "hello" "" <nil>
+            v3.channel.k8s.io cat: "everything" "" <nil>
+            v3.channel.k8s.io sh -c exit 3: "" "" error executing remote command: command terminated with non-zero exit code: exit status 3
+            v3.channel.k8s.io ls: "" "this container is simulated and has no program \"ls\"\n" error executing remote command: command terminated with non-zero exit code: exit status 127
+            v2.channel.k8s.io cat: "hello" "" <nil>
+            v2.channel.k8s.io cat: "everything" "" <nil>
+            v2.channel.k8s.io sh -c exit 3: "" "" error executing remote command: command terminated with non-zero exit code: exit status 3
+            v2.channel.k8s.io ls: "" "this container is simulated and has no program \"ls\"\n" error executing remote command: command terminated with non-zero exit code: exit status 127
+            spdy: 200 OK simulated container "c" of image "nginx" in pod "web", port 80: GET /
+            spdy: 200 OK simulated container "c" of image "nginx" in pod "web", port 80: GET /again
+            tunnel: 200 OK simulated container "c" of image "nginx" in pod "web", port 80: GET /
+            tunnel: 200 OK simulated container "c" of image "nginx" in pod "web", port 80: GET /again
+        "#]],
+    );
+}
+
 /// A Python with Kubernetes' client.
 fn python() -> Option<&'static Path> {
     let python = super::helm::python()?;

@@ -1,11 +1,6 @@
 //! kubectl's verbs that only read: get in all its forms, describe, explain, api-resources, watch.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
-
-use super::world::{Fleet, Kubectl};
+use super::world::Fleet;
 
 #[test]
 fn get_prints_what_is_asked_for() {
@@ -273,50 +268,6 @@ fn every_kind_is_explained_to_its_last_field() {
     assert!(kinds > 60, "{resources}");
 }
 
-/// A running `kubectl get -w`.
-struct Watch {
-    child: std::process::Child,
-    lines: Receiver<String>,
-}
-
-impl Watch {
-    fn start(cluster: &Kubectl, args: &[&str]) -> Self {
-        let mut child = cluster
-            .command(args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = child.stdout.take().unwrap();
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, lines }
-    }
-
-    /// The next line, its columns.
-    fn next(&self) -> Vec<String> {
-        let line = self
-            .lines
-            .recv_timeout(Duration::from_secs(30))
-            .expect("an event within 30 s");
-        line.split_whitespace().map(str::to_owned).collect()
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        // `timeout` ends with its child when it is ended.
-        if self.child.kill().is_ok() {
-            self.child.wait().unwrap();
-        }
-    }
-}
-
 #[test]
 fn a_watch_shows_every_change() {
     let Some(fleet) = Fleet::shared() else { return };
@@ -337,10 +288,15 @@ fn a_watch_shows_every_change() {
             "--output-watch-events",
             "--no-headers",
         ];
-        let watch = Watch::start(&cluster, &args);
-        assert_eq!(watch.next()[..3], ["ADDED", "first", "0"]);
+        let watch = cluster.start(&args);
+        let next = || {
+            let line = watch.line();
+            let columns: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            columns
+        };
+        assert_eq!(next()[..3], ["ADDED", "first", "0"]);
         create("second");
-        assert_eq!(watch.next()[..3], ["ADDED", "second", "0"]);
+        assert_eq!(next()[..3], ["ADDED", "second", "0"]);
         cluster.ok(&[
             "patch",
             "configmap",
@@ -349,11 +305,11 @@ fn a_watch_shows_every_change() {
             "-p",
             r#"{"data":{"key":"value"}}"#,
         ]);
-        assert_eq!(watch.next()[..3], ["MODIFIED", "first", "1"]);
+        assert_eq!(next()[..3], ["MODIFIED", "first", "1"]);
         // What leaves the selection is deleted to this watcher.
         cluster.ok(&["label", "configmap", "second", "seen-"]);
-        assert_eq!(watch.next()[..3], ["DELETED", "second", "0"]);
+        assert_eq!(next()[..3], ["DELETED", "second", "0"]);
         cluster.ok(&["delete", "configmap", "first"]);
-        assert_eq!(watch.next()[..3], ["DELETED", "first", "1"]);
+        assert_eq!(next()[..3], ["DELETED", "first", "1"]);
     }
 }

@@ -1,10 +1,10 @@
 //! A running `apiary up`, and kubectl for its clusters.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -310,6 +310,8 @@ impl Fleet {
 pub(super) struct Kubectl {
     pub(super) kubeconfig: PathBuf,
     namespace: String,
+    /// More of its environment.
+    set: Vec<(String, String)>,
 }
 
 /// What a command printed, and how it ended.
@@ -325,6 +327,7 @@ impl Kubectl {
         Self {
             kubeconfig,
             namespace: "default".into(),
+            set: vec![],
         }
     }
 
@@ -344,18 +347,39 @@ impl Kubectl {
         }
     }
 
+    /// With more of an environment.
+    pub(super) fn with_env(&self, set: &[(&str, &str)]) -> Self {
+        let set = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Self {
+            set: set.collect(),
+            ..self.clone()
+        }
+    }
+
     pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command
             .args(["--kill-after=1", KUBECTL_LIMIT])
-            .arg(kubectl().unwrap())
+            .arg(kubectl().unwrap());
+        self.prepare(command, args)
+    }
+
+    fn prepare(&self, mut command: Command, args: &[&str]) -> Command {
+        command
             .args(["--namespace", &self.namespace])
             .args(args)
             .env("KUBECONFIG", &self.kubeconfig)
             // Where kubectl keeps what it discovered.
             .env("HOME", self.kubeconfig.with_extension("home"))
+            .envs(self.set.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null());
         command
+    }
+
+    /// Starts one that goes on until it is dropped.
+    pub(super) fn start(&self, args: &[&str]) -> Background {
+        let kubectl = Command::new(kubectl().unwrap());
+        Background::spawn(&mut self.prepare(kubectl, args))
     }
 
     pub(super) fn run(&self, args: &[&str]) -> Output {
@@ -370,6 +394,12 @@ impl Kubectl {
     /// Standard output of what must succeed.
     pub(super) fn ok(&self, args: &[&str]) -> String {
         self.run(args).must_succeed(args)
+    }
+
+    /// The same for a line of words without spaces in them.
+    pub(super) fn does(&self, line: &str) -> String {
+        let args: Vec<&str> = line.split_whitespace().collect();
+        self.ok(&args)
     }
 
     /// The same, with standard input.
@@ -399,6 +429,90 @@ impl Kubectl {
             .cloned()
             .unwrap_or_default()
     }
+}
+
+/// A kubectl that goes on. It is killed when this is dropped.
+pub(super) struct Background {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Background {
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let outputs: [Box<dyn Read + Send>; 2] = [
+            Box::new(child.stdout.take().unwrap()),
+            Box::new(child.stderr.take().unwrap()),
+        ];
+        for output in outputs {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Self { child, lines }
+    }
+
+    /// The next line that it prints.
+    pub(super) fn line(&self) -> String {
+        self.until(|_| true)
+    }
+
+    /// The next line that is as wanted.
+    pub(super) fn until(&self, is_it: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + LIMIT;
+        let mut seen = vec![];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if is_it(&line) => return line,
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("no such line: {error}; seen:\n{}", seen.join("\n")),
+            }
+        }
+    }
+
+    /// Waits for its end; its code.
+    pub(super) fn ended(mut self) -> Option<i32> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("kubectl did not end"),
+            }
+        }
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if self.child.kill().is_ok() {
+            self.child.wait().unwrap();
+        }
+    }
+}
+
+/// What is answered to a GET on a connection, as it comes, until the other side closes it.
+pub(super) fn fetch(stream: &mut (impl Read + Write), path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    // Who is refused may hear of it only by the end of the connection.
+    let mut answer = vec![];
+    if stream.write_all(request.as_bytes()).is_ok() && stream.read_to_end(&mut answer).is_err() {
+        answer.clear();
+    }
+    String::from_utf8(answer).unwrap()
 }
 
 impl Output {

@@ -2,10 +2,13 @@
 //!
 //! These answer with what they reach, not with objects, so nothing is negotiated here.
 
+mod channels;
 mod log;
 mod options;
+mod ports;
 mod proxy;
 mod session;
+mod streams;
 
 use std::sync::Arc;
 
@@ -14,7 +17,7 @@ use http::Response;
 use serde_json::Value;
 
 use super::respond::Body;
-use super::{Admitted, websocket};
+use super::{Admitted, spdy, websocket};
 use crate::auth::{Attributes, Authorizer};
 use crate::registry::{Call, Target};
 use crate::runner::PodRunner;
@@ -94,9 +97,10 @@ impl Connection<'_> {
 
     /// Who opens a session by a GET that becomes a WebSocket must be allowed what a POST needs: it is no mere reading.
     fn check_upgrade(&self) -> Result<(), Status> {
-        if !websocket::is_upgrade(&self.request.headers) {
+        let headers = &self.request.headers;
+        if !websocket::is_upgrade(headers) && !spdy::is_upgrade(headers) {
             return Err(Status::bad_request(
-                "you must request an upgrade to a WebSocket with the subprotocol v5.channel.k8s.io or v4.channel.k8s.io",
+                "you must request an upgrade to a WebSocket or to SPDY/3.1",
             ));
         }
         let target = self.target;
@@ -117,6 +121,16 @@ impl Connection<'_> {
         } else {
             Err(Authorizer::forbidden(user, &attributes, &decision.reason))
         }
+    }
+
+    /// Resolves when there is nothing left to be connected to.
+    fn end(&self, pod: &Value, container: &str) -> impl Future<Output = ()> + Send + 'static {
+        let main = Target {
+            subresource: String::new(),
+            ..self.target.clone()
+        };
+        let uid = pod["metadata"]["uid"].clone();
+        is_over(self.cluster.clone(), main, uid, container.to_owned())
     }
 
     /// Lets admission look at what is asked.

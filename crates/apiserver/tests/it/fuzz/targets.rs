@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use apiserver::InProcess;
@@ -13,6 +14,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::connect::{PODS, Scripted, pod, running};
+use crate::spdy::{self, Frame};
 use crate::world::{World, now};
 
 /// The longest answer, in bytes: what was sent and a list of what is wrong with it.
@@ -103,6 +106,14 @@ pub(super) const TARGETS: &[Target] = &[
         name: "certificate",
         run: |f, input| Box::pin(f.certificate(input)),
     },
+    Target {
+        name: "spdy-ports",
+        run: |f, input| Box::pin(f.spdy("portforward", input)),
+    },
+    Target {
+        name: "spdy-session",
+        run: |f, input| Box::pin(f.spdy("exec?command=cat&stdin=1&stdout=1&stderr=1", input)),
+    },
 ];
 
 /// A cluster with an object to change.
@@ -131,6 +142,8 @@ impl Fixture {
             let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"a": name}}});
             world.post(maps, map).await.ok();
         }
+        world.cluster.run_pods(Arc::new(Scripted));
+        pod(&world, "p", &["c"], running()).await;
         Self { world }
     }
 
@@ -236,6 +249,30 @@ impl Fixture {
         let request = Request::delete(format!("{definitions}/widgets.example.com"));
         self.send(&self.world.service, request, b"").await?;
         Ok(made ^ used.rotate_left(1))
+    }
+
+    /// A connection on which a client says this, however it is cut, and then nothing more.
+    async fn spdy(&self, door: &str, input: &[u8]) -> Outcome {
+        let protocols = ["portforward.k8s.io", "v4.channel.k8s.io"];
+        let path = format!("{PODS}/p/{door}");
+        let upgrade = spdy::upgrade(self.world.service.clone(), "POST", &path, &protocols);
+        let (mut client, _) = upgrade.await.map_err(|refused| format!("{refused:?}"))?;
+        for piece in input.chunks(1000) {
+            if !client.send(piece).await {
+                break;
+            }
+        }
+        client.shut().await;
+        let said = client.rest().await;
+        let Some(Frame::GoAway(reason)) = said.last() else {
+            return Err(format!("the connection broke off after {said:?}"));
+        };
+        let mut hasher = DefaultHasher::new();
+        reason.hash(&mut hasher);
+        for frame in said.iter().take(20) {
+            std::mem::discriminant(frame).hash(&mut hasher);
+        }
+        Ok(hasher.finish())
     }
 
     async fn token(&self, input: &[u8]) -> Outcome {

@@ -1,11 +1,12 @@
-//! What can be asked of simulated containers: their log, and a few programs.
+//! What can be asked of simulated containers: their log, a few programs, and their ports.
 //!
 //! Nothing runs in them. The log is the text of the annotation `simulated.apiary.io/log`, or one line that says that the
 //! container is simulated; `exec` knows the programs in [`program`], which see the container's environment and the
-//! ConfigMaps that are mounted into it; nothing listens on any port.
+//! ConfigMaps that are mounted into it; on the ports that a container declares [`port`] answers HTTP.
 
 mod log;
 mod place;
+mod port;
 mod program;
 #[cfg(test)]
 mod tests;
@@ -21,9 +22,13 @@ use apiserver::status::Status;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
 use serde_json::Value;
 use tokio::io::DuplexStream;
 
+use self::port::Port;
 use crate::connect::client;
 
 /// Stands for the containers of one cluster's simulated pods.
@@ -43,14 +48,62 @@ impl SimulatedPods {
 
     /// Reads what containers see as the node of the pod would.
     fn client(&self, pod: &Value) -> Result<kube::Client, Status> {
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        let user = User::authenticated(format!("system:node:{node}"), ["system:nodes".to_owned()]);
+        let namespace = pod["metadata"]["namespace"].as_str().unwrap_or("default");
+        self.client_as(user, namespace)
+    }
+
+    fn client_as(&self, user: User, namespace: &str) -> Result<kube::Client, Status> {
         let cluster = self
             .cluster
             .upgrade()
             .ok_or_else(|| unreachable("the cluster is gone"))?;
-        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-        let user = User::authenticated(format!("system:node:{node}"), ["system:nodes".to_owned()]);
-        let namespace = pod["metadata"]["namespace"].as_str().unwrap_or("default");
         Ok(client(cluster.service(user), namespace))
+    }
+}
+
+impl SimulatedPods {
+    /// The port of a ready pod behind a port of a service.
+    async fn endpoint(&self, service: &Value, wanted: &str) -> Result<Port, Status> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (name, namespace) = (
+            text(&service["metadata"]["name"]),
+            text(&service["metadata"]["namespace"]),
+        );
+        let ports = service["spec"]["ports"].as_array();
+        let mut ports = ports.into_iter().flatten();
+        let is_it = |port: &&Value| {
+            wanted.is_empty() || port["name"] == wanted || port["port"].to_string() == wanted
+        };
+        let port = ports.find(is_it).ok_or_else(|| {
+            unreachable(&format!(
+                "no service port {wanted:?} found for service {name:?}"
+            ))
+        })?;
+        let target = match &port["targetPort"] {
+            Value::String(name) => name.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => port["port"].to_string(),
+        };
+        let none = || unreachable(&format!("no endpoints available for service {name:?}"));
+        let selector = service["spec"]["selector"].as_object().ok_or_else(none)?;
+        let labels: Vec<String> = selector
+            .iter()
+            .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+            .collect();
+        let server = User::authenticated("system:apiserver", ["system:masters".to_owned()]);
+        let client = self.client_as(server, &namespace)?;
+        let pods: Api<Pod> = Api::namespaced(client, &namespace);
+        let params = ListParams::default().labels(&labels.join(","));
+        let found = pods.list(&params).await.map_err(|error| {
+            Status::internal(format!(
+                "the pods of service {name:?} cannot be read: {error}"
+            ))
+        })?;
+        let ready = found.items.iter().find(|pod| crate::pod::is_ready(pod));
+        let pod = serde_json::to_value(ready.ok_or_else(none)?).map_err(Status::internal)?;
+        Port::of(&pod, &target)
     }
 }
 
@@ -88,24 +141,33 @@ impl PodRunner for SimulatedPods {
         std::future::pending().await
     }
 
-    async fn port_forward(&self, pod: &Value, port: u16, _: DuplexStream) -> Result<(), Status> {
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        Err(unreachable(&format!(
-            "nothing listens on port {port} of pod {name:?}: its containers are simulated"
-        )))
+    async fn port_forward(
+        &self,
+        pod: &Value,
+        port: u16,
+        stream: DuplexStream,
+    ) -> Result<(), Status> {
+        Port::of(pod, &port.to_string())?.serve(stream).await
     }
 
     async fn proxy(&self, request: ProxyRequest) -> Result<http::Response<Bytes>, Status> {
-        let what = match request.target {
-            ProxyTarget::Pod => "pod",
-            ProxyTarget::Service => "service",
-            ProxyTarget::Node => "node",
-        };
         let name = request.object["metadata"]["name"]
             .as_str()
             .unwrap_or_default();
-        Err(unreachable(&format!(
-            "error trying to reach {what} {name:?}: it is simulated, and nothing listens there"
-        )))
+        if request.is_tls {
+            return Err(unreachable(&format!(
+                "error trying to reach {name:?}: simulated containers speak no TLS"
+            )));
+        }
+        let port = match request.target {
+            ProxyTarget::Pod => Port::of(&request.object, &request.port)?,
+            ProxyTarget::Service => self.endpoint(&request.object, &request.port).await?,
+            ProxyTarget::Node => {
+                return Err(unreachable(&format!(
+                    "error trying to reach node {name:?}: it is simulated, and nothing listens there"
+                )));
+            }
+        };
+        Ok(port.answer(&request.method, &request.path))
     }
 }

@@ -1,5 +1,5 @@
-//! The programs of simulated containers: `true`, `false`, `exit`, `echo`, `env`, `printenv`, `hostname`, `cat`, and a shell
-//! that runs one of them (`sh -c 'echo a'`).
+//! The programs of simulated containers: `true`, `false`, `exit`, `echo`, `env`, `printenv`, `hostname`, `cat`, `tar cf -` of
+//! files (by which `kubectl cp` reads), and a shell that runs one of them (`sh -c 'echo a'`).
 
 use apiserver::runner::{Output, Session};
 use bytes::Bytes;
@@ -63,30 +63,78 @@ pub(super) async fn run(command: &[String], place: &Place, mut session: Session)
             }
             0
         }
-        "cat" => {
-            let mut code = 0;
-            for path in arguments {
-                match place.files.get(path) {
-                    Some(content) => {
-                        let content = Bytes::from(content.clone());
-                        code |= send(&session, Output::Stdout(content)).await;
-                    }
-                    None => {
-                        complain(
-                            &session,
-                            format!("cat: {path}: No such file or directory\n"),
-                        )
-                        .await;
-                        code = 1;
-                    }
-                }
-            }
-            code
-        }
+        "cat" => cat(arguments, place, &session).await,
+        "tar" => tar(arguments, place, &session).await,
         _ => {
             let why = format!("this container is simulated and has no program {program:?}\n");
             complain(&session, why).await;
             NOT_FOUND
+        }
+    }
+}
+
+async fn cat(paths: &[String], place: &Place, session: &Session) -> i32 {
+    let mut code = 0;
+    for path in paths {
+        match place.files.get(path) {
+            Some(content) => {
+                let content = Bytes::from(content.clone());
+                code |= send(session, Output::Stdout(content)).await;
+            }
+            None => {
+                let why = format!("cat: {path}: No such file or directory\n");
+                complain(session, why).await;
+                code = 1;
+            }
+        }
+    }
+    code
+}
+
+/// Packs files and what is below directories. There is nowhere to unpack to.
+async fn tar(arguments: &[String], place: &Place, session: &Session) -> i32 {
+    let [flags, to, paths @ ..] = arguments else {
+        complain(session, "tar: use tar cf - FILE...\n".to_owned()).await;
+        return MISUSE;
+    };
+    if flags.trim_start_matches('-') != "cf" || to != "-" {
+        let why =
+            "tar: the files of simulated containers cannot be written: use tar cf - FILE...\n";
+        complain(session, why.to_owned()).await;
+        return MISUSE;
+    }
+    let mut code = 0;
+    let mut archive = tar::Builder::new(Vec::new());
+    for path in paths {
+        let root = path.trim_end_matches('/');
+        let is_below = |file: &str| {
+            let rest = file.strip_prefix(root);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let mut found = false;
+        for (file, content) in place.files.iter().filter(|(file, _)| is_below(file)) {
+            found = true;
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            // As tar does with absolute names.
+            let name = file.trim_start_matches('/');
+            if let Err(error) = archive.append_data(&mut header, name, content.as_slice()) {
+                complain(session, format!("tar: {file}: {error}\n")).await;
+                code = MISUSE;
+            }
+        }
+        if !found {
+            let why = format!("tar: {path}: Cannot stat: No such file or directory\n");
+            complain(session, why).await;
+            code = MISUSE;
+        }
+    }
+    match archive.into_inner() {
+        Ok(bytes) => code.max(send(session, Output::Stdout(bytes.into())).await),
+        Err(error) => {
+            complain(session, format!("tar: {error}\n")).await;
+            MISUSE
         }
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::place::Place;
+use super::port::Port;
 use super::{log, program};
 
 fn pod() -> Value {
@@ -152,6 +153,10 @@ async fn programs_do_what_they_are_named_for() {
         (&["sh", "-c", "echo 'a  b' \"c\"d"], "a  b cd\n[0]"),
         (&["sh", "-c", "exit 3"], "[3]"),
         (
+            &["tar", "xmf", "-", "-C", "/tmp"],
+            "!tar: the files of simulated containers cannot be written: use tar cf - FILE...\n[2]",
+        ),
+        (
             &["sh", "-c", "true && false"],
             "!sh: the simulated shell runs one plain command\n[2]",
         ),
@@ -162,4 +167,74 @@ async fn programs_do_what_they_are_named_for() {
     ] {
         assert_eq!(run(command, "typed").await, expected, "{command:?}");
     }
+}
+
+#[tokio::test]
+async fn files_are_packed_as_tar_does() {
+    let mut place = Place::default();
+    for (path, content) in [
+        ("/etc/a/one", "1"),
+        ("/etc/a/b/two", "22"),
+        ("/etc/ab", "3"),
+    ] {
+        place.files.insert(path.into(), content.into());
+    }
+    let packed = async |path: &str| {
+        let (_, stdin) = mpsc::channel(1);
+        let (output_end, mut output) = mpsc::channel(16);
+        let (_, resize) = mpsc::channel(1);
+        let session = Session {
+            stdin,
+            output: output_end,
+            resize,
+        };
+        let command = ["tar", "cf", "-", path].map(str::to_owned);
+        let code = program::run(&command, &place, session).await;
+        let mut said = String::new();
+        while let Some(output) = output.recv().await {
+            match output {
+                Output::Stderr(bytes) => said += &String::from_utf8_lossy(&bytes),
+                Output::Stdout(bytes) => {
+                    for entry in tar::Archive::new(&bytes[..]).entries().unwrap() {
+                        let entry = entry.unwrap();
+                        let path = entry.path().unwrap().display().to_string();
+                        let content = std::io::read_to_string(entry).unwrap();
+                        said += &format!("{path}={content} ");
+                    }
+                }
+            }
+        }
+        format!("{said}[{code}]")
+    };
+    assert_eq!(packed("/etc/a").await, "etc/a/b/two=22 etc/a/one=1 [0]");
+    assert_eq!(packed("/etc/ab").await, "etc/ab=3 [0]");
+    assert_eq!(
+        packed("/etc/c").await,
+        "tar: /etc/c: Cannot stat: No such file or directory\n[2]"
+    );
+}
+
+#[test]
+fn ports_answer_that_are_declared() {
+    let mut pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [
+        {"name": "a", "image": "nginx", "ports": [{"name": "web", "containerPort": 80}, {"containerPort": 53, "protocol": "UDP"}]},
+        {"name": "b", "image": "redis", "ports": [{"containerPort": 6379, "protocol": "TCP"}]},
+    ]}});
+    let answer = |pod: &Value, wanted: &str| match Port::of(pod, wanted) {
+        Ok(port) => {
+            String::from_utf8(port.answer(&http::Method::GET, "/a?b").body().to_vec()).unwrap()
+        }
+        Err(status) => status.message.clone(),
+    };
+    let web = "simulated container \"a\" of image \"nginx\" in pod \"p\", port 80: GET /a?b\n";
+    for wanted in ["", "80", "web"] {
+        assert_eq!(answer(&pod, wanted), web);
+    }
+    assert!(answer(&pod, "6379").starts_with("simulated container \"b\""));
+    assert_eq!(
+        answer(&pod, "53"),
+        "connection refused: nothing listens on port 53 of pod \"p\": its containers are simulated and declare only 80, 6379"
+    );
+    pod["metadata"]["annotations"] = json!({"simulated.apiary.io/http": "hello"});
+    assert_eq!(answer(&pod, "80"), "hello");
 }
