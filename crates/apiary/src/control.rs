@@ -1,10 +1,12 @@
-//! What a running server does for whoever owns its data directory: stop, and hand out a backup.
+//! What a running server does for whoever owns its data directory: stop, hand out a backup, and take new keys.
 //!
 //! It listens on a socket in the data directory, which only its owner can enter. A client sends one line, the name of what
 //! it wants.
 //!
 //! - `down`: the connection ends when the server has stopped.
 //! - `backup`: the answer is the line `ok` and a backup of everything, or a line with the reason why there is none.
+//! - `token-key` and a [`TokenKeyChange`] as JSON: the answer is the line `ok` and the cluster's id, or a line with the reason
+//!   why nothing was changed.
 
 use std::io::{self, BufWriter};
 use std::path::Path;
@@ -13,9 +15,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use apiserver::Server;
 use apiserver::store::backup;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
+
+use crate::management::MANAGEMENT;
 
 /// Longest line that is read, in bytes.
 const MAX_LINE: u64 = 4096;
@@ -28,6 +33,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 const DOWN: &str = "down";
 const BACKUP: &str = "backup";
+const TOKEN_KEY: &str = "token-key";
 const OK: &str = "ok";
 
 /// Answers clients until one asks the server to stop. Its connection is the result: close it when the server has stopped.
@@ -64,11 +70,24 @@ async fn answer(stream: UnixStream, server: &Server) -> Result<Option<UnixStream
     let mut stream = BufReader::new(stream);
     let asked = tokio::time::timeout(PATIENCE, line(&mut stream)).await??;
     let mut stream = stream.into_inner();
-    match asked.as_str() {
+    let (what, rest) = asked.split_once(' ').unwrap_or((&asked, ""));
+    match what {
         DOWN => return Ok(Some(stream)),
         BACKUP => back_up(stream, server).await?,
+        TOKEN_KEY => {
+            let answer = match serde_json::from_str(rest) {
+                Ok(change) => replace_token_keys(&change, server).await,
+                Err(error) => Err(error.into()),
+            };
+            let line = match answer {
+                Ok(cluster) => format!("{OK} {cluster}\n"),
+                Err(error) => format!("{error:#}\n"),
+            };
+            stream.write_all(line.as_bytes()).await?;
+        }
         other => {
-            let refusal = format!("this server knows {DOWN} and {BACKUP}, not {other:?}\n");
+            let refusal =
+                format!("this server knows {DOWN}, {BACKUP} and {TOKEN_KEY}, not {other:?}\n");
             stream.write_all(refusal.as_bytes()).await?;
         }
     }
@@ -94,6 +113,67 @@ async fn back_up(mut stream: UnixStream, server: &Server) -> Result<()> {
     });
     written.await?.context("a backup broke off")?;
     Ok(())
+}
+
+/// What is to be done to the keys of a cluster's service-account tokens.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TokenKeyChange {
+    /// Name of the workload cluster; none, of the management cluster.
+    pub cluster: Option<String>,
+    /// Its organization, where the name is not enough.
+    pub organization: Option<String>,
+    /// Tokens of all keys but the one that signs are not good any more; otherwise a new one signs.
+    pub forget_old: bool,
+}
+
+/// Changes the keys, and tells the id of the cluster.
+async fn replace_token_keys(change: &TokenKeyChange, server: &Server) -> Result<String> {
+    let id = match &change.cluster {
+        None => MANAGEMENT.to_owned(),
+        Some(name) => {
+            let ids = server.clusters();
+            let ids = ids.iter().map(|cluster| cluster.spec().id.as_str());
+            find(ids, name, change.organization.as_deref())?.to_owned()
+        }
+    };
+    if change.forget_old {
+        server.forget_old_token_keys(&id).await?;
+    } else {
+        server.rotate_token_key(&id).await?;
+    }
+    Ok(id)
+}
+
+/// The workload cluster of a name, whose id is its namespace and its name.
+fn find<'i>(
+    ids: impl Iterator<Item = &'i str>,
+    name: &str,
+    organization: Option<&str>,
+) -> Result<&'i str> {
+    let mut all: Vec<&str> = vec![];
+    let mut found: Vec<&str> = vec![];
+    for id in ids {
+        let Some((namespace, cluster)) = id.split_once('/') else {
+            continue;
+        };
+        all.push(id);
+        let is_there = organization.is_none_or(|o| namespace.strip_prefix("org-") == Some(o));
+        if is_there && cluster == name {
+            found.push(id);
+        }
+    }
+    match found.as_slice() {
+        [id] => Ok(id),
+        [] if all.is_empty() => bail!("no cluster is called {name:?}; there are none"),
+        [] => bail!(
+            "no cluster is called {name:?}; there are: {}",
+            all.join(", ")
+        ),
+        several => bail!(
+            "several clusters are called {name:?} ({}): choose one with --organization",
+            several.join(", ")
+        ),
+    }
 }
 
 async fn line(stream: &mut BufReader<UnixStream>) -> io::Result<String> {
@@ -135,6 +215,22 @@ pub async fn backup(socket: &Path) -> Result<Option<impl io::Read + Send + 'stat
     Ok(Some(io::Read::chain(begun, stream)))
 }
 
+/// Changes the keys of a cluster's tokens by the server at `socket`; the id of the cluster. `None` when no server is there.
+///
+/// # Errors
+/// When the server is there and refuses.
+pub async fn change_token_keys(socket: &Path, change: &TokenKeyChange) -> Result<Option<String>> {
+    let what = format!("{TOKEN_KEY} {}", serde_json::to_string(change)?);
+    let Some(stream) = ask(socket, &what).await? else {
+        return Ok(None);
+    };
+    let answer = line(&mut BufReader::new(stream)).await?;
+    match answer.strip_prefix(OK).map(str::trim) {
+        Some(cluster) => Ok(Some(cluster.to_owned())),
+        None => bail!("no key was changed: {answer}"),
+    }
+}
+
 async fn ask(socket: &Path, what: &str) -> Result<Option<UnixStream>> {
     let Ok(mut stream) = UnixStream::connect(socket).await else {
         return Ok(None);
@@ -145,4 +241,26 @@ async fn ask(socket: &Path, what: &str) -> Result<Option<UnixStream>> {
         .await
         .with_context(|| format!("asking the server at {}", socket.display()))?;
     Ok(Some(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_found_by_its_name_and_organization() {
+        let found = |name: &str, organization: Option<&str>| {
+            let ids = ["management", "org-a/one", "org-a/two", "org-b/one"];
+            let found = find(ids.into_iter(), name, organization);
+            found.map_or_else(|error| error.to_string(), str::to_owned)
+        };
+        assert_eq!(found("two", None), "org-a/two");
+        assert_eq!(found("one", Some("b")), "org-b/one");
+        assert_eq!(
+            found("one", None),
+            "several clusters are called \"one\" (org-a/one, org-b/one): choose one with --organization"
+        );
+        let none = "no cluster is called \"two\"; there are: org-a/one, org-a/two, org-b/one";
+        assert_eq!(found("two", Some("b")), none);
+    }
 }

@@ -8,6 +8,7 @@ mod guard;
 mod kubeconfig;
 mod progress;
 mod restore;
+mod rotate;
 mod status;
 mod template;
 mod up;
@@ -54,6 +55,8 @@ enum Command {
     Template(template::Template),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    #[command(subcommand)]
+    Rotate(rotate::Rotate),
     Down(down::Down),
     Version(version::Version),
     Completions(completions::Completions),
@@ -93,6 +96,7 @@ fn run(args: Args, ui: &Ui) -> anyhow::Result<ExitCode> {
             Command::Template(template) => template.run(ui),
             Command::Backup(backup) => backup.run(ui).await,
             Command::Restore(restore) => restore.run(ui).await,
+            Command::Rotate(rotate) => rotate.run(ui).await,
             Command::Down(down) => down.run(ui).await,
             Command::Version(version) => version.run(ui),
             Command::Completions(completions) => completions.run(ui),

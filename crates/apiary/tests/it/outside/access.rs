@@ -127,3 +127,55 @@ fn a_certificate_of_one_cluster_is_worth_nothing_in_another() {
         );
     }
 }
+
+#[test]
+fn keys_of_tokens_are_rotated_and_old_ones_forgotten() {
+    if super::world::kubectl().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let rotate = |data: &std::path::Path, args: &[&str]| {
+        let mut apiary = super::world::apiary();
+        apiary.args(["rotate", "token-key"]).args(args);
+        super::world::finish(apiary.arg("--data-dir").arg(data), "")
+    };
+    let none = rotate(&data, &[]);
+    assert_eq!(none.code, Some(1));
+    assert!(none.stderr.contains("no `apiary up` runs on"), "{none:?}");
+    let server = super::world::Server::ready(&data, &[]);
+    let cluster = server.kubectl();
+    cluster.does("create serviceaccount robot");
+    let fresh = |name: &str| {
+        let token = cluster.does("create token robot");
+        with_token(&cluster, token.trim(), name)
+    };
+    let works = |robot: &Kubectl| robot.run(&["auth", "whoami"]).code == Some(0);
+    let old = fresh("old");
+    let done = rotate(&data, &[]);
+    assert_eq!(
+        done.stdout, "management signs tokens with a new key\n",
+        "{done:?}"
+    );
+    let new = fresh("new");
+    assert!(works(&old) && works(&new), "both keys are good");
+    let done = rotate(&data, &["--forget-old", "-o", "json"]);
+    assert_eq!(
+        done.stdout, "{\"cluster\":\"management\",\"forgotOld\":true}\n",
+        "{done:?}"
+    );
+    assert!(!works(&old) && works(&new), "only the new one is good");
+    // Which a restart does not change.
+    let port = server.port;
+    assert!(server.down());
+    let server = super::world::Server::start_again(port, &data, &[]);
+    server.wait_for("management", "ready");
+    let told = new.run(&["auth", "whoami"]);
+    assert_eq!(told.code, Some(0), "after a restart: {told:?}");
+    assert!(!works(&old), "a restart brings no old key back");
+    let wrong = rotate(&data, &["nobody"]);
+    assert!(
+        wrong.stderr.contains("no cluster is called \"nobody\""),
+        "{wrong:?}"
+    );
+}
