@@ -1,5 +1,6 @@
 //! What a cluster begins with: the objects that all clusters share, and the first of its own.
 
+use futures::future::{try_join, try_join_all, try_join3};
 use serde_json::{Value, json};
 
 use crate::auth::{self, User};
@@ -20,14 +21,15 @@ impl Cluster {
             id: self.spec().id.clone(),
             source: Box::new(source),
         };
-        for name in SYSTEM_NAMESPACES {
+        // What does not need each other is written at once, so that it shares commits.
+        let namespaces = SYSTEM_NAMESPACES.iter().map(|name| {
             let object =
                 json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             self.ensure("", "v1", "namespaces", object, "")
-                .await
-                .map_err(bootstrap)?;
-        }
-        self.ensure_service_range().await.map_err(bootstrap)?;
+        });
+        try_join(try_join_all(namespaces), self.ensure_service_range())
+            .await
+            .map_err(bootstrap)?;
         let labels = json!({"component": "apiserver", "provider": "kubernetes"});
         let service = json!({
             "apiVersion": "v1", "kind": "Service",
@@ -37,10 +39,7 @@ impl Cluster {
                 "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": self.config.port}],
             },
         });
-        let at = "/spec/ports/0/targetPort";
-        self.ensure("", "v1", "services", service, at)
-            .await
-            .map_err(bootstrap)?;
+        let service = self.ensure("", "v1", "services", service, "/spec/ports/0/targetPort");
         let address = self.config.address.to_string();
         let endpoints = json!({
             "apiVersion": "v1", "kind": "Endpoints",
@@ -50,9 +49,7 @@ impl Cluster {
                 "ports": [{"name": "https", "port": self.config.port, "protocol": "TCP"}]}],
         });
         let at = "/subsets/0/ports/0/port";
-        self.ensure("", "v1", "endpoints", endpoints, at)
-            .await
-            .map_err(bootstrap)?;
+        let endpoints = self.ensure("", "v1", "endpoints", endpoints, at);
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
             "metadata": {"name": "kubernetes", "namespace": "default",
@@ -62,9 +59,11 @@ impl Cluster {
             "ports": [{"name": "https", "port": self.config.port, "protocol": "TCP"}],
         });
         let at = "/ports/0/port";
-        self.ensure("discovery.k8s.io", "v1", "endpointslices", slice, at)
+        let slice = self.ensure("discovery.k8s.io", "v1", "endpointslices", slice, at);
+        try_join3(service, endpoints, slice)
             .await
-            .map_err(bootstrap)
+            .map_err(bootstrap)?;
+        Ok(())
     }
 
     /// The range of the addresses of Services, as an object, which is ready from the first.
@@ -78,7 +77,7 @@ impl Cluster {
         let resource = self.registry().types().find(group, "v1", plural);
         let resource = resource.ok_or_else(Status::no_such_resource)?;
         let target = Target::new(resource, "", "kubernetes", "status");
-        let known = self.registry().get(&target).await?;
+        let known = self.registry().get(&target).await?.into_value();
         if !known["status"]["conditions"].is_null() {
             return Ok(());
         }

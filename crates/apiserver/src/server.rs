@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock, RwLock, RwLockReadGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -134,8 +134,33 @@ struct Inner {
     base: Arc<Base>,
     /// Documents are the same for all clusters that serve the same kinds.
     open_api: Arc<OpenApi>,
-    clusters: RwLock<HashMap<String, Arc<Cluster>>>,
+    clusters: RwLock<Directory>,
     shutdown: watch::Sender<bool>,
+}
+
+/// The clusters that are served.
+#[derive(Default)]
+struct Directory {
+    by_id: HashMap<String, Arc<Cluster>>,
+    /// By each of their server names.
+    by_name: HashMap<String, Arc<Cluster>>,
+}
+
+impl Directory {
+    fn insert(&mut self, cluster: Arc<Cluster>) {
+        for name in &cluster.spec.server_names {
+            self.by_name.insert(name.clone(), cluster.clone());
+        }
+        self.by_id.insert(cluster.spec.id.clone(), cluster);
+    }
+
+    fn remove(&mut self, id: &str) -> Option<Arc<Cluster>> {
+        let cluster = self.by_id.remove(id)?;
+        for name in &cluster.spec.server_names {
+            self.by_name.remove(name);
+        }
+        Some(cluster)
+    }
 }
 
 impl Server {
@@ -178,19 +203,13 @@ impl Server {
     /// When the id is taken, the spec is wrong, or the store fails; then nothing of it remains.
     pub async fn create_cluster(&self, spec: ClusterSpec) -> Result<Arc<Cluster>, ServerError> {
         let id = spec.id.clone();
-        let taken = self
-            .0
-            .clusters
-            .read()
-            .unwrap_or_else(|e| e.into_inner())
-            .values()
-            .find_map(|c| {
-                c.spec
-                    .server_names
-                    .iter()
-                    .find(|n| spec.server_names.contains(n))
-                    .cloned()
-            });
+        let taken = {
+            let clusters = self.0.clusters();
+            let mut names = spec.server_names.iter();
+            names
+                .find(|name| clusters.by_name.contains_key(*name))
+                .cloned()
+        };
         if let Some(name) = taken {
             return Err(ServerError::Spec {
                 id,
@@ -323,25 +342,13 @@ impl Server {
     /// A cluster by id.
     #[must_use]
     pub fn cluster(&self, id: &str) -> Option<Arc<Cluster>> {
-        self.0
-            .clusters
-            .read()
-            .unwrap_or_else(|e| e.into_inner())
-            .get(id)
-            .cloned()
+        self.0.clusters().by_id.get(id).cloned()
     }
 
     /// All clusters, by id.
     #[must_use]
     pub fn clusters(&self) -> Vec<Arc<Cluster>> {
-        let mut all: Vec<_> = self
-            .0
-            .clusters
-            .read()
-            .unwrap_or_else(|e| e.into_inner())
-            .values()
-            .cloned()
-            .collect();
+        let mut all: Vec<_> = self.0.clusters().by_id.values().cloned().collect();
         all.sort_by(|a, b| a.spec.id.cmp(&b.spec.id));
         all
     }
@@ -350,11 +357,7 @@ impl Server {
     #[must_use]
     pub fn cluster_by_name(&self, name: Option<&str>) -> Option<Arc<Cluster>> {
         let name = name.filter(|name| *name != "localhost").unwrap_or("*");
-        let clusters = self.0.clusters.read().unwrap_or_else(|e| e.into_inner());
-        clusters
-            .values()
-            .find(|c| c.spec.server_names.iter().any(|n| n == name))
-            .cloned()
+        self.0.clusters().by_name.get(name).cloned()
     }
 
     /// Serves TLS connections until [`Server::shut_down`].
@@ -463,7 +466,11 @@ impl Inner {
         self.clusters
             .write()
             .unwrap_or_else(|e| e.into_inner())
-            .insert(cluster.spec.id.clone(), cluster);
+            .insert(cluster);
+    }
+
+    fn clusters(&self) -> RwLockReadGuard<'_, Directory> {
+        self.clusters.read().unwrap_or_else(|e| e.into_inner())
     }
 }
 
@@ -571,6 +578,11 @@ impl Cluster {
         let mut closed = self.closed.subscribe();
         // An error means that the sender is gone, which is the end as well.
         let _ended = closed.wait_for(|closed| *closed).await;
+    }
+
+    /// Turns true when the cluster is removed or the server shuts down.
+    pub(crate) fn ending(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, Registry, Target, metadata, prepare, write_failed};
+use super::{Call, Registry, Shown, Target, metadata, prepare, write_failed};
 use crate::admission::Operation;
 use crate::object::Object;
 use crate::patch;
@@ -24,7 +24,7 @@ impl Registry {
         call: &mut Call<'_>,
         target: &Target,
         value: Value,
-    ) -> Result<Value, Status> {
+    ) -> Result<Shown, Status> {
         self.create_by(call, target, value, false).await
     }
 
@@ -35,7 +35,7 @@ impl Registry {
         target: &Target,
         mut value: Value,
         is_applied: bool,
-    ) -> Result<Value, Status> {
+    ) -> Result<Shown, Status> {
         if !metadata::text(&value, "resourceVersion").is_empty() {
             return Err(Status::new(
                 500,
@@ -67,7 +67,7 @@ impl Registry {
         call: &mut Call<'_>,
         target: &Target,
         mut value: Value,
-    ) -> Result<Value, Status> {
+    ) -> Result<Shown, Status> {
         schema::default(&target.resource, &mut value);
         prepare::generation_of_new(target, &mut value);
         let meta = metadata::of(&mut value);
@@ -95,7 +95,13 @@ impl Registry {
                 self.judge(call, &named, Operation::Create, None, &value)
                     .await?;
             }
-            match self.store_new(call, &named, &value).await {
+            // What is stored is kept only as long as another name may have to be tried.
+            let stored = if generates {
+                value.clone()
+            } else {
+                value.take()
+            };
+            match self.store_new(call, &named, stored).await {
                 Err(status) if generates && status.reason == "AlreadyExists" => {}
                 other => return other,
             }
@@ -112,16 +118,16 @@ impl Registry {
         &self,
         call: &Call<'_>,
         target: &Target,
-        value: &Value,
-    ) -> Result<Value, Status> {
+        value: Value,
+    ) -> Result<Shown, Status> {
         if call.dry_run {
             if let Some(existing) = self.store.newest(&target.key()) {
                 return Err(taken(target, &existing));
             }
-            return self.rehearse(target, value.clone(), None).await;
+            return self.rehearse(target, value, None).await;
         }
         let key = target.key();
-        let stored = self.to_storage(value.clone(), &target.resource).await?;
+        let stored = self.to_storage(value, &target.resource).await?;
         let written = if super::custom::is_definition(target) {
             self.write_definition(&key, Expected::Absent, stored).await
         } else if super::service::is_service(target) {
@@ -133,10 +139,7 @@ impl Registry {
                 .await
         };
         match written {
-            Ok(object) => {
-                let object = self.shown_one(&target.resource, &object).await?;
-                Ok(self.present(&target.resource, &object))
-            }
+            Ok(object) => self.show(&target.resource, &object).await,
             Err(WriteError::Conflict {
                 current: Some(existing),
             }) => Err(taken(target, &existing)),

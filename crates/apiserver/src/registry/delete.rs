@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Call, ListOptions, MAX_WRITE_TRIES, Registry, Target, metadata, write_failed};
+use super::{Call, ListOptions, MAX_WRITE_TRIES, Registry, Shown, Target, metadata, write_failed};
 use crate::admission::Operation;
 use crate::status::{Cause, Status};
 use crate::store::{Change, Expected, WriteError};
@@ -29,12 +29,12 @@ pub struct DeleteOptions {
 }
 
 /// What a DELETE did.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Deleted {
     /// The object is still there, with its deletion begun.
-    Begun(Value),
+    Begun(Shown),
     /// The object is gone; this was its last state.
-    Gone(Value),
+    Gone(Shown),
 }
 
 impl DeleteOptions {
@@ -134,6 +134,7 @@ impl Registry {
             let mut next = old.clone();
             let is_gone = begin(target, &mut next, options, self.now());
             if call.dry_run {
+                let next = Shown::Made(next);
                 return Ok(if is_gone {
                     Deleted::Gone(next)
                 } else {
@@ -149,7 +150,7 @@ impl Registry {
                 if !self.is_current(target, &object) {
                     continue;
                 }
-                return Ok(Deleted::Begun(old));
+                return Ok(Deleted::Begun(Shown::Made(old)));
             }
             let stored = self.to_storage(next, &target.resource).await?;
             let change = if is_gone {
@@ -167,8 +168,7 @@ impl Registry {
                 .await
             {
                 Ok(written) => {
-                    let written = self.shown_one(&target.resource, &written).await?;
-                    let shown = self.present(&target.resource, &written);
+                    let shown = self.show(&target.resource, &written).await?;
                     return Ok(if is_gone {
                         Deleted::Gone(shown)
                     } else {
@@ -202,7 +202,9 @@ impl Registry {
                 ..target.clone()
             };
             match self.delete_by(call, &one, options, Some(target)).await {
-                Ok(Deleted::Begun(value) | Deleted::Gone(value)) => deleted.push(value),
+                Ok(Deleted::Begun(value) | Deleted::Gone(value)) => {
+                    deleted.push(value.into_value());
+                }
                 Err(status) if status.code == 404 => {}
                 Err(status) => return Err(status),
             }

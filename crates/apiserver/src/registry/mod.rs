@@ -102,6 +102,35 @@ impl<'a> Call<'a> {
     }
 }
 
+/// An object as an answer shows it.
+#[derive(Clone, Debug)]
+pub enum Shown {
+    /// The stored bytes are what is shown: nobody has to decode them to hand them on.
+    Stored(Arc<Object>),
+    /// It was converted, or is not stored at all.
+    Made(Value),
+}
+
+impl Shown {
+    /// The decoded object.
+    #[must_use]
+    pub fn into_value(self) -> Value {
+        match self {
+            Self::Stored(object) => object.value(),
+            Self::Made(value) => value,
+        }
+    }
+
+    /// `metadata.uid`; empty if it has none.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        match self {
+            Self::Stored(object) => &object.header.uid,
+            Self::Made(value) => metadata::text(value, "uid"),
+        }
+    }
+}
+
 /// Where a request points: a resource and, within it, one object or one of its subresources.
 #[derive(Clone)]
 pub struct Target {
@@ -227,13 +256,24 @@ impl Registry {
     ///
     /// # Errors
     /// 404 if there is none, 500 if it cannot be converted.
-    pub async fn get(&self, target: &Target) -> Result<Value, Status> {
+    pub async fn get(&self, target: &Target) -> Result<Shown, Status> {
         let object = self
             .store
             .get(&target.key())
             .ok_or_else(|| target.not_found())?;
-        let object = self.shown_one(&target.resource, &object).await?;
-        Ok(self.present(&target.resource, &object))
+        self.show(&target.resource, &object).await
+    }
+
+    /// A stored state as `resource` shows it.
+    ///
+    /// # Errors
+    /// 500 if it cannot be converted.
+    async fn show(&self, resource: &Resource, object: &Arc<Object>) -> Result<Shown, Status> {
+        let object = self.shown_one(resource, object).await?;
+        if self.shows_stored_bytes(resource, &object) {
+            return Ok(Shown::Stored(object));
+        }
+        Ok(Shown::Made(self.convert(resource, object.value())))
     }
 
     /// The decoded object as `resource` shows it: at its version, with defaults that came after it was stored.
@@ -250,17 +290,24 @@ impl Registry {
     /// Whether the stored bytes are what `resource` shows, so that they need not be decoded.
     #[must_use]
     pub fn shows_stored_bytes(&self, resource: &Resource, object: &Object) -> bool {
-        let api_version = resource.api_version();
-        let prefix = ["{\"apiVersion\":\"", &api_version, "\","];
-        let mut rest = &object.json[..];
-        for part in prefix {
-            let Some(tail) = rest.strip_prefix(part.as_bytes()) else {
-                return false;
-            };
-            rest = tail;
-        }
-        resource.custom.is_none()
-            || object.header.revision >= self.types.schema_revision(&resource.storage)
+        self.show_stored_bytes(resource, std::slice::from_ref(object))
+    }
+
+    /// As [`Registry::shows_stored_bytes`], of all these objects.
+    #[must_use]
+    pub fn show_stored_bytes<'o>(
+        &self,
+        resource: &Resource,
+        objects: impl IntoIterator<Item = &'o Object>,
+    ) -> bool {
+        let prefix = format!("{{\"apiVersion\":\"{}\",", resource.api_version());
+        let since = match resource.custom {
+            Some(_) => self.types.schema_revision(&resource.storage),
+            None => 0,
+        };
+        objects.into_iter().all(|object| {
+            object.json.starts_with(prefix.as_bytes()) && object.header.revision >= since
+        })
     }
 
     fn convert(&self, resource: &Resource, value: Value) -> Value {
@@ -320,14 +367,15 @@ impl Registry {
         target: &Target,
         mut value: Value,
         old: Option<&Value>,
-    ) -> Result<Value, Status> {
+    ) -> Result<Shown, Status> {
         if service::is_service(target) {
-            return self.rehearse_service(&target.key(), value, old).await;
+            let value = self.rehearse_service(&target.key(), value, old).await?;
+            return Ok(Shown::Made(value));
         }
         if custom::is_definition(target) {
             self.fill_definition(&target.key(), &mut value);
         }
-        Ok(value)
+        Ok(Shown::Made(value))
     }
 
     async fn admit(

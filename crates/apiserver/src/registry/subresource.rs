@@ -47,7 +47,7 @@ impl Registry {
             subresource: String::new(),
             ..target.clone()
         };
-        let parent = self.get(&parent).await?;
+        let parent = self.get(&parent).await?.into_value();
         Ok(scale_of(&parent, &scale_paths(target)?))
     }
 
@@ -144,7 +144,7 @@ impl Registry {
             }),
         };
         let changed = self.modify(call, &parent, &modification).await?;
-        Ok(scale_of(&changed, &paths))
+        Ok(scale_of(&changed.into_value(), &paths))
     }
 
     /// Sets the replicas of an object to what `next` makes of its newest `Scale`.
@@ -179,7 +179,7 @@ impl Registry {
                 Ok(new)
             })
             .await?;
-        Ok(scale_of(&changed, &paths))
+        Ok(scale_of(&changed.into_value(), &paths))
     }
 
     /// Binds a pod to the node that `binding` names.
@@ -276,7 +276,7 @@ impl Registry {
             subresource: String::new(),
             ..target.clone()
         };
-        let pod = self.get(&main).await?;
+        let pod = self.get(&main).await?.into_value();
         self.admit_subresource(call, target, eviction.clone())
             .await?;
         let mut options = DeleteOptions::parse(&eviction["deleteOptions"])?;

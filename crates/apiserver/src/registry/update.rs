@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Call, MAX_WRITE_TRIES, Registry, Target, metadata, prepare, write_failed};
+use super::{Call, MAX_WRITE_TRIES, Registry, Shown, Target, metadata, prepare, write_failed};
 use crate::admission::Operation;
 use crate::negotiate::PatchType;
 use crate::object::Object;
@@ -85,7 +85,7 @@ impl Registry {
         call: &mut Call<'_>,
         target: &Target,
         mut value: Value,
-    ) -> Result<(Value, bool), Status> {
+    ) -> Result<(Shown, bool), Status> {
         check_identity(target, &value)?;
         if target.resource.namespaced {
             metadata::of(&mut value).insert("namespace".into(), json!(target.namespace));
@@ -144,7 +144,7 @@ impl Registry {
         call: &mut Call<'_>,
         target: &Target,
         body: &PatchBody<'_>,
-    ) -> Result<(Value, bool), Status> {
+    ) -> Result<(Shown, bool), Status> {
         if body.kind == PatchType::Apply {
             return self.apply(call, target, body).await;
         }
@@ -197,7 +197,7 @@ impl Registry {
         call: &mut Call<'_>,
         target: &Target,
         body: &PatchBody<'_>,
-    ) -> Result<(Value, bool), Status> {
+    ) -> Result<(Shown, bool), Status> {
         let config = applied(call, body.bytes)?;
         check_identity(target, &config)?;
         let Some(revision) = metadata::revision(&config) else {
@@ -271,7 +271,7 @@ impl Registry {
         target: &Target,
         (subresource, seen): (&str, Seen<'_>),
         next: &(dyn Fn(&Value) -> Result<Value, Status> + Send + Sync),
-    ) -> Result<Value, Status> {
+    ) -> Result<Shown, Status> {
         let modification = Modification {
             next,
             revision: None,
@@ -287,7 +287,7 @@ impl Registry {
         call: &mut Call<'_>,
         target: &Target,
         how: &Modification<'_>,
-    ) -> Result<Value, Status> {
+    ) -> Result<Shown, Status> {
         for _ in 0..MAX_WRITE_TRIES {
             let Some(object) = self.store.newest(&target.key()) else {
                 return Err(target.not_found());
@@ -310,7 +310,7 @@ impl Registry {
                     .map_err(|error| write_failed(target, &error))?;
                 // Or it was given up, or replaced: then there is something else to compare with.
                 if self.is_current(target, &object) {
-                    return Ok(old);
+                    return self.show(&target.resource, &object).await;
                 }
                 continue;
             }
@@ -318,10 +318,7 @@ impl Registry {
                 return self.rehearse(target, new, Some(&old)).await;
             }
             match self.commit(target, &object, &old, new).await? {
-                Ok(written) => {
-                    let written = self.shown_one(&target.resource, &written).await?;
-                    return Ok(self.present(&target.resource, &written));
-                }
+                Ok(written) => return self.show(&target.resource, &written).await,
                 Err(WriteError::Conflict { .. }) => call.warnings.truncate(warnings),
                 Err(error) => return Err(write_failed(target, &error)),
             }

@@ -9,6 +9,7 @@ mod connect;
 mod deadline;
 mod documents;
 mod health;
+mod joined;
 mod path;
 mod query;
 mod resources;

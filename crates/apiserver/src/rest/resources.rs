@@ -14,7 +14,7 @@ use super::watch::{self, Watch};
 use super::{Admitted, connect, websocket, written};
 use crate::auth::{Attributes, Authorizer, User};
 use crate::negotiate::{self, Accepted, Offer, PatchType};
-use crate::registry::{Call, DeleteOptions, Deleted, PatchBody, Target};
+use crate::registry::{Call, DeleteOptions, Deleted, PatchBody, Shown, Target};
 use crate::schema::{self, Expected, FieldValidation};
 use crate::server::Cluster;
 use crate::status::Status;
@@ -144,10 +144,10 @@ impl Exchange<'_> {
         let asked = self.request.query.get("resourceVersion");
         registry.reached(asked.unwrap_or_default()).await?;
         let value = match self.target.subresource.as_str() {
-            "scale" => registry.scale(&self.target).await?,
+            "scale" => Shown::Made(registry.scale(&self.target).await?),
             _ => registry.get(&self.target).await?,
         };
-        self.one(StatusCode::OK, value)
+        self.shown(StatusCode::OK, value)
     }
 
     async fn list(&self) -> Result<Response<Body>, Status> {
@@ -158,6 +158,13 @@ impl Exchange<'_> {
         registry.reached(&options.resource_version).await?;
         let page = registry.list(&self.target, &options).await?;
         Ok(match self.shape.list(registry, &page)? {
+            Listed::Stored(joined) if !self.wish.gzip && joined.is_long() => {
+                let mut response = respond::encoded(StatusCode::OK, Bytes::new(), &self.wish);
+                respond::vary(&mut response, "Accept-Encoding");
+                *response.body_mut() = joined.boxed_unsync();
+                response
+            }
+            Listed::Stored(joined) => respond::encoded(StatusCode::OK, joined.whole(), &self.wish),
             Listed::Bytes(bytes) => respond::encoded(StatusCode::OK, bytes, &self.wish),
             Listed::Value(value) => respond::object(StatusCode::OK, &value, &self.wish),
         })
@@ -180,6 +187,7 @@ impl Exchange<'_> {
             shape: self.shape.clone(),
             bookmarks: self.request.query.is_set("allowWatchBookmarks"),
             timeout_seconds: self.request.query.timeout_seconds()?,
+            together: !websocket::is_upgrade(&self.request.headers),
         })
         .await?;
         let headers = &self.request.headers;
@@ -278,7 +286,7 @@ impl Exchange<'_> {
             ));
         }
         let created = registry.create(call, target, value).await?;
-        self.one(StatusCode::CREATED, created)
+        self.shown(StatusCode::CREATED, created)
     }
 
     fn pods(&self, name: &str) -> Result<Target, Status> {
@@ -298,8 +306,8 @@ impl Exchange<'_> {
         }
         let value = self.decode(call, body)?;
         call.no_creation = self.no_creation(call.user);
-        let (value, created) = registry.update(call, &self.target, value).await?;
-        self.one(written(created), value)
+        let (shown, created) = registry.update(call, &self.target, value).await?;
+        self.shown(written(created), shown)
     }
 
     async fn patch(&self, call: &mut Call<'_>, bytes: &[u8]) -> Result<Response<Body>, Status> {
@@ -346,8 +354,8 @@ impl Exchange<'_> {
         if kind == PatchType::Apply {
             call.no_creation = self.no_creation(call.user);
         }
-        let (value, created) = registry.patch(call, &self.target, &body).await?;
-        self.one(written(created), value)
+        let (shown, created) = registry.patch(call, &self.target, &body).await?;
+        self.shown(written(created), shown)
     }
 
     /// Why the user may not create what the request names, should it be absent.
@@ -376,12 +384,12 @@ impl Exchange<'_> {
             .delete(call, &self.target, &options)
             .await?;
         self.cluster.after_delete(&self.target);
-        let value = match deleted {
-            Deleted::Begun(value) => value,
-            Deleted::Gone(value) if self.target.resource.strategy.delete_returns_object => value,
-            Deleted::Gone(value) => {
+        let shown = match deleted {
+            Deleted::Begun(shown) => shown,
+            Deleted::Gone(shown) if self.target.resource.strategy.delete_returns_object => shown,
+            Deleted::Gone(shown) => {
                 let mut details = json!({
-                    "name": self.target.name, "kind": self.target.resource.plural, "uid": value["metadata"]["uid"],
+                    "name": self.target.name, "kind": self.target.resource.plural, "uid": shown.uid(),
                 });
                 if !self.target.resource.group.is_empty() {
                     details["group"] = (*self.target.resource.group).into();
@@ -391,7 +399,7 @@ impl Exchange<'_> {
                 }));
             }
         };
-        self.one(StatusCode::OK, value)
+        self.shown(StatusCode::OK, shown)
     }
 
     async fn delete_collection(
@@ -455,6 +463,18 @@ impl Exchange<'_> {
             schema::decode_as(&Expected::body(kind), content, body, call.field_validation)?;
         call.warnings.extend(decoded.warnings);
         Ok(decoded.value)
+    }
+
+    /// One object in the wanted shape; what is stored in it already is handed on.
+    fn shown(&self, code: StatusCode, shown: Shown) -> Result<Response<Body>, Status> {
+        if let Shown::Stored(object) = &shown {
+            self.accepted
+                .check_shape(false, &self.target.resource.kind)?;
+            if let Some(bytes) = self.shape.stored(object)? {
+                return Ok(respond::encoded(code, bytes, &self.wish));
+            }
+        }
+        self.one(code, shown.into_value())
     }
 
     /// One object in the wanted shape.

@@ -16,6 +16,8 @@ use crate::schema::{builtin, protobuf};
 use crate::status::Status;
 use crate::table::{self, IncludeObject};
 
+use super::joined::Joined;
+
 /// How the objects of one resource are shown to one client.
 #[derive(Clone)]
 pub(super) struct Shape {
@@ -29,6 +31,8 @@ pub(super) struct Shape {
 
 /// A list in the wanted shape.
 pub(super) enum Listed {
+    /// Stored objects, which are put together while they are sent.
+    Stored(Joined),
     /// Encoded already.
     Bytes(Bytes),
     Value(Value),
@@ -72,6 +76,40 @@ impl Shape {
         }
     }
 
+    /// One object as it is stored, encoded without decoding all of it; `None` where the shape wants it decoded. Its stored
+    /// bytes must be what the resource shows.
+    ///
+    /// # Errors
+    /// 500 when the stored object does not have the type of its kind.
+    pub(super) fn stored(&self, object: &Object) -> Result<Option<Bytes>, Status> {
+        match (self.encoding, self.transform) {
+            (Encoding::Json, None) if !self.pretty => Ok(Some(object.json.clone())),
+            (Encoding::Json, Some(Transform::Metadata(v) | Transform::MetadataList(v)))
+                if !self.pretty =>
+            {
+                Ok(Some(partial(object, v).into()))
+            }
+            (
+                Encoding::Protobuf,
+                None | Some(Transform::Metadata(_) | Transform::MetadataList(_)),
+            ) => self.document(object).map(|bytes| Some(bytes.into())),
+            _ => Ok(None),
+        }
+    }
+
+    /// A stored object in protobuf, whole or its metadata.
+    fn document(&self, object: &Object) -> Result<Vec<u8>, Status> {
+        let api_version = self.resource.api_version();
+        let (kind, schema) = match self.transform {
+            Some(Transform::Metadata(v) | Transform::MetadataList(v)) => (
+                (v.api_version(), "PartialObjectMetadata"),
+                partial_schema()?,
+            ),
+            _ => ((&*api_version, &*self.resource.kind), &self.resource.schema),
+        };
+        protobuf::object(kind, &object.json, schema).map_err(|error| unwritable(&error))
+    }
+
     /// A list of objects that are no page of the store.
     pub(super) fn values(&self, registry: &Registry, items: &[Value], meta: Value) -> Value {
         match self.transform {
@@ -100,11 +138,7 @@ impl Shape {
             (Encoding::Protobuf, _) => self.protobuf(registry, page).map(Listed::Bytes),
             (_, None) if is_plain && self.are_stored_bytes(registry, page) => {
                 let (api_version, kind) = (self.resource.api_version(), &self.resource.list_kind);
-                Ok(Listed::Bytes(concatenated(
-                    page,
-                    (&api_version, kind),
-                    |object, bytes| bytes.put_slice(&object.json),
-                )))
+                Ok(Listed::Stored(Joined::new(page, (&api_version, kind))))
             }
             (_, Some(Transform::MetadataList(version)))
                 if is_plain && self.are_stored_bytes(registry, page) =>
@@ -129,8 +163,8 @@ impl Shape {
     }
 
     fn are_stored_bytes(&self, registry: &Registry, page: &Page) -> bool {
-        let mut objects = page.objects.iter();
-        objects.all(|object| registry.shows_stored_bytes(&self.resource, object))
+        let objects = page.objects.iter().map(|object| &**object);
+        registry.show_stored_bytes(&self.resource, objects)
     }
 
     fn protobuf(&self, registry: &Registry, page: &Page) -> Result<Bytes, Status> {
@@ -185,19 +219,7 @@ impl Shape {
             (Encoding::Json, Some(Transform::Metadata(v) | Transform::MetadataList(v))) => {
                 Ok(line(ty, &partial(object, v)))
             }
-            (Encoding::Protobuf, transform) => {
-                let api_version = self.resource.api_version();
-                let (kind, schema) = match transform {
-                    Some(Transform::Metadata(v) | Transform::MetadataList(v)) => (
-                        (v.api_version(), "PartialObjectMetadata"),
-                        partial_schema()?,
-                    ),
-                    _ => ((&*api_version, &*self.resource.kind), &self.resource.schema),
-                };
-                let document = protobuf::object(kind, &object.json, schema);
-                let document = document.map_err(|error| unwritable(&error))?;
-                Ok(protobuf::frame(ty, &document).into())
-            }
+            (Encoding::Protobuf, _) => Ok(protobuf::frame(ty, &self.document(object)?).into()),
             _ => {
                 let value = registry.present(&self.resource, object);
                 self.event_of(registry, ty, value, has_sent_columns)
@@ -280,23 +302,33 @@ fn list_meta(page: &Page) -> Value {
 /// A list as its stored objects, one after the other, undecoded.
 fn concatenated(
     page: &Page,
-    (api_version, kind): (&str, &str),
+    kind: (&str, &str),
     mut put: impl FnMut(&Object, &mut BytesMut),
 ) -> Bytes {
-    let head = json!({"kind": kind, "apiVersion": api_version, "metadata": list_meta(page)});
-    let head = head.to_string();
+    let head = list_head(page, kind);
     let length: usize = page.objects.iter().map(|o| o.json.len() + 1).sum();
     let mut bytes = BytesMut::with_capacity(head.len() + length + 16);
-    bytes.put_slice(head.as_bytes().strip_suffix(b"}").unwrap_or_default());
-    bytes.put_slice(b",\"items\":[");
+    bytes.put_slice(head.as_bytes());
     for (at, object) in page.objects.iter().enumerate() {
         if at > 0 {
             bytes.put_u8(b',');
         }
         put(object, &mut bytes);
     }
-    bytes.put_slice(b"]}");
+    bytes.put_slice(LIST_END);
     bytes.freeze()
+}
+
+/// What a list ends with, after its last item.
+pub(super) const LIST_END: &[u8] = b"]}";
+
+/// What a list begins with, up to its first item.
+pub(super) fn list_head(page: &Page, (api_version, kind): (&str, &str)) -> String {
+    let head = json!({"kind": kind, "apiVersion": api_version, "metadata": list_meta(page)});
+    let mut head = head.to_string();
+    head.truncate(head.len() - 1);
+    head.push_str(",\"items\":[");
+    head
 }
 
 /// `PartialObjectMetadata` of a stored object, whose metadata is cut out undecoded.

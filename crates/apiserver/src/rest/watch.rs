@@ -1,22 +1,24 @@
 //! WATCH: a stream of events, one JSON document a line or protobuf frames, that never skips, repeats or reorders.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use http_body::Frame;
 use rand::Rng;
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::coop::consume_budget;
+use tokio::time::{Instant, Sleep};
 
 use crate::object::Object;
 use crate::registry::{DEFINITIONS, ListOptions, Target};
 use crate::server::Cluster;
 use crate::status::Status;
-use crate::store::{Cursor, Event, EventKind};
+use crate::store::{Cursor, CursorEnd, Event, EventKind};
 
 use super::respond::BodyError;
 use super::shape::Shape;
@@ -30,6 +32,10 @@ const MIN_TIMEOUT_SECONDS: u64 = 1800;
 /// No watch lasts longer, whatever its client wishes.
 const MAX_TIMEOUT_SECONDS: u64 = 24 * 3600;
 
+/// Events that are there at the same time are sent in one frame until it is this long, in bytes: that costs a busy watch
+/// much less than a frame for each.
+const MAX_TOGETHER: usize = 32 << 10;
+
 /// What a watch sends and how.
 pub(super) struct Watch {
     pub cluster: Arc<Cluster>,
@@ -39,6 +45,8 @@ pub(super) struct Watch {
     /// The client asked for bookmarks.
     pub bookmarks: bool,
     pub timeout_seconds: Option<u64>,
+    /// Several events may be in one frame.
+    pub together: bool,
 }
 
 /// A running watch.
@@ -54,6 +62,10 @@ struct Running {
     initial_end: Option<u64>,
     next_bookmark: Instant,
     deadline: Instant,
+    /// Runs until the next bookmark or the deadline.
+    timer: Pin<Box<Sleep>>,
+    /// Turns true with the end of the cluster.
+    closed: watch::Receiver<bool>,
     /// Table columns are sent once.
     has_sent_columns: bool,
     is_over: bool,
@@ -106,6 +118,7 @@ pub(super) async fn start(
         let definitions = store.watch(DEFINITIONS, None, store.revision());
         definitions.ok()
     });
+    let closed = watch.cluster.ending();
     let state = match cursor {
         Ok(cursor) => State::Running(Box::new(Running {
             watch,
@@ -116,6 +129,8 @@ pub(super) async fn start(
             _place: place,
             next_bookmark: bookmark_after(now, deadline),
             deadline,
+            timer: Box::pin(tokio::time::sleep_until(deadline)),
+            closed,
             has_sent_columns: false,
             is_over: false,
         })),
@@ -128,7 +143,7 @@ pub(super) async fn start(
         match state {
             State::Refused(event) => Some((Ok(Frame::data(event)), State::Over)),
             State::Running(mut running) => {
-                let frame = running.next().await?;
+                let frame = running.frame().await?;
                 Some((Ok(Frame::data(frame)), State::Running(running)))
             }
             State::Over => None,
@@ -145,36 +160,82 @@ enum State {
 }
 
 impl Running {
+    /// The next frame of the stream; `None` ends it.
+    async fn frame(&mut self) -> Option<Bytes> {
+        let first = self.next().await?;
+        let mut all = BytesMut::new();
+        while self.watch.together && first.len().max(all.len()) < MAX_TOGETHER && !self.is_over {
+            let line = if let Some(object) = self.initial.pop_front() {
+                Some(self.line("ADDED", &object))
+            } else if self.initial_end.is_none()
+                && let Some(Ok(event)) = self.cursor.try_next()
+            {
+                self.event(event).await
+            } else {
+                break;
+            };
+            if let Some(line) = line {
+                if all.is_empty() {
+                    all.extend_from_slice(&first);
+                }
+                all.extend_from_slice(&line);
+            }
+        }
+        Some(if all.is_empty() { first } else { all.freeze() })
+    }
+
     /// The next line of the stream; `None` ends it.
     async fn next(&mut self) -> Option<Bytes> {
         while !self.is_over {
+            // A watch that never has to wait must still let others run.
+            consume_budget().await;
             if let Some(object) = self.initial.pop_front() {
                 return Some(self.line("ADDED", &object));
             }
             if let Some(revision) = self.initial_end.take() {
                 return Some(self.bookmark(revision, true));
             }
-            let deadline = self.deadline;
             // A busy watch must end as well.
-            if Instant::now() >= deadline {
+            if Instant::now() >= self.deadline {
                 break;
             }
-            let wake = if self.watch.bookmarks {
-                self.next_bookmark.min(deadline)
-            } else {
-                deadline
+            let event = match self.cursor.try_next() {
+                Some(event) => Some(event),
+                None => self.wait().await,
             };
-            tokio::select! {
-                biased;
-                event = self.cursor.next() => match event {
-                    Ok(event) => if let Some(line) = self.event(event).await { return Some(line) },
-                    // Too slow, or the cluster is gone: the client comes back with its last revision.
-                    Err(_) => self.is_over = true,
-                },
-                () = is_redefined(self.definitions.as_mut(), &self.watch) => self.is_over = true,
-                () = tokio::time::sleep_until(wake) => if let Some(line) = self.at_timer() { return Some(line) },
-                () = self.watch.cluster.closed() => self.is_over = true,
+            let line = match event {
+                Some(Ok(event)) => self.event(event).await,
+                // Too slow, or the cluster is gone: the client comes back with its last revision.
+                Some(Err(_)) => {
+                    self.is_over = true;
+                    None
+                }
+                None => self.at_timer(),
+            };
+            if line.is_some() {
+                return line;
             }
+        }
+        None
+    }
+
+    /// Waits for an event, or for whatever else there is to see to: then `None`.
+    async fn wait(&mut self) -> Option<Result<Arc<Event>, CursorEnd>> {
+        let wake = if self.watch.bookmarks {
+            self.next_bookmark.min(self.deadline)
+        } else {
+            self.deadline
+        };
+        if self.timer.deadline() != wake {
+            self.timer.as_mut().reset(wake);
+        }
+        tokio::select! {
+            biased;
+            event = self.cursor.next() => return Some(event),
+            () = is_redefined(self.definitions.as_mut(), &self.watch) => self.is_over = true,
+            () = self.timer.as_mut() => {}
+            // An error means that the cluster is gone, which is the end as well.
+            _ = self.closed.wait_for(|closed| *closed) => self.is_over = true,
         }
         None
     }
@@ -183,6 +244,8 @@ impl Running {
         let now = Instant::now();
         if now >= self.deadline {
             self.is_over = true;
+        }
+        if self.is_over || now < self.next_bookmark {
             return None;
         }
         self.next_bookmark = bookmark_after(now, self.deadline);

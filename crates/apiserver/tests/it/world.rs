@@ -8,6 +8,7 @@ use apiserver::rest::Body;
 use apiserver::store::{Memory, Storage};
 use apiserver::webhook::Handlers;
 use apiserver::{Cluster, ClusterSpec, Config, InProcess, MoreAdmission, Security, Server};
+use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use jiff::Timestamp;
@@ -29,6 +30,8 @@ pub(crate) struct World {
 /// A watch that is under way.
 pub(crate) struct Watching {
     body: Body,
+    /// Events that came with the last one.
+    rest: Bytes,
 }
 
 impl Watching {
@@ -39,11 +42,14 @@ impl Watching {
     }
 
     /// The next event as it is on the wire; `None` when the stream has ended. Dropping the future loses nothing.
-    pub(crate) async fn bytes(&mut self) -> Option<bytes::Bytes> {
-        let frame = self.body.frame().await?.unwrap();
-        let line = frame.into_data().unwrap();
-        assert!(line.ends_with(b"\n"), "{line:?}");
-        Some(line)
+    pub(crate) async fn bytes(&mut self) -> Option<Bytes> {
+        if self.rest.is_empty() {
+            let frame = self.body.frame().await?.unwrap();
+            self.rest = frame.into_data().unwrap();
+            assert!(self.rest.ends_with(b"\n"), "{:?}", self.rest);
+        }
+        let end = self.rest.iter().position(|byte| *byte == b'\n').unwrap();
+        Some(self.rest.split_to(end + 1))
     }
 
     /// The next event as `TYPE name@revision`.
@@ -184,12 +190,13 @@ impl World {
         let request = Request::builder()
             .uri(path)
             .header("accept", accept)
-            .body(Full::new(bytes::Bytes::new()))
+            .body(Full::new(Bytes::new()))
             .unwrap();
         let response = self.service.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
         Watching {
             body: response.into_body(),
+            rest: Bytes::new(),
         }
     }
 
@@ -205,7 +212,7 @@ impl World {
             .uri(path)
             .header("content-type", content_type)
             .header("user-agent", "tests/1")
-            .body(Full::new(bytes::Bytes::from(body.into())))
+            .body(Full::new(Bytes::from(body.into())))
             .unwrap();
         let response = self.service.clone().oneshot(request).await.unwrap();
         let code = response.status().as_u16();

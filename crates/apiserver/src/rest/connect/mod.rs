@@ -79,7 +79,7 @@ impl Connection<'_> {
             subresource: String::new(),
             ..self.target.clone()
         };
-        self.cluster.registry().get(&object).await
+        Ok(self.cluster.registry().get(&object).await?.into_value())
     }
 
     fn runner(&self) -> Result<Arc<dyn PodRunner>, Status> {
