@@ -1,6 +1,7 @@
 //! Server-side apply, and the bookkeeping of every other write.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -256,11 +257,12 @@ impl Reset {
             Self::Status => set.without_trees(&Set::of_fields(&["status"])),
             Self::AllButStatus => set.only_field("status"),
         };
-        set.difference(&system_fields())
+        set.difference(&SYSTEM)
     }
 }
 
-fn system_fields() -> Set {
+/// [`SYSTEM_FIELDS`] and [`SYSTEM_METADATA`].
+static SYSTEM: LazyLock<Set> = LazyLock::new(|| {
     let fields = SYSTEM_FIELDS.iter().map(|field| Set::of_fields(&[field]));
     let metadata = SYSTEM_METADATA
         .iter()
@@ -268,7 +270,7 @@ fn system_fields() -> Set {
     fields
         .chain(metadata)
         .fold(Set::default(), |all, set| all.union(&set))
-}
+});
 
 /// One apply.
 struct Work<'a> {
@@ -355,7 +357,7 @@ impl Work<'_> {
         let fields_of = |value: &Value| named(&typed::fields(value, self.node));
         let (last, all) = (named(last), fields_of(&merged));
         let pruned = without(&last);
-        let owned = named(&owned).union(&system_fields());
+        let owned = named(&owned).union(&SYSTEM);
         let given_back = fields_of(&pruned).union(&owned);
         let pruned = without(&all.clone().difference(&given_back));
         let gone = all.difference(&fields_of(&pruned)).difference(&owned);

@@ -26,17 +26,17 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Where the walk is and what it noticed.
 #[derive(Debug, Default)]
-pub(super) struct Walk {
+pub(super) struct Walk<'s> {
     /// Paths of unknown members, e.g. `spec.containers[0].foo`.
     pub unknown: Vec<String>,
-    path: Vec<Step>,
+    path: Vec<Step<'s>>,
     /// Name of the innermost message, as Go would say it.
-    message: String,
+    message: &'s str,
 }
 
-#[derive(Clone, Debug)]
-enum Step {
-    Field(Box<str>),
+#[derive(Clone, Copy, Debug)]
+enum Step<'s> {
+    Field(&'s str),
     Index(usize),
 }
 
@@ -45,20 +45,76 @@ enum Step {
 /// # Errors
 /// The words of Go's decoder for a value of a wrong type, e.g. `json: cannot unmarshal string into Go struct field
 /// DeploymentSpec.spec.replicas of type int32`.
-pub(super) fn canonicalize(
+pub(super) fn canonicalize<'s>(
     value: &mut Value,
-    schema: &Schema,
-    walk: &mut Walk,
+    schema: &'s Schema,
+    walk: &mut Walk<'s>,
 ) -> Result<(), String> {
     walk.node(value, schema, None)
 }
 
-impl Walk {
+/// Whether [`canonicalize`] has nothing to refuse, at a glance. May say no where it has nothing to refuse either.
+pub(super) fn fits(value: &Value, schema: &Schema) -> bool {
+    fits_node(value, schema, None, 0)
+}
+
+fn fits_node(value: &Value, schema: &Schema, wire: Option<Wire>, depth: usize) -> bool {
+    if depth > MAX_DEPTH {
+        return false;
+    }
+    let is_short = |n: i64| i32::try_from(n).is_ok();
+    match (&schema.ty, value) {
+        (Type::Ref(_), _) => match (&schema.resolve().ty, value) {
+            (Type::Object(object), Value::Object(members)) => {
+                members.iter().all(|(name, member)| {
+                    object.fields.get(&**name).is_some_and(|field| {
+                        let wire = field.proto.map(|proto| proto.wire);
+                        fits_node(member, &field.schema, wire, depth + 1)
+                    })
+                })
+            }
+            _ => false,
+        },
+        (Type::Object(object), _) => match (&object.additional, value) {
+            (None, _) => true,
+            (Some(item), Value::Object(members)) => {
+                let wire = Some(builtin::wire_of(item));
+                members
+                    .values()
+                    .all(|member| fits_node(member, item, wire, depth + 1))
+            }
+            _ => false,
+        },
+        (Type::Array(item), Value::Array(items)) => items
+            .iter()
+            .all(|member| fits_node(member, item, None, depth + 1)),
+        (Type::String, Value::String(text)) => match schema.format() {
+            "date-time" => time::seconds(text).is_some(),
+            "quantity" => quantity::canonical(text).is_some(),
+            "micro-time" | "byte" => false,
+            _ => true,
+        },
+        (Type::Integer, Value::Number(number)) => number
+            .as_i64()
+            .is_some_and(|n| schema.format() != "int32" || is_short(n)),
+        (Type::Number, Value::Number(_))
+        | (Type::Boolean, Value::Bool(_))
+        | (Type::IntOrString, Value::String(_)) => true,
+        (Type::IntOrString, Value::Number(number)) => number.as_i64().is_some_and(is_short),
+        (Type::Any, _) => !matches!(
+            wire,
+            Some(Wire::SchemaOrArray | Wire::SchemaOrBool | Wire::SchemaOrStrings)
+        ),
+        _ => false,
+    }
+}
+
+impl<'s> Walk<'s> {
     /// A walk that begins at member `name` of an object called `message`.
-    pub(super) fn at(message: &str, name: &str) -> Self {
+    pub(super) fn at(message: &'s str, name: &'s str) -> Self {
         Self {
-            message: message.into(),
-            path: vec![Step::Field(name.into())],
+            message,
+            path: vec![Step::Field(name)],
             ..Self::default()
         }
     }
@@ -66,7 +122,7 @@ impl Walk {
     fn node(
         &mut self,
         value: &mut Value,
-        schema: &Schema,
+        schema: &'s Schema,
         wire: Option<Wire>,
     ) -> Result<(), String> {
         if self.path.len() > MAX_DEPTH {
@@ -76,7 +132,7 @@ impl Walk {
         }
         match &schema.ty {
             Type::Ref(name) => {
-                let outer = std::mem::replace(&mut self.message, last_word(name).to_owned());
+                let outer = std::mem::replace(&mut self.message, last_word(name));
                 let result = match &schema.resolve().ty {
                     Type::Object(object) => self.object(value, object, name),
                     _ => Ok(()),
@@ -110,40 +166,43 @@ impl Walk {
         }
     }
 
-    fn object(&mut self, value: &mut Value, object: &Object, name: &str) -> Result<(), String> {
+    fn object(&mut self, value: &mut Value, object: &'s Object, name: &str) -> Result<(), String> {
         let Value::Object(members) = value else {
             return Err(self.mismatch(value, &go_name(name)));
         };
-        let keys: Vec<String> = members.keys().cloned().collect();
-        for key in keys {
-            let Some(field) = object.fields.get(&*key) else {
-                self.path.push(Step::Field(key.as_str().into()));
-                self.note_unknown();
-                self.path.pop();
-                members.remove(&key);
-                continue;
-            };
-            let Some(member) = members.get_mut(&key) else {
-                continue;
+        let mut result = Ok(());
+        members.retain(|key, member| {
+            if result.is_err() {
+                return true;
+            }
+            let Some((name, field)) = object.fields.get_key_value(&**key) else {
+                self.note_unknown(key);
+                return false;
             };
             if member.is_null() {
-                members.remove(&key);
-                continue;
+                return false;
             }
-            self.path.push(Step::Field(key.as_str().into()));
-            self.node(member, &field.schema, field.proto.map(|p| p.wire))?;
+            self.path.push(Step::Field(name));
+            result = self.node(member, &field.schema, field.proto.map(|p| p.wire));
+            if result.is_err() {
+                return true;
+            }
             self.path.pop();
             let presence = field.proto.map_or(Presence::OmitZero, |p| p.presence);
             // A pointer to raw JSON keeps what it holds; every other null is gone by now.
-            if member.is_null() || (presence == Presence::OmitZero && is_zero(member)) {
-                members.remove(&key);
-            }
-        }
+            !(member.is_null() || (presence == Presence::OmitZero && is_zero(member)))
+        });
+        result?;
         fill(members, object, 0);
         Ok(())
     }
 
-    fn map(&mut self, value: &mut Value, object: &Object, schema: &Schema) -> Result<(), String> {
+    fn map(
+        &mut self,
+        value: &mut Value,
+        object: &'s Object,
+        schema: &'s Schema,
+    ) -> Result<(), String> {
         let Some(item) = &object.additional else {
             return Ok(());
         };
@@ -160,7 +219,12 @@ impl Walk {
         Ok(())
     }
 
-    fn list(&mut self, value: &mut Value, item: &Schema, schema: &Schema) -> Result<(), String> {
+    fn list(
+        &mut self,
+        value: &mut Value,
+        item: &'s Schema,
+        schema: &'s Schema,
+    ) -> Result<(), String> {
         let Value::Array(items) = value else {
             return Err(self.mismatch(value, &go_type(schema)));
         };
@@ -255,9 +319,13 @@ impl Walk {
         Ok(())
     }
 
-    fn note_unknown(&mut self) {
+    fn note_unknown(&mut self, name: &str) {
         if self.unknown.len() < MAX_UNKNOWN {
-            let path = self.shown();
+            let mut path = self.shown();
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(name);
             self.unknown.push(path);
         }
     }
@@ -293,7 +361,7 @@ impl Walk {
             .path
             .iter()
             .filter_map(|step| match step {
-                Step::Field(name) => Some(&**name),
+                Step::Field(name) => Some(*name),
                 Step::Index(_) => None,
             })
             .collect();
@@ -449,7 +517,10 @@ mod tests {
         let mut value: Value = serde_json::from_str(text).unwrap();
         let mut walk = Walk::default();
         let schema = builtin::reference(&format!("io.k8s.api.{kind}"));
-        let shown = match canonicalize(&mut value, &schema, &mut walk) {
+        let fits = fits(&value, &schema);
+        let result = canonicalize(&mut value, &schema, &mut walk);
+        assert!(!fits || result.is_ok(), "{text}");
+        let shown = match result {
             Ok(()) => format!("{value} unknown {:?}", walk.unknown),
             Err(error) => error,
         };

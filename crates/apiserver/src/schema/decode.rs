@@ -196,14 +196,13 @@ fn finish(
     duplicates: &[String],
     validation: FieldValidation,
 ) -> Result<Decoded, Status> {
-    let mut walk = Walk::default();
     let mut unknown = Vec::new();
     let result = if expected.is_custom {
-        let result = custom_metadata(expected, &mut value, &mut walk);
-        unknown.append(&mut walk.unknown);
+        let result = custom_metadata(expected, &mut value, &mut unknown);
         unknown.append(&mut fields::prune_node(&mut value, &expected.schema));
         result
     } else {
+        let mut walk = Walk::default();
         let result = canonical::canonicalize(&mut value, &expected.schema, &mut walk);
         unknown.append(&mut walk.unknown);
         result
@@ -351,15 +350,22 @@ fn identify(expected: &Expected, value: &mut Value, body: &[u8]) -> Result<(), S
 }
 
 /// `metadata` of custom kinds is read as strictly as that of built-in ones.
-fn custom_metadata(expected: &Expected, value: &mut Value, walk: &mut Walk) -> Result<(), String> {
+fn custom_metadata(
+    expected: &Expected,
+    value: &mut Value,
+    unknown: &mut Vec<String>,
+) -> Result<(), String> {
     let Some(metadata) = value.get_mut("metadata") else {
         return Ok(());
     };
     if metadata.is_null() {
         *metadata = Value::Object(serde_json::Map::new());
     }
-    *walk = Walk::at(&expected.kind, "metadata");
-    canonical::canonicalize(metadata, &builtin::reference(builtin::OBJECT_META), walk)
+    let schema = builtin::reference(builtin::OBJECT_META);
+    let mut walk = Walk::at(&expected.kind, "metadata");
+    let result = canonical::canonicalize(metadata, &schema, &mut walk);
+    unknown.append(&mut walk.unknown);
+    result
 }
 
 /// 400 for a body of the right kind with wrong content.

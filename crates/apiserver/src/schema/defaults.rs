@@ -52,15 +52,11 @@ fn node(value: &mut Value, schema: &Schema, depth: usize) {
                         members.insert(name.to_string(), default.clone());
                     }
                 }
-                if let Some(member) = members.get_mut(&**name) {
-                    node(member, schema, depth + 1);
-                }
             }
-            if let Some(schema) = &object.additional {
-                for (name, member) in members.iter_mut() {
-                    if object.fields.contains_key(&**name) {
-                        continue;
-                    }
+            for (name, member) in members.iter_mut() {
+                if let Some(field) = object.fields.get(&**name) {
+                    node(member, &field.schema, depth + 1);
+                } else if let Some(schema) = &object.additional {
                     if let (Value::Null, Some(default), false) =
                         (&*member, &schema.default, schema.nullable)
                     {

@@ -53,6 +53,8 @@ pub struct Schema {
     pub patch: Option<PatchStrategy>,
     /// Everything that only validation looks at.
     pub rules: Option<Box<Rules>>,
+    /// What a [`Type::Ref`] names, found when it is first needed.
+    pub target: OnceLock<Option<&'static Schema>>,
 }
 
 impl Schema {
@@ -61,7 +63,10 @@ impl Schema {
     #[must_use]
     pub fn resolve(&self) -> &Self {
         match &self.ty {
-            Type::Ref(name) => builtin::message(name).unwrap_or(self),
+            Type::Ref(name) => {
+                let target = self.target.get_or_init(|| builtin::message(name));
+                target.unwrap_or(self)
+            }
             _ => self,
         }
     }

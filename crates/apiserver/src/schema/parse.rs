@@ -52,6 +52,10 @@ pub(super) fn json(bytes: &[u8]) -> Result<Document, String> {
 /// # Errors
 /// What is wrong, with line and column; also for a second document.
 pub(super) fn yaml(bytes: &[u8]) -> Result<Document, String> {
+    // Most is JSON, which is read in a tenth of the time.
+    if let Some(document) = json_as_yaml(bytes) {
+        return Ok(document);
+    }
     let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
     with_stack(text, || {
         let reader = Reader::of_yaml(text);
@@ -70,6 +74,25 @@ pub(super) fn yaml(bytes: &[u8]) -> Result<Document, String> {
             })?;
         Ok(reader.finish(value))
     })?
+}
+
+/// A document that is JSON, with the numbers that YAML would make of it; `None` if it is not, or if something is wrong
+/// with it that YAML has its own words for.
+fn json_as_yaml(bytes: &[u8]) -> Option<Document> {
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    let reader = Reader {
+        is_yaml: true,
+        ..Reader::default()
+    };
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Seed { reader: &reader }
+        .deserialize(&mut deserializer)
+        .ok()?;
+    deserializer.end().ok()?;
+    let document = reader.finish(value);
+    document.duplicates.is_empty().then_some(document)
 }
 
 /// Runs a reader of `text` on a stack of its own if the text may be nested deeply: each level takes some KiB of it.

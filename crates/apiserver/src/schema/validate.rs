@@ -42,9 +42,11 @@ pub fn validate_subresource(
         }
         return causes;
     }
-    let mut copy = value.clone();
-    if let Err(error) = canonical::canonicalize(&mut copy, &resource.schema, &mut Walk::default()) {
-        // Only a patch can bring a wrong type past decoding.
+    // Only a patch can bring a wrong type past decoding.
+    if !canonical::fits(value, &resource.schema)
+        && let Err(error) =
+            canonical::canonicalize(&mut value.clone(), &resource.schema, &mut Walk::default())
+    {
         causes.push(Cause::invalid("patch", &"".into(), &error));
         return causes;
     }
