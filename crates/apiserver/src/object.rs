@@ -1,5 +1,6 @@
 //! Stored objects: canonical JSON bytes plus the few facts that the server looks at without decoding them.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -98,6 +99,26 @@ pub fn is_too_deep(value: &Value) -> bool {
     exceeds(value, MAX_OBJECT_DEPTH)
 }
 
+/// Compact JSON in exactly the memory that it needs, as it is kept for long: a text that grows while it is written has
+/// room for up to twice as much.
+fn encoded(value: &Value) -> Bytes {
+    /// What of the memory to write in is kept.
+    const KEPT: usize = 256 << 10;
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.clear();
+        if serde_json::to_writer(&mut *buffer, value).is_err() {
+            // Values have no keys that are no texts, and memory takes everything.
+            return value.to_string().into();
+        }
+        let json = Bytes::copy_from_slice(buffer);
+        buffer.shrink_to(KEPT);
+        json
+    })
+}
+
 /// One immutable state of one object, shared by the store, lists and watchers.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -118,10 +139,8 @@ impl Object {
             );
         }
         let header = Header::of(&value, revision);
-        Self {
-            header,
-            json: value.to_string().into(),
-        }
+        let json = encoded(&value);
+        Self { header, json }
     }
 
     /// Reads a stored state back, of which only the metadata is looked at.

@@ -19,8 +19,9 @@ use medium::{Given, Medium, OwnFile};
 pub(super) use tables::Migration;
 use tables::{MIGRATIONS, Tables};
 
-/// Pages are only read once, at the start, so a small cache does.
-const CACHE_BYTES: usize = 32 << 20;
+/// Objects are read only once, at the start, and what commits read again is in the system's cache of the file anyway: this
+/// holds the upper pages of the tree, and half of it a usual batch of writes.
+const CACHE_BYTES: usize = 2 << 20;
 
 /// A redb file. Every commit is one transaction and on disk when it returns.
 pub struct Redb {

@@ -248,8 +248,10 @@ fn unreadable((id, resource, namespace, name): RowKey<'_>, why: &str) -> Problem
 
 /// Makes the batch durable. The answer is by how many bytes the content has grown.
 pub(super) fn commit(database: &Database, batch: &[Mutation]) -> Result<i64, Problem> {
-    let mut write = database.begin_write()?;
-    write.set_quick_repair(true);
+    // One sync, which checksums make safe: what a crash leaves half written is not taken for a commit. Quick repair would
+    // sync twice and write the whole state of the allocator with each commit, so that opening after a crash need not read
+    // everything; this store reads everything whenever it is opened.
+    let write = database.begin_write()?;
     let mut added = 0;
     let mut removed = 0;
     {
