@@ -62,17 +62,8 @@ impl Registry {
             finalizers.push(CLEANUP.into());
             metadata::of(value).insert("finalizers".into(), finalizers.into());
         }
-        let group = value["spec"]["group"].clone();
-        let others: Vec<crd::Names> = self
-            .store
-            .list(DEFINITIONS, None)
-            .objects
-            .iter()
-            .filter(|o| *o.header.name != *key.name)
-            .map(|o| o.value())
-            .filter(|other| other["spec"]["group"] == group)
-            .filter_map(|other| crd::Names::accepted(&other))
-            .collect();
+        let group = value["spec"]["group"].as_str().unwrap_or_default();
+        let others = self.types.served().names_beside(group, &key.name);
         value["status"] = crd::status_for(value, &others, self.now());
     }
 

@@ -1,12 +1,12 @@
 //! Which resources a logical cluster serves now: Kubernetes' own and those of its CustomResourceDefinitions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
-use crate::crd::Compiled;
+use crate::crd::{Compiled, Names};
 use crate::object::Object;
 use crate::resource::{self, Resource};
 use crate::store::ClusterStore;
@@ -29,12 +29,34 @@ pub struct Served {
     pub resources: Vec<Arc<Resource>>,
     custom: HashMap<Path<Arc<str>>, Arc<Resource>>,
     schema_revisions: HashMap<Arc<str>, u64>,
-    /// Equal definitions are compiled once for as long as somebody holds the result.
-    compiled: Vec<Arc<Compiled>>,
+    /// What the definitions say, by their names.
+    definitions: BTreeMap<Box<str>, Arc<Definition>>,
     /// Grows with every change; keys caches of derived documents.
     pub generation: u64,
     /// Revision of the definitions that this was read from.
     revision: u64,
+}
+
+/// One definition as it was read; it is read again when it has changed.
+struct Definition {
+    revision: u64,
+    group: Box<str>,
+    /// The names that it has in its group.
+    names: Option<Names>,
+    /// What it means, if its names are accepted.
+    compiled: Option<Arc<Compiled>>,
+}
+
+impl Definition {
+    fn read(object: &Object) -> Self {
+        let value = object.value();
+        Self {
+            revision: object.header.revision,
+            group: value["spec"]["group"].as_str().unwrap_or_default().into(),
+            names: Names::accepted(&value),
+            compiled: is_established(&value).then(|| Compiled::of(&value)),
+        }
+    }
 }
 
 impl Types {
@@ -42,7 +64,7 @@ impl Types {
     pub(super) fn new(store: &ClusterStore) -> Self {
         Self {
             store: store.clone(),
-            current: ArcSwap::from_pointee(Served::read(store, 1)),
+            current: ArcSwap::from_pointee(Served::read(store, 1, &BTreeMap::new())),
         }
     }
 
@@ -57,7 +79,11 @@ impl Types {
             if old.revision == self.store.revision_of(DEFINITIONS) {
                 return old.clone();
             }
-            Arc::new(Served::read(&self.store, old.generation + 1))
+            Arc::new(Served::read(
+                &self.store,
+                old.generation + 1,
+                &old.definitions,
+            ))
         });
         self.current.load_full()
     }
@@ -79,31 +105,42 @@ impl Types {
 }
 
 impl Served {
-    fn read(store: &ClusterStore, generation: u64) -> Self {
+    /// Reads the definitions, of those that are `known` only what has changed.
+    fn read(
+        store: &ClusterStore,
+        generation: u64,
+        known: &BTreeMap<Box<str>, Arc<Definition>>,
+    ) -> Self {
         let mut served = Self {
             resources: resource::builtin().to_vec(),
             custom: HashMap::new(),
             schema_revisions: HashMap::new(),
-            compiled: vec![],
+            definitions: BTreeMap::new(),
             generation,
             revision: store.revision_of(DEFINITIONS),
         };
         for object in store.list(DEFINITIONS, None).objects {
-            served.add(&object);
+            let name = &object.header.name;
+            let known = known.get(name);
+            let definition = match known.filter(|k| k.revision == object.header.revision) {
+                Some(known) => known.clone(),
+                None => Arc::new(Definition::read(&object)),
+            };
+            served.add(&definition);
+            served.definitions.insert(name.clone(), definition);
         }
         served
     }
 
     /// Adds the versions that a definition serves, if its names are accepted.
-    fn add(&mut self, object: &Object) {
-        let definition = object.value();
-        if !is_established(&definition) {
-            return;
-        }
-        let compiled = Compiled::of(&definition);
-        for resource in compiled.served() {
+    fn add(&mut self, definition: &Definition) {
+        for resource in definition
+            .compiled
+            .iter()
+            .flat_map(|compiled| compiled.served())
+        {
             self.schema_revisions
-                .insert(resource.storage.clone(), object.header.revision);
+                .insert(resource.storage.clone(), definition.revision);
             let key = (
                 resource.group.clone(),
                 resource.version.clone(),
@@ -112,7 +149,17 @@ impl Served {
             self.custom.insert(key, resource.clone());
             self.resources.push(resource.clone());
         }
-        self.compiled.push(compiled);
+    }
+
+    /// The accepted names of the definitions of a group, but for the definition called `except`.
+    pub(super) fn names_beside(&self, group: &str, except: &str) -> Vec<Names> {
+        let others = self
+            .definitions
+            .iter()
+            .filter(|(name, definition)| *definition.group == *group && ***name != *except);
+        others
+            .filter_map(|(_, definition)| definition.names.clone())
+            .collect()
     }
 
     /// One resource by group, version and plural.
