@@ -10,7 +10,8 @@ use crate::tools::{self, Places};
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Measure only these: start, fleet, clusters; or `apiserver`, alone or with what of it, e.g. create, watch, memory
+    /// Measure only these: start, fleet, clusters; or `apiserver`, alone or with what of it, e.g. create, watch, memory,
+    /// clusters
     measures: Vec<String>,
     /// How often start, fleet and clusters are measured; medians are shown
     #[arg(long, default_value_t = 5)]
@@ -21,6 +22,15 @@ pub(crate) struct Args {
     /// The process of that server, for its memory and processor time
     #[arg(long, requires = "kubeconfig")]
     pid: Option<u32>,
+    /// Load `apiary up`, with its controllers, instead of the API server alone (apiserver only)
+    #[arg(long, conflicts_with = "kubeconfig")]
+    up: bool,
+    /// Logical clusters that `apiserver clusters` creates
+    #[arg(long, default_value_t = 10_000)]
+    clusters: usize,
+    /// Seconds that each rate is measured for (apiserver only)
+    #[arg(long, default_value_t = 5)]
+    seconds: u32,
 }
 
 /// Measures.
@@ -33,8 +43,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     {
         return apiserver(&places, args);
     }
-    if args.kubeconfig.is_some() {
-        bail!("--kubeconfig names the server for `cargo xtask bench apiserver`");
+    if args.kubeconfig.is_some() || args.up {
+        bail!("--kubeconfig and --up choose the server for `cargo xtask bench apiserver`");
     }
     let mut command = bench(&places, "fleet");
     command
@@ -51,7 +61,12 @@ fn apiserver(places: &Places, args: &Args) -> Result<()> {
     let mut command = bench(places, "apiserver");
     command
         .args(&args.measures[1..])
+        .args(["--seconds", &args.seconds.to_string()])
+        .args(["--clusters", &args.clusters.to_string()])
         .env("APIARY_LOADGEN", loadgen);
+    if args.up {
+        command.arg("--up");
+    }
     if let Some(kubeconfig) = &args.kubeconfig {
         let path = std::path::absolute(kubeconfig)
             .with_context(|| format!("finding {}", kubeconfig.display()))?;

@@ -15,6 +15,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+// What is measured in this program has the allocator of the product.
+use apiary as _;
 use apiserver::auth::ClusterKeys;
 use apiserver::store::Redb;
 use apiserver::{ClusterSpec, Config, Server};

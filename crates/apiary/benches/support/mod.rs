@@ -1,4 +1,6 @@
 //! What the benches share: a running `apiary up`, and what the machine is.
+#![allow(dead_code, reason = "each bench uses its part")]
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
@@ -46,6 +48,31 @@ pub(crate) fn resident(pid: u32) -> f64 {
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
 }
 
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Waits until `/readyz` answers on a port; how long that took since `begin`.
+pub(crate) async fn until_ready(port: u16, begin: Instant) -> Duration {
+    let mut config = kube::Config::new(format!("https://127.0.0.1:{port}").parse().unwrap());
+    config.accept_invalid_certs = true;
+    let client = kube::Client::try_from(config).unwrap();
+    loop {
+        let request = http::Request::get("/readyz").body(vec![]).unwrap();
+        if client
+            .request_text(request)
+            .await
+            .is_ok_and(|text| text == "ok")
+        {
+            return begin.elapsed();
+        }
+        assert!(begin.elapsed() < PATIENCE, "not ready within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// A running `apiary up`, killed when it is dropped.
 pub(crate) struct Up {
     pub(crate) child: Child,
@@ -58,11 +85,7 @@ pub(crate) struct Up {
 impl Up {
     /// Starts it on a data directory with more arguments, on a free port.
     pub(crate) fn start(data: &Path, args: &[&str]) -> Self {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let begin = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_apiary"))
             .args([
@@ -98,25 +121,7 @@ impl Up {
 
     /// Waits until `/readyz` answers; how long that took since the process began.
     pub(crate) async fn until_ready(&self) -> Duration {
-        let mut config =
-            kube::Config::new(format!("https://127.0.0.1:{}", self.port).parse().unwrap());
-        config.accept_invalid_certs = true;
-        let client = kube::Client::try_from(config).unwrap();
-        loop {
-            let request = http::Request::get("/readyz").body(vec![]).unwrap();
-            if client
-                .request_text(request)
-                .await
-                .is_ok_and(|text| text == "ok")
-            {
-                return self.begin.elapsed();
-            }
-            assert!(
-                self.begin.elapsed() < PATIENCE,
-                "not ready within {PATIENCE:?}"
-            );
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until_ready(self.port, self.begin).await
     }
 
     /// Seconds from exec until each kind of thing was ready for the first time, up to this one.

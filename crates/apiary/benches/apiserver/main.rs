@@ -9,6 +9,9 @@
     reason = "a measurement that cannot be made may panic, and talks on its standard output"
 )]
 
+mod alone;
+mod clusters;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::ffi::OsString;
@@ -16,21 +19,31 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use alone::Alone;
+// What is measured in this program has the allocator of the product.
+use apiary as _;
 use clap::Parser;
 use serde_json::Value;
 use support::{Up, machine, resident};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 /// How long memory is given to settle.
 const SETTLE: Duration = Duration::from_secs(3);
 
 #[derive(Parser)]
 struct Args {
-    /// Measure only these, e.g. create, list-10000, watch, crd, memory
+    /// Measure only these, e.g. create, list-10000, watch, crd, memory, clusters
     measures: Vec<String>,
     /// Seconds that each rate is measured for
     #[arg(long, default_value = "5")]
     seconds: String,
+    /// Logical clusters that `clusters` creates
+    #[arg(long, default_value_t = 10_000)]
+    clusters: usize,
+    /// Measure `apiary up`, with its controllers, instead of the API server alone
+    #[arg(long, conflicts_with = "kubeconfig")]
+    up: bool,
     /// Measure the server of this kubeconfig instead of one of our own
     #[arg(long)]
     kubeconfig: Option<PathBuf>,
@@ -40,6 +53,15 @@ struct Args {
     /// What cargo passes
     #[arg(long, hide = true)]
     bench: bool,
+    /// Be the server, on this port
+    #[arg(long, hide = true, requires = "data_here")]
+    serve_here: Option<u16>,
+    /// Where that server keeps its data
+    #[arg(long, hide = true)]
+    data_here: Option<PathBuf>,
+    /// Create so many logical clusters in this process and print what one costs
+    #[arg(long, hide = true)]
+    clusters_here: Option<usize>,
 }
 
 /// A kind of request: its name here, the generator's mode with arguments, numbers of clients, and the aim at the most.
@@ -84,20 +106,46 @@ const RATES: &[Rate] = &[
 
 fn main() {
     let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    if let (Some(port), Some(data)) = (args.serve_here, &args.data_here) {
+        runtime.block_on(alone::serve(data, port));
+        return;
+    }
+    if let Some(count) = args.clusters_here {
+        println!("{}", runtime.block_on(clusters::measure(count)));
+        return;
+    }
     let Some(loadgen) = std::env::var_os("APIARY_LOADGEN") else {
         println!("there is no load generator: `cargo xtask bench apiserver` builds it");
         return;
     };
     println!("{}\n", machine());
-    let load = Load::new(loadgen, args);
+    let is_foreign = args.kubeconfig.is_some();
+    let is_chosen = |name: &str| {
+        args.measures.is_empty() || args.measures.iter().any(|measure| measure == name)
+    };
+    let count = args.clusters;
+    let (measures_up, measures_clusters) = (is_chosen("ns-delete"), is_chosen("clusters"));
+    let mut load = Load::new(loadgen, args, &runtime);
     load.rates();
     load.watch();
     load.times("crd", &["crd", "--count", "10"]);
-    load.times(
-        "ns-delete",
-        &["ns-delete", "--count", "10", "--objects", "100"],
-    );
     load.memory();
+    if measures_up {
+        // Namespaces are emptied by a controller.
+        load.with_controllers(&runtime);
+        load.times(
+            "ns-delete",
+            &["ns-delete", "--count", "10", "--objects", "100"],
+        );
+    }
+    drop(load);
+    if measures_clusters && !is_foreign {
+        clusters::show(count);
+    }
 }
 
 /// The server under load, and the generator.
@@ -106,40 +154,56 @@ struct Load {
     args: Args,
     kubeconfig: PathBuf,
     pid: Option<u32>,
-    /// Our own server; it is killed with this.
+    /// Our own server, if it is that; killed with this.
+    _alone: Option<Alone>,
     _up: Option<(Up, TempDir)>,
 }
 
 impl Load {
-    fn new(loadgen: OsString, args: Args) -> Self {
-        if let Some(kubeconfig) = args.kubeconfig.clone() {
-            let pid = args.pid;
-            return Self {
-                loadgen,
-                args,
-                kubeconfig,
-                pid,
-                _up: None,
-            };
+    fn new(loadgen: OsString, args: Args, runtime: &Runtime) -> Self {
+        let mut load = Self {
+            loadgen,
+            kubeconfig: args.kubeconfig.clone().unwrap_or_default(),
+            pid: args.pid,
+            args,
+            _alone: None,
+            _up: None,
+        };
+        if load.args.up {
+            load.with_controllers(runtime);
+        } else if load.args.kubeconfig.is_none() {
+            let alone = Alone::start(runtime);
+            let (ready, pid) = (alone.ready.as_secs_f64(), alone.child.id());
+            println!(
+                "API server alone, on disk: exec → ready {ready:.2} s (aim 0.15 s), {:.0} MB idle (aim 31 MB)\n",
+                resident(pid)
+            );
+            load.kubeconfig.clone_from(&alone.kubeconfig);
+            load.pid = Some(pid);
+            load._alone = Some(alone);
         }
+        load
+    }
+
+    /// Puts our server with its controllers in the place of the one alone.
+    fn with_controllers(&mut self, runtime: &Runtime) {
+        if self.args.kubeconfig.is_some() || self._up.is_some() {
+            return;
+        }
+        self._alone = None;
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let up = Up::start(&data, &["--empty"]);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let ready = runtime.block_on(up.until_ready());
-        println!("exec → ready: {:.2} s (aim 0.15 s)\n", ready.as_secs_f64());
+        let ready = runtime.block_on(up.until_ready()).as_secs_f64();
         up.until("management");
-        let (kubeconfig, pid) = (data.join("kubeconfig"), Some(up.child.id()));
-        Self {
-            loadgen,
-            args,
-            kubeconfig,
-            pid,
-            _up: Some((up, folder)),
-        }
+        let pid = up.child.id();
+        println!(
+            "\napiary up --empty: exec → ready {ready:.2} s (aim 0.15 s), {:.0} MB idle\n",
+            resident(pid)
+        );
+        self.kubeconfig = data.join("kubeconfig");
+        self.pid = Some(pid);
+        self._up = Some((up, folder));
     }
 
     fn is_chosen(&self, name: &str) -> bool {
