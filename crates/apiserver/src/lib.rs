@@ -33,7 +33,7 @@ pub mod store;
 pub mod table;
 pub mod webhook;
 
-pub use cel::Quantity;
+pub use cel::{Quantity, zone};
 pub use security::{AuditOf, AuthenticationOf, Security};
 pub use server::{Cluster, ClusterSpec, Config, InProcess, MoreAdmission, Server, ServerError};
 

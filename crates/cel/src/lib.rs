@@ -130,6 +130,7 @@ pub mod regexp;
 mod types;
 mod unify;
 mod value;
+mod zone;
 
 #[cfg(test)]
 mod tests;
@@ -147,3 +148,4 @@ pub use library::url::Url;
 pub use quantity::Quantity;
 pub use types::{ListKind, ListType, ObjectType, Type};
 pub use value::{Key, List, Map, Struct, Text, Value};
+pub use zone::zone;

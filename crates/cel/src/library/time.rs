@@ -141,7 +141,7 @@ fn time_zone(name: &str) -> Result<TimeZone, EvalError> {
         return Ok(TimeZone::UTC);
     }
     let Some((hours, minutes)) = name.split_once(':') else {
-        return TimeZone::get(name).map_err(|_| unknown());
+        return crate::zone(name).ok_or_else(unknown);
     };
     let minutes: i32 = minutes.parse().map_err(|_| unknown())?;
     let is_negative = hours.starts_with('-');

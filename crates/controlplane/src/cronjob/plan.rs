@@ -211,8 +211,8 @@ fn since(world: &World, spec: &CronJobSpec, now: Timestamp) -> Timestamp {
 fn zone(spec: &CronJobSpec) -> Result<TimeZone, String> {
     match spec.time_zone.as_deref() {
         None | Some("") => Ok(TimeZone::UTC),
-        Some(name) => TimeZone::get(name)
-            .map_err(|_| format!("invalid timeZone: {name:?}: unknown time zone {name}")),
+        Some(name) => apiserver::zone(name)
+            .ok_or_else(|| format!("invalid timeZone: {name:?}: unknown time zone {name}")),
     }
 }
 

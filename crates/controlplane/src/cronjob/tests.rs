@@ -260,27 +260,54 @@ fn who_is_suspended_or_late_makes_nothing() {
 fn many_missed_times_are_told() {
     check(
         "{spec: {schedule: '* * * * *'}, last: '2026-01-01T10:54:00Z'}",
-        &expect![[""]],
+        &expect![[r#"
+            create Job default/tick-29454514
+            note SuccessfulCreate: Created job tick-29454514
+            again in 60s
+            status {"lastScheduleTime":"2026-01-01T12:34:00Z"}
+        "#]],
     );
     check(
         "{spec: {schedule: '* * * * *'}, last: '2026-01-01T10:53:00Z'}",
-        &expect![[""]],
+        &expect![[r#"
+            create Job default/tick-29454514
+            warn TooManyMissedTimes: too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew
+            note SuccessfulCreate: Created job tick-29454514
+            again in 60s
+            status {"lastScheduleTime":"2026-01-01T12:34:00Z"}
+        "#]],
     );
     check(
         "{spec: {schedule: '@every 1m', startingDeadlineSeconds: 60}, last: '2025-01-01T10:53:00Z'}",
-        &expect![[""]],
+        &expect![[r#"
+            create Job default/tick-29454514
+            warn TooManyMissedTimes: too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew
+            note SuccessfulCreate: Created job tick-29454514
+            again in 60s
+            status {"lastScheduleTime":"2026-01-01T12:34:00Z"}
+        "#]],
     );
     check(
         "{spec: {schedule: '* * * * *', startingDeadlineSeconds: 600}, last: '2025-01-01T10:53:00Z'}",
-        &expect![[""]],
+        &expect![[r#"
+            create Job default/tick-29454514
+            note SuccessfulCreate: Created job tick-29454514
+            again in 60s
+            status {"lastScheduleTime":"2026-01-01T12:34:00Z"}
+        "#]],
     );
 }
 
 #[test]
-fn zones_are_known_without_the_systems_files() {
+fn a_schedule_is_of_its_zone() {
     check(
         "{spec: {schedule: '30 13 * * *', timeZone: Europe/Berlin}}",
-        &expect![[""]],
+        &expect![[r#"
+            create Job default/tick-29454510
+            note SuccessfulCreate: Created job tick-29454510
+            again in 86160s
+            status {"lastScheduleTime":"2026-01-01T12:30:00Z"}
+        "#]],
     );
 }
 

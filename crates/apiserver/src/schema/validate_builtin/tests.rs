@@ -199,6 +199,47 @@ fn schedules_are_read() {
 }
 
 #[test]
+fn time_zones_of_schedules_are_known() {
+    for (zone, expected) in [
+        ("Europe/Berlin", expect![[""]]),
+        (
+            "''",
+            expect![[
+                r#"spec.timeZone: Invalid value: "": timeZone must be nil or non-empty string"#
+            ]],
+        ),
+        (
+            "local",
+            expect![[
+                r#"spec.timeZone: Invalid value: "local": timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"#
+            ]],
+        ),
+        (
+            "Moon/Crater",
+            expect![[
+                r#"spec.timeZone: Invalid value: "Moon/Crater": unknown time zone Moon/Crater"#
+            ]],
+        ),
+        (
+            "europe/berlin",
+            expect![[
+                r#"spec.timeZone: Invalid value: "europe/berlin": unknown time zone europe/berlin"#
+            ]],
+        ),
+        (
+            "../Berlin",
+            expect![[r#"spec.timeZone: Invalid value: "../Berlin": unknown time zone ../Berlin"#]],
+        ),
+    ] {
+        let template = "{restartPolicy: Never, containers: [{name: a, image: b}]}";
+        let spec = format!(
+            "spec: {{schedule: '@daily', timeZone: {zone}, jobTemplate: {{spec: {{template: {{spec: {template}}}}}}}}}"
+        );
+        check("cronjobs", &spec, None, expected);
+    }
+}
+
+#[test]
 fn services_and_ingresses_have_ports() {
     check(
         "services",

@@ -194,6 +194,23 @@ pub(super) fn cron_job(cron_job: &Value, report: &mut Report) {
         let what = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead";
         report.invalid("spec.schedule", &schedule.into(), what);
     }
+    if let Some(zone) = spec["timeZone"].as_str() {
+        let what = if zone.is_empty() {
+            Some("timeZone must be nil or non-empty string".to_owned())
+        } else if zone.eq_ignore_ascii_case("local") {
+            let where_to_look = "https://www.iana.org/time-zones";
+            Some(format!(
+                "timeZone must be an explicit time zone as defined in {where_to_look}"
+            ))
+        } else if cel::zone(zone).is_none() {
+            Some(format!("unknown time zone {zone}"))
+        } else {
+            None
+        };
+        if let Some(what) = what {
+            report.invalid("spec.timeZone", &zone.into(), &what);
+        }
+    }
     for name in [
         "startingDeadlineSeconds",
         "successfulJobsHistoryLimit",
