@@ -379,8 +379,14 @@ fn built_in_fields_say_how_they_merge() {
           ]
         }"##]]
     .assert_eq(&pretty(pod));
-    expect![[r#"["containers"]"#]]
-        .assert_eq(&schemas["io.k8s.api.core.v1.PodSpec"]["required"].to_string());
+}
+
+#[test]
+fn writes_say_what_they_take_and_answer() {
+    let document = OpenApi::new("v1.36.0").v3_document(builtin(), "", "v1");
+    let core = read(&document.expect("written").expect("served"));
+    let spec = &core["components"]["schemas"]["io.k8s.api.core.v1.PodSpec"];
+    expect![[r#"["containers"]"#]].assert_eq(&spec["required"].to_string());
     expect![[r##"{"operationId":"patchCoreV1NamespacedPod","parameters":[{"in":"query","name":"dryRun","schema":{"type":"string","uniqueItems":true}},{"in":"query","name":"fieldManager","schema":{"type":"string","uniqueItems":true}},{"in":"query","name":"fieldValidation","schema":{"type":"string","uniqueItems":true}},{"in":"query","name":"force","schema":{"type":"boolean","uniqueItems":true}}],"requestBody":{"content":{"application/apply-patch+yaml":{"schema":{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.Patch"}},"application/json-patch+json":{"schema":{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.Patch"}},"application/merge-patch+json":{"schema":{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.Patch"}},"application/strategic-merge-patch+json":{"schema":{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.Patch"}}},"required":true},"responses":{"200":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/io.k8s.api.core.v1.Pod"}},"application/vnd.kubernetes.protobuf":{"schema":{"$ref":"#/components/schemas/io.k8s.api.core.v1.Pod"}},"application/yaml":{"schema":{"$ref":"#/components/schemas/io.k8s.api.core.v1.Pod"}}},"description":"OK"},"201":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/io.k8s.api.core.v1.Pod"}},"application/vnd.kubernetes.protobuf":{"schema":{"$ref":"#/components/schemas/io.k8s.api.core.v1.Pod"}},"application/yaml":{"schema":{"$ref":"#/components/schemas/io.k8s.api.core.v1.Pod"}}},"description":"Created"},"401":{"description":"Unauthorized"}},"tags":["core_v1"],"x-kubernetes-action":"patch","x-kubernetes-group-version-kind":{"group":"","kind":"Pod","version":"v1"}}"##]].assert_eq(
         &core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"].to_string(),
     );

@@ -135,9 +135,46 @@ fn what_is_not_allowed_or_makes_no_sense() {
     );
 }
 
+/// What one needs to act as somebody who is neither a node nor an account.
+const USER: &[&str] = &["impersonate-on:user-info:list", "impersonate:user-info"];
+
+#[test]
+fn finer_verbs_do_not_reach_everybody() {
+    let admin = User::authenticated("admin", []);
+    let jane = ("Impersonate-User", "jane");
+    let rows = [
+        ("Impersonate-Group", "system:masters"),
+        ("Impersonate-Group", ""),
+        ("Impersonate-Extra-scopes", "x"),
+        ("Impersonate-Extra-example.com%2fscopes", ""),
+        ("Impersonate-Extra-UPPER.example.com%2fa^b", "y"),
+    ]
+    .map(|header| ask(&admin, USER, &[jane, header]));
+    expect![[r#"
+        impersonate-on:user-info:list pods./ dev/
+        impersonate:user-info users.authentication.k8s.io/ /jane
+        impersonate users./ /jane
+        403 groups.authentication.k8s.io "system:masters" is forbidden: User "admin" cannot impersonate:user-info resource "groups" in API group "authentication.k8s.io" at the cluster scope: impersonating the system:masters group is not allowed
+        impersonate-on:user-info:list pods./ dev/
+        impersonate:user-info users.authentication.k8s.io/ /jane
+        impersonate users./ /jane
+        403 groups.authentication.k8s.io is forbidden: User "admin" cannot impersonate:user-info resource "groups" in API group "authentication.k8s.io" at the cluster scope: impersonating the empty string group is not allowed
+        impersonate-on:user-info:list pods./ dev/
+        impersonate:user-info users.authentication.k8s.io/ /jane
+        impersonate users./ /jane
+        403 userextras.authentication.k8s.io is forbidden: User "admin" cannot impersonate:user-info resource "userextras" in API group "authentication.k8s.io" at the cluster scope: impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "scopes": must be a domain-prefixed path (such as "acme.io/foo")
+        impersonate-on:user-info:list pods./ dev/
+        impersonate:user-info users.authentication.k8s.io/ /jane
+        impersonate users./ /jane
+        403 userextras.authentication.k8s.io is forbidden: User "admin" cannot impersonate:user-info resource "userextras" in API group "authentication.k8s.io" at the cluster scope: impersonating the empty string value in extra is not allowed
+        impersonate-on:user-info:list pods./ dev/
+        impersonate:user-info users.authentication.k8s.io/ /jane
+        impersonate users./ /jane
+        403 userextras.authentication.k8s.io is forbidden: User "admin" cannot impersonate:user-info resource "userextras" in API group "authentication.k8s.io" at the cluster scope: impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "a^b": Invalid path (regex used for validation is '[A-Za-z0-9/\-._~%!$&'()*+,;=:]+')"#]].assert_eq(&rows.join("\n"));
+}
+
 #[test]
 fn finer_verbs_are_bound_to_a_request() {
-    const USER: &[&str] = &["impersonate-on:user-info:list", "impersonate:user-info"];
     let admin = User::authenticated("admin", []);
     let jane = [("Impersonate-User", "jane")];
     check_for(
@@ -186,35 +223,6 @@ fn finer_verbs_are_bound_to_a_request() {
         impersonate:user-info userextras.authentication.k8s.io/example.com/scopes /x
         jane "42" ["a", "system:authenticated"] {"example.com/scopes": ["x"]} Some("impersonate:user-info")"#]],
     );
-    let rows = [
-        ("Impersonate-Group", "system:masters"),
-        ("Impersonate-Group", ""),
-        ("Impersonate-Extra-scopes", "x"),
-        ("Impersonate-Extra-example.com%2fscopes", ""),
-        ("Impersonate-Extra-UPPER.example.com%2fa^b", "y"),
-    ]
-    .map(|header| ask(&admin, USER, &[jane[0], header]));
-    expect![[r#"
-        impersonate-on:user-info:list pods./ dev/
-        impersonate:user-info users.authentication.k8s.io/ /jane
-        impersonate users./ /jane
-        403 groups.authentication.k8s.io "system:masters" is forbidden: User "admin" cannot impersonate:user-info resource "groups" in API group "authentication.k8s.io" at the cluster scope: impersonating the system:masters group is not allowed
-        impersonate-on:user-info:list pods./ dev/
-        impersonate:user-info users.authentication.k8s.io/ /jane
-        impersonate users./ /jane
-        403 groups.authentication.k8s.io is forbidden: User "admin" cannot impersonate:user-info resource "groups" in API group "authentication.k8s.io" at the cluster scope: impersonating the empty string group is not allowed
-        impersonate-on:user-info:list pods./ dev/
-        impersonate:user-info users.authentication.k8s.io/ /jane
-        impersonate users./ /jane
-        403 userextras.authentication.k8s.io is forbidden: User "admin" cannot impersonate:user-info resource "userextras" in API group "authentication.k8s.io" at the cluster scope: impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "scopes": must be a domain-prefixed path (such as "acme.io/foo")
-        impersonate-on:user-info:list pods./ dev/
-        impersonate:user-info users.authentication.k8s.io/ /jane
-        impersonate users./ /jane
-        403 userextras.authentication.k8s.io is forbidden: User "admin" cannot impersonate:user-info resource "userextras" in API group "authentication.k8s.io" at the cluster scope: impersonating the empty string value in extra is not allowed
-        impersonate-on:user-info:list pods./ dev/
-        impersonate:user-info users.authentication.k8s.io/ /jane
-        impersonate users./ /jane
-        403 userextras.authentication.k8s.io is forbidden: User "admin" cannot impersonate:user-info resource "userextras" in API group "authentication.k8s.io" at the cluster scope: impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "a^b": Invalid path (regex used for validation is '[A-Za-z0-9/\-._~%!$&'()*+,;=:]+')"#]].assert_eq(&rows.join("\n"));
     // What covers all groups is asked for first when there are many.
     let groups = ["a", "b", "c", "d"].map(|group| ("Impersonate-Group", group));
     let many: Vec<_> = jane.into_iter().chain(groups).collect();

@@ -109,24 +109,31 @@ fn access_reviews() {
     );
 }
 
+fn ask_of(user: &str, groups: Value, attributes: Value) -> String {
+    let mut world = World::bootstrapped();
+    world.put(
+        "pods",
+        json!({"metadata": {"namespace": "dev", "name": "web"}, "spec": {"nodeName": "w1"}}),
+    );
+    let spec = json!({"user": user, "groups": groups, "resourceAttributes": attributes});
+    let root = User::authenticated("root", []);
+    ask(&world, &root, "subjectaccessreviews", "/", spec).1
+}
+
+fn on(operator: &str, values: Value) -> Value {
+    json!({"key": "spec.nodeName", "operator": operator, "values": values})
+}
+
+fn all(requirements: Value) -> Value {
+    json!({"requirements": requirements})
+}
+
 #[test]
 fn access_reviews_take_selectors() {
-    let ask_of = |user: &str, groups: Value, attributes: Value| {
-        let mut world = World::bootstrapped();
-        world.put(
-            "pods",
-            json!({"metadata": {"namespace": "dev", "name": "web"}, "spec": {"nodeName": "w1"}}),
-        );
-        let spec = json!({"user": user, "groups": groups, "resourceAttributes": attributes});
-        let root = User::authenticated("root", []);
-        ask(&world, &root, "subjectaccessreviews", "/", spec).1
-    };
     let kubelet = |fields: Value| {
         let pods = json!({"verb": "list", "resource": "pods", "fieldSelector": fields});
         ask_of("system:node:w1", json!(["system:nodes"]), pods)
     };
-    let on = |operator: &str, values: Value| json!({"key": "spec.nodeName", "operator": operator, "values": values});
-    let all = |requirements: Value| json!({"requirements": requirements});
     let rows: Vec<String> = [
         json!({"rawSelector": "spec.nodeName=w1"}),
         json!({"rawSelector": "status.phase=Running,spec.nodeName==w1"}),
@@ -156,7 +163,10 @@ fn access_reviews_take_selectors() {
         {"requirements":[{"key":"spec.nodeName","operator":"In","values":["w1","w2"]}]} → {"allowed":false,"evaluationError":"spec.resourceAttributes.fieldSelector ignored due to parse error","reason":"can only list/watch pods with spec.nodeName field selector"}
         {"requirements":[{"key":"spec.nodeName","operator":"Within","values":["w1"]},{"key":"spec.nodeName","operator":"In","values":["w1"]}]} → {"allowed":true,"evaluationError":"spec.resourceAttributes.fieldSelector partially ignored due to parse error"}
         {"requirements":[{"key":"spec.nodeName","operator":"Exists","values":[]}]} → {"allowed":false,"evaluationError":"spec.resourceAttributes.fieldSelector ignored due to parse error","reason":"can only list/watch pods with spec.nodeName field selector"}"#]].assert_eq(&rows.join("\n"));
+}
 
+#[test]
+fn selectors_of_access_reviews_are_checked() {
     let wrong = |fields: Value, labels: Value| {
         let pods = json!({"verb": "list", "resource": "pods", "fieldSelector": fields, "labelSelector": labels});
         ask_of("jane", json!([]), pods)

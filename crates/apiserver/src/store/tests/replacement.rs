@@ -237,8 +237,7 @@ async fn fail_for_a_while(seed: u64) -> u32 {
     let all = |cluster: &ClusterStore| shown(&cluster.list("configmaps", None));
     assert_eq!(all(&again), all(&cluster));
     store.close().await;
-    let replaced = lock(&folder.state).replaced;
-    replaced
+    lock(&folder.state).replaced
 }
 
 #[test]
