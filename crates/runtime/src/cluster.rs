@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::cache::{Entry, Header, KindCache, Listener, Origin, Progress};
-use crate::discovery::{Discovery, Served};
+use crate::discovery::{AllServed, Discovery, Served};
 use crate::{Clock, GatherError, Selector, Shared, Tasks};
 
 /// How a cluster is talked to.
@@ -212,11 +212,11 @@ impl Cluster {
         Ok(found.cloned())
     }
 
-    /// All that the server serves, preferred versions only.
+    /// All that the server serves. A group that can't be asked for is no error, but said in the answer.
     ///
     /// # Errors
     /// If the server can't be asked.
-    pub async fn all_served(&self) -> Result<Vec<Served>, kube::Error> {
+    pub async fn all_served(&self) -> Result<AllServed, kube::Error> {
         self.discovery.all().await
     }
 

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::cache::{Entry, KindCache, ReadRef};
 use crate::queue::Dependent;
 use crate::remote::{Clusters, RemoteClusters};
-use crate::{Cluster, GatherError, Selector, Served, Signal};
+use crate::{AllServed, Cluster, GatherError, Selector, Signal};
 
 /// What a controller reads through: the caches of one cluster, with a record of who looked at what.
 ///
@@ -155,11 +155,12 @@ impl Cx {
         Ok(served.map(|served| served.resource))
     }
 
-    /// Every kind that the server serves, in the version it prefers. Definitions that appear or change wake the object.
+    /// Every kind that the server serves, in the version it prefers. Definitions that appear or change wake the object. A group
+    /// that can't be asked for is no error, but said in the answer.
     ///
     /// # Errors
     /// If the server can't be asked.
-    pub async fn served(&self) -> Result<Vec<Served>, GatherError> {
+    pub async fn served(&self) -> Result<AllServed, GatherError> {
         let definitions = self.cluster.follow_definitions();
         self.entries(&definitions, None, &Selector::all()).await?;
         let served = self.cluster.all_served().await;

@@ -11,6 +11,7 @@ use kube::core::ApiResource;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::chain;
 use crate::cluster::ClusterOptions;
 use crate::shared::Shared;
 
@@ -33,6 +34,15 @@ impl Served {
     pub fn has_verb(&self, verb: &str) -> bool {
         self.verbs.iter().any(|v| v == verb)
     }
+}
+
+/// What a server serves, as far as it can say.
+#[derive(Clone, Debug, Default)]
+pub struct AllServed {
+    /// Kinds, preferred versions only.
+    pub kinds: Vec<Served>,
+    /// Groups that could not say what they serve, and why: those of extension servers that don't answer.
+    pub failures: Vec<String>,
 }
 
 /// When a group was asked for, and its kinds.
@@ -125,20 +135,29 @@ impl Discovery {
     }
 
     /// All kinds of all groups, each in its preferred version.
-    pub(crate) async fn all(&self) -> Result<Vec<Served>, kube::Error> {
+    pub(crate) async fn all(&self) -> Result<AllServed, kube::Error> {
         let groups: Option<APIGroupList> = self.get("/apis").await?;
         let names = groups
             .into_iter()
             .flat_map(|list| list.groups)
             .map(|group| group.name);
-        let mut all: Vec<Served> = vec![];
+        let mut all = AllServed::default();
         for group in std::iter::once(String::new()).chain(names) {
-            for served in self.group(&group).await?.iter() {
+            let served = match self.group(&group).await {
+                Ok(served) => served,
+                // Without the core group the server itself doesn't answer.
+                Err(error) if group.is_empty() => return Err(error),
+                Err(error) => {
+                    all.failures.push(format!("{group}: {}", chain(&error)));
+                    continue;
+                }
+            };
+            for served in served.iter() {
                 let is_known = |s: &Served| {
                     s.resource.group == group && s.resource.plural == served.resource.plural
                 };
-                if !all.iter().any(is_known) {
-                    all.push(served.clone());
+                if !all.kinds.iter().any(is_known) {
+                    all.kinds.push(served.clone());
                 }
             }
         }

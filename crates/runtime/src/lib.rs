@@ -39,7 +39,7 @@ pub use cache::{Entry, Header, Listener, Owner};
 pub use clock::{Clock, rfc3339};
 pub use cluster::{CacheMetrics, Cluster, ClusterOptions};
 pub use cx::Cx;
-pub use discovery::Served;
+pub use discovery::{AllServed, Served};
 pub use driver::{Controllers, Gauge, Options};
 pub use metrics::{ControllerMetrics, Metrics, render as render_metrics};
 pub use plan::{Change, Note, ObjectRef, Outcome, Plan, Wait};

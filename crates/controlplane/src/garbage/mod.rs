@@ -80,7 +80,8 @@ impl Collector {
             changes.mark_unchanged();
             match self.cluster.all_served().await {
                 Ok(served) => {
-                    for served in served.into_iter().filter(is_collectable) {
+                    let is_partial = !served.failures.is_empty();
+                    for served in served.kinds.into_iter().filter(is_collectable) {
                         let resource = served.resource;
                         if known.insert((resource.group.clone(), resource.plural.clone())) {
                             let listener = KindListener {
@@ -90,7 +91,16 @@ impl Collector {
                             self.cluster.listen(&resource, Arc::new(listener));
                         }
                     }
-                    if changes.changed().await.is_err() {
+                    // Nobody tells us when a group can say again what it serves.
+                    let changed = async {
+                        if is_partial {
+                            let limit = tokio::time::timeout(DISCOVERY_RETRY, changes.changed());
+                            limit.await.unwrap_or(Ok(()))
+                        } else {
+                            changes.changed().await
+                        }
+                    };
+                    if changed.await.is_err() {
                         return;
                     }
                 }

@@ -27,7 +27,10 @@ pub(super) async fn gather(cx: &Cx, namespace: &Namespace) -> Result<World, Gath
             return Ok(world);
         }
     };
-    for served in served.into_iter().filter(is_content) {
+    if !served.failures.is_empty() {
+        world.discovery_failure = Some(served.failures.join("; "));
+    }
+    for served in served.kinds.into_iter().filter(is_content) {
         let entries = cx
             .entries(&served.resource, Some(&world.name), &Selector::all())
             .await?;

@@ -16,11 +16,6 @@ pub(super) fn plan(world: &World) -> Plan<Act> {
     if !world.is_ours {
         return plan;
     }
-    if let Some(why) = &world.discovery_failure {
-        plan.wait("DiscoveryFailed", why);
-        plan.again_in = Some(DISCOVERY_RETRY);
-        return plan;
-    }
     // Pods first: while they run they may need their volumes, secrets and network policies.
     let pods: Vec<&Content> = world
         .content
@@ -35,10 +30,15 @@ pub(super) fn plan(world: &World) -> Plan<Act> {
     for content in next {
         delete(&mut plan, world, content);
     }
-    if world.content.is_empty() {
-        plan.changes.push(Change::Act(Act::Finalize));
-    } else {
+    if !world.content.is_empty() {
         plan.wait("SomeResourcesRemain", super::status::remaining(world));
+    }
+    // What is known goes, but only who knows all kinds can say that nothing is left.
+    if let Some(why) = &world.discovery_failure {
+        plan.wait("DiscoveryFailed", why);
+        plan.again_in = Some(DISCOVERY_RETRY);
+    } else if world.content.is_empty() {
+        plan.changes.push(Change::Act(Act::Finalize));
     }
     plan
 }

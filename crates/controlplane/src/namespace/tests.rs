@@ -152,3 +152,23 @@ fn without_discovery_nothing_is_final() {
     "#]],
     );
 }
+
+#[test]
+fn what_is_known_goes_even_when_a_group_cannot_be_asked() {
+    let world = World {
+        discovery_failure: Some("metrics.k8s.io: service unavailable".to_owned()),
+        ..world("configmaps*: a")
+    };
+    check(
+        &world,
+        None,
+        &expect![[r#"
+            act DeleteAll(configmaps)
+            wait SomeResourcesRemain: Some resources are remaining: configmaps. has 1 resource instances
+            wait DiscoveryFailed: metrics.k8s.io: service unavailable
+            again in 15s
+            "NamespaceDeletionDiscoveryFailure" "DiscoveryFailed" "Discovery failed for some groups: metrics.k8s.io: service unavailable"
+            "NamespaceContentRemaining" "SomeResourcesRemain" "Some resources are remaining: configmaps. has 1 resource instances"
+        "#]],
+    );
+}

@@ -92,7 +92,7 @@ async fn number(
     };
     let (plural, group) = what.split_once('.').unwrap_or((what, ""));
     let served = cx.served().await?;
-    let found = served.iter().find(|served| {
+    let found = served.kinds.iter().find(|served| {
         served.is_namespaced
             && served.resource.plural == plural
             && served.resource.group == group

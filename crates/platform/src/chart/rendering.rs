@@ -132,6 +132,7 @@ async fn capabilities(site: &Site) -> Result<Capabilities, Wait> {
     versions.insert("v1".to_owned());
     versions.extend(
         served
+            .kinds
             .into_iter()
             .map(|s| format!("{}/{}", s.resource.api_version, s.resource.kind)),
     );
