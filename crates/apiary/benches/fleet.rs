@@ -180,6 +180,7 @@ async fn clusters_here(running: bool) -> Value {
         clock: Arc::new(move || time.now()),
         admission: Arc::new(|_| vec![]),
         handlers: apiserver::webhook::Handlers::default(),
+        apis: vec![],
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 6443,
         security: apiserver::Security::default(),

@@ -34,6 +34,10 @@ impl Host for LocalHost {
             &spec.pki.ca.key,
             &spec.pki.service_account.key,
         )
+        .and_then(|keys| {
+            let front_proxy = &spec.pki.front_proxy_ca;
+            keys.with_front_proxy(&front_proxy.cert, &front_proxy.key)
+        })
         .map_err(|error| runtime::chain(&error))?;
         if let Some(running) = self.planes.running(&id) {
             let is_same = running.cluster.spec().keys.ca_cert_pem == keys.ca_cert_pem;

@@ -71,6 +71,7 @@ impl Management {
             clock: Arc::new(move || time.now()),
             admission: Arc::new(admission),
             handlers: apiserver::webhook::Handlers::default(),
+            apis: vec![],
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port,
             security,

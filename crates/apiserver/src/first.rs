@@ -1,8 +1,11 @@
 //! What a cluster begins with: the objects that all clusters share, and the first of its own.
 
-use futures::future::{try_join, try_join_all, try_join3};
+use std::sync::Arc;
+
+use futures::future::{try_join, try_join_all, try_join4};
 use serde_json::{Value, json};
 
+use crate::aggregation::{self, Api};
 use crate::auth::{self, User};
 use crate::flow;
 use crate::object::Key;
@@ -60,7 +63,8 @@ impl Cluster {
         });
         let at = "/ports/0/port";
         let slice = self.ensure("discovery.k8s.io", "v1", "endpointslices", slice, at);
-        try_join3(service, endpoints, slice)
+        let trust = aggregation::ensure_trust(self.registry(), &self.spec().keys);
+        try_join4(service, endpoints, slice, trust)
             .await
             .map_err(bootstrap)?;
         Ok(())
@@ -86,7 +90,7 @@ impl Cluster {
             "message": "Kubernetes default Service CIDR is ready",
             "lastTransitionTime": crate::registry::timestamp(self.registry().now()),
         }]});
-        let user = first_user();
+        let user = server_user();
         let mut call = Call::new(&user, "kube-apiserver");
         let updated = self.registry().update(&mut call, &target, range).await;
         updated.map(drop)
@@ -108,7 +112,7 @@ impl Cluster {
             .ok_or_else(Status::no_such_resource)?;
         let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
         let (namespace, name) = (text("namespace").to_owned(), text("name").to_owned());
-        let user = first_user();
+        let user = server_user();
         let mut call = Call {
             field_validation: FieldValidation::Strict,
             ..Call::new(&user, "kube-apiserver")
@@ -135,7 +139,7 @@ impl Cluster {
 }
 
 /// The server itself.
-fn first_user() -> User {
+pub(crate) fn server_user() -> User {
     User {
         name: "system:apiserver".into(),
         groups: vec!["system:masters".into()],
@@ -146,9 +150,9 @@ fn first_user() -> User {
 /// When the shared objects were made: they are the same in every cluster, so none of a cluster's own times fits.
 pub(crate) const BASE_CREATED: &str = "2026-04-22T00:00:00Z";
 
-/// What all clusters begin with and share until they change it: RBAC's bootstrap policy, the priority classes
-/// and those of flow control.
-pub(crate) fn base_objects() -> Vec<(Key, Value)> {
+/// What all clusters begin with and share until they change it: RBAC's bootstrap policy, the priority classes, those of flow
+/// control, and the APIServices of what is served here, `apis` included.
+pub(crate) fn base_objects(apis: &[Arc<dyn Api>]) -> Vec<(Key, Value)> {
     let mut objects = auth::bootstrap_objects();
     let classes = [
         ("system-cluster-critical", 2_000_000_000),
@@ -164,6 +168,7 @@ pub(crate) fn base_objects() -> Vec<(Key, Value)> {
         objects.push((key, object));
     }
     objects.extend_from_slice(flow::bootstrap_objects());
+    objects.extend(aggregation::base_objects(apis));
     for (key, object) in &mut objects {
         // The same in every cluster, like the objects themselves; a cluster that changes one keeps its uid.
         let name = format!("{}/{}/{}", key.resource, key.namespace, key.name);

@@ -6,6 +6,7 @@
 //! platform kind.
 
 pub mod admission;
+pub mod aggregation;
 pub mod audit;
 pub mod auth;
 pub mod crd;

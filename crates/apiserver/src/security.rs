@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use serde_json::Value;
 
 use crate::audit::Audit;
@@ -35,14 +36,18 @@ impl Security {
 }
 
 impl Cluster {
-    /// Who sends a request for `path` with these credentials.
+    /// Who sends a request for `path` with these credentials; `headers` count if they come from a proxy.
     pub(crate) async fn authenticate(
         &self,
         certificate: Option<&[u8]>,
         authorization: Option<&str>,
-        path: &str,
+        (path, headers): (&str, &HeaderMap),
     ) -> Result<User, Status> {
         let now = self.registry().now();
+        let proxied = certificate.and_then(|c| self.authenticator.proxied_user(c, headers, now));
+        if let Some(user) = proxied {
+            return Ok(user);
+        }
         let store = self.registry().store();
         let own = self
             .authenticator

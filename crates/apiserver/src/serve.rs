@@ -42,8 +42,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_STREAMS: u32 = 1_000;
 /// Silent HTTP/2 connections are asked for a sign of life this often.
 const PING_PERIOD: Duration = Duration::from_secs(30);
-/// Serving certificates live in memory and are made anew with each process.
-const CERTIFICATE_LIFETIME: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
+/// Certificates of the server itself live in memory and are made anew with each process.
+pub(crate) const CERTIFICATE_LIFETIME: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
 /// A TLS record (RFC 8446): a fatal alert that says that nobody here has the name that the client asked for.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// Bytes of request headers.

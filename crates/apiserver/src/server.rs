@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::admission::quota::ResourceQuota;
 use crate::admission::{Admission, Chain, Numbers};
+use crate::aggregation::{self, Aggregation, Api};
 use crate::audit::Audit;
 use crate::auth::authenticate::AuthenticatorError;
 use crate::auth::pki::{self, ClusterKeys, PkiError};
@@ -63,6 +64,8 @@ pub struct Config {
     pub admission: MoreAdmission,
     /// Webhooks that are parts of this process.
     pub handlers: Handlers,
+    /// Groups that parts of this process serve in every cluster; for those of one, see [`Cluster::serve_api`].
+    pub apis: Vec<Arc<dyn Api>>,
     /// Where clients reach the server: what discovery and the Service `default/kubernetes` name.
     pub address: IpAddr,
     pub port: u16,
@@ -170,7 +173,7 @@ impl Server {
     /// When the store or one of its clusters cannot be read.
     pub async fn open(storage: impl Storage, config: Config) -> Result<Self, ServerError> {
         let store = Store::open(storage)?;
-        let base = Arc::new(Base::new(first::base_objects()));
+        let base = Arc::new(Base::new(first::base_objects(&config.apis)));
         let server = Self(Arc::new(Inner {
             store,
             config,
@@ -180,7 +183,7 @@ impl Server {
             shutdown: watch::Sender::new(false),
         }));
         for (id, record) in server.0.store.records() {
-            let spec: ClusterSpec =
+            let mut spec: ClusterSpec =
                 serde_json::from_value(record).map_err(|error| ServerError::Spec {
                     id: id.clone(),
                     why: format!("its record is unreadable: {error}"),
@@ -190,6 +193,9 @@ impl Server {
                 .store
                 .attach_base(&id, server.0.base.clone())
                 .await?;
+            if server.0.complete(&mut spec)? {
+                server.0.store.update_record(&id, json!(spec)).await?;
+            }
             let cluster = server.0.make(spec, store)?;
             cluster.write_first_objects().await?;
             server.0.insert(cluster);
@@ -201,7 +207,8 @@ impl Server {
     ///
     /// # Errors
     /// When the id is taken, the spec is wrong, or the store fails; then nothing of it remains.
-    pub async fn create_cluster(&self, spec: ClusterSpec) -> Result<Arc<Cluster>, ServerError> {
+    pub async fn create_cluster(&self, mut spec: ClusterSpec) -> Result<Arc<Cluster>, ServerError> {
+        self.0.complete(&mut spec)?;
         let id = spec.id.clone();
         let taken = {
             let clusters = self.0.clusters();
@@ -407,6 +414,15 @@ impl Server {
 }
 
 impl Inner {
+    /// Makes the keys that a spec lacks; whether there were any.
+    fn complete(&self, spec: &mut ClusterSpec) -> Result<bool, ServerError> {
+        let made = spec.keys.ensure_front_proxy((self.config.clock)());
+        made.map_err(|source| ServerError::Keys {
+            id: spec.id.clone(),
+            source,
+        })
+    }
+
     fn make(&self, spec: ClusterSpec, store: ClusterStore) -> Result<Arc<Cluster>, ServerError> {
         let id = spec.id.clone();
         let cidr = registry::Cidr::parse(&spec.service_cidr).map_err(|why| ServerError::Spec {
@@ -452,6 +468,7 @@ impl Inner {
             is_cleaning: AtomicBool::new(false),
             open_api: self.open_api.clone(),
             discovery: [ArcSwapOption::empty(), ArcSwapOption::empty()],
+            aggregation: Aggregation::new(&self.config.apis),
             tls: OnceLock::new(),
         }))
     }
@@ -462,7 +479,14 @@ impl Inner {
         let (clock, closed) = (self.config.clock.clone(), cluster.closed.subscribe());
         tokio::spawn(expiry::forget_events(store.clone(), clock, closed));
         let closed = cluster.closed.subscribe();
-        tokio::spawn(flow::maintain(store, Arc::downgrade(&cluster), closed));
+        tokio::spawn(flow::maintain(
+            store.clone(),
+            Arc::downgrade(&cluster),
+            closed,
+        ));
+        let (this, woken) = (Arc::downgrade(&cluster), cluster.aggregation.woken());
+        let closed = cluster.closed.subscribe();
+        tokio::spawn(aggregation::keep(store, this, woken, closed));
         self.clusters
             .write()
             .unwrap_or_else(|e| e.into_inner())
@@ -499,8 +523,9 @@ pub struct Cluster {
     /// One task at a time works off dying definitions.
     is_cleaning: AtomicBool,
     open_api: Arc<OpenApi>,
-    /// Aggregated discovery of `/api` and `/apis`, with the generation of the types it was made from.
+    /// Aggregated discovery of `/api` and `/apis`, with the generation of what it was made from.
     discovery: [ArcSwapOption<(u64, discovery::Document)>; 2],
+    aggregation: Aggregation,
     tls: OnceLock<Arc<rustls::ServerConfig>>,
 }
 
@@ -600,6 +625,11 @@ impl Cluster {
         place.map_err(|_| Status::too_many_requests("too many watches, please try again later", 10))
     }
 
+    /// Who else serves groups of the cluster.
+    pub(crate) fn aggregation(&self) -> &Aggregation {
+        &self.aggregation
+    }
+
     pub(crate) fn open_api(&self) -> &OpenApi {
         &self.open_api
     }
@@ -610,15 +640,16 @@ impl Cluster {
         legacy: bool,
     ) -> Arc<(u64, discovery::Document)> {
         let slot = &self.discovery[usize::from(legacy)];
-        if let Some(known) = slot
-            .load_full()
-            .filter(|known| known.0 == served.generation)
-        {
+        let store = self.registry.store();
+        // Both only grow, so their sum is another one when one of them is.
+        let generation = served.generation + self.aggregation.generation(store);
+        if let Some(known) = slot.load_full().filter(|known| known.0 == generation) {
             return known;
         }
+        let remote = self.aggregation.versions(store);
         let made = Arc::new((
-            served.generation,
-            discovery::aggregated(&served.resources, legacy),
+            generation,
+            discovery::aggregated(&served.resources, &remote, legacy),
         ));
         slot.store(Some(made.clone()));
         made

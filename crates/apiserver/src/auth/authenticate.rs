@@ -1,6 +1,6 @@
 //! From credentials to a user: client certificates, service-account tokens, bootstrap tokens, or nobody in particular.
 //!
-//! Tokens of other issuers are in [`super::oidc`]. Not here yet: front-proxy headers and static tokens.
+//! Tokens of other issuers are in [`super::oidc`], users whom proxies name in `front_proxy`. Not here yet: static tokens.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
 use jiff::Timestamp;
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::bounded::{Bounded, fingerprint};
+use super::front_proxy::FrontProxies;
 use super::pki::{self, ClusterKeys, PkiError};
 use super::token::{
     Bound, Claims, LegacyClaims, SignerError, Signers, Subject, TokenError, Verified,
@@ -71,6 +73,7 @@ struct Client {
 /// Says who sends a request to one logical cluster.
 pub struct Authenticator {
     verifier: Arc<dyn ClientCertVerifier>,
+    front_proxies: Option<FrontProxies>,
     issuer: String,
     signers: ArcSwap<Signers>,
     audiences: Vec<String>,
@@ -98,17 +101,9 @@ impl Authenticator {
         issuer: &str,
         audiences: Vec<String>,
     ) -> Result<Self, AuthenticatorError> {
-        let wrong = |error: &dyn std::fmt::Display| AuthenticatorError::Verifier(error.to_string());
-        let mut roots = RootCertStore::empty();
-        for cert in pki::read_certificates(&keys.ca_cert_pem)? {
-            roots.add(cert).map_err(|error| wrong(&error))?;
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .map_err(|error| wrong(&error))?;
         Ok(Self {
-            verifier,
+            verifier: verifier(&keys.ca_cert_pem)?,
+            front_proxies: FrontProxies::new(keys)?,
             issuer: issuer.to_owned(),
             signers: ArcSwap::from_pointee(signers(&keys.sa_key_pem, issuer)?),
             audiences: if audiences.is_empty() {
@@ -159,6 +154,19 @@ impl Authenticator {
             })
             .map(|(user, _)| user)
             .ok_or_else(Status::unauthorized)
+    }
+
+    /// The user that the headers of a request name, if it comes from a proxy: with a client certificate (DER) of the
+    /// authority of proxies.
+    #[must_use]
+    pub fn proxied_user(
+        &self,
+        client_cert: &[u8],
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Option<User> {
+        let proxies = self.front_proxies.as_ref()?;
+        proxies.user(client_cert, headers, now)
     }
 
     /// The user of `token` when it is for one of `audiences`, and the audiences that matched.
@@ -317,13 +325,28 @@ impl Authenticator {
     }
 }
 
+/// Verifies client certificates of the authorities in `ca_cert_pem`.
+pub(super) fn verifier(
+    ca_cert_pem: &str,
+) -> Result<Arc<dyn ClientCertVerifier>, AuthenticatorError> {
+    let wrong = |error: &dyn std::fmt::Display| AuthenticatorError::Verifier(error.to_string());
+    let mut roots = RootCertStore::empty();
+    for cert in pki::read_certificates(ca_cert_pem)? {
+        roots.add(cert).map_err(|error| wrong(&error))?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| wrong(&error))
+}
+
 fn signers(sa_key_pem: &str, issuer: &str) -> Result<Signers, AuthenticatorError> {
     let keys = pki::read_keys("service-account signer", sa_key_pem)?;
     Ok(Signers::new(&keys, issuer)?)
 }
 
 /// A cache is whole after every step, so a poisoned lock is as good as any.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -414,7 +414,7 @@ fn text(header: &str, bytes: &[u8]) -> Result<String, Status> {
 
 /// `%2f` → `/`: keys of extra values are percent-encoded, because `/` cannot stand in a header's name. A broken escape
 /// stays as it is.
-fn unescape(key: &str) -> String {
+pub(super) fn unescape(key: &str) -> String {
     let bytes = key.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

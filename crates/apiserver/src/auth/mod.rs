@@ -16,6 +16,7 @@ pub mod authenticate;
 pub mod authorize;
 pub mod bootstrap;
 mod bounded;
+mod front_proxy;
 mod impersonate;
 mod node;
 pub mod oidc;

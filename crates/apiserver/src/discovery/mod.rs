@@ -1,7 +1,6 @@
 //! What the server tells clients about itself: groups, versions and resources, in the old documents (one per group
 //! version) and in the aggregated one, the version, and the index of paths.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,8 +12,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::resource::{Resource, Subresource};
 
+pub(crate) mod priority;
 mod version;
 
+pub use priority::{Priority, compare_groups};
 pub use version::compare_versions;
 
 /// `Content-Type` of the aggregated documents. Clients decide by it how they read the body.
@@ -48,71 +49,74 @@ impl Document {
     }
 }
 
-/// Kubernetes' own groups in the order in which clients look kinds up; all others follow by name.
-const GROUP_ORDER: [&str; 23] = [
-    "",
-    "apiregistration.k8s.io",
-    "apps",
-    "events.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "autoscaling",
-    "batch",
-    "certificates.k8s.io",
-    "networking.k8s.io",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "storage.k8s.io",
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "scheduling.k8s.io",
-    "coordination.k8s.io",
-    "node.k8s.io",
-    "discovery.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-    "internal.apiserver.k8s.io",
-    "resource.k8s.io",
-    "storagemigration.k8s.io",
-];
-
-/// The order of groups in all documents.
-#[must_use]
-pub fn compare_groups(a: &str, b: &str) -> Ordering {
-    let rank = |group: &str| {
-        let at = GROUP_ORDER.iter().position(|known| *known == group);
-        at.unwrap_or(GROUP_ORDER.len())
-    };
-    rank(a).cmp(&rank(b)).then_with(|| a.cmp(b))
+/// A group version that is answered by an extension server or another part of this process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteVersion {
+    pub group: Arc<str>,
+    pub version: Arc<str>,
+    pub priority: Priority,
+    /// Its entry in aggregated documents (see [`version_entry`]); `None` until its server was asked for the first time.
+    pub entry: Option<Arc<Value>>,
 }
 
-/// A group's versions, preferred first, each with its resources by name.
+/// A group's versions, preferred first.
 struct Group<'a> {
     name: &'a str,
-    versions: Vec<(&'a str, Vec<&'a Resource>)>,
+    versions: Vec<Version<'a>>,
 }
 
-/// All groups in order.
-fn groups(resources: &[Arc<Resource>]) -> Vec<Group<'_>> {
-    let mut groups: BTreeMap<&str, BTreeMap<&str, Vec<&Resource>>> = BTreeMap::new();
+struct Version<'a> {
+    name: &'a str,
+    priority: Priority,
+    source: Source<'a>,
+}
+
+enum Source<'a> {
+    /// Resources by name.
+    Own(Vec<&'a Resource>),
+    Remote(&'a RemoteVersion),
+}
+
+/// All groups in order. Who is remote goes before what we would serve ourselves.
+fn groups<'a>(resources: &'a [Arc<Resource>], remote: &'a [RemoteVersion]) -> Vec<Group<'a>> {
+    let mut groups: BTreeMap<&str, BTreeMap<&str, Version<'_>>> = BTreeMap::new();
+    for remote in remote {
+        let version = Version {
+            name: &remote.version,
+            priority: remote.priority,
+            source: Source::Remote(remote),
+        };
+        let versions = groups.entry(&remote.group).or_default();
+        versions.insert(&remote.version, version);
+    }
     for resource in resources {
         let versions = groups.entry(&resource.group).or_default();
-        versions
-            .entry(&resource.version)
-            .or_default()
-            .push(resource);
+        let version = versions.entry(&resource.version);
+        let version = version.or_insert_with(|| Version {
+            name: &resource.version,
+            priority: priority::builtin(&resource.group, &resource.version)
+                .unwrap_or(priority::CUSTOM),
+            source: Source::Own(vec![]),
+        });
+        if let Source::Own(resources) = &mut version.source {
+            resources.push(resource);
+        }
     }
     let mut groups: Vec<Group<'_>> = groups
         .into_iter()
         .map(|(name, versions)| {
-            let mut versions: Vec<(&str, Vec<&Resource>)> = versions.into_iter().collect();
-            versions.sort_by(|(a, _), (b, _)| compare_versions(a, b));
-            for (_, resources) in &mut versions {
-                resources.sort_by(|a, b| a.plural.cmp(&b.plural));
+            let mut versions: Vec<Version<'_>> = versions.into_values().collect();
+            versions.sort_by(|a, b| priority::compare((a.priority, a.name), (b.priority, b.name)));
+            for version in &mut versions {
+                if let Source::Own(resources) = &mut version.source {
+                    resources.sort_by(|a, b| a.plural.cmp(&b.plural));
+                }
             }
             Group { name, versions }
         })
         .collect();
-    groups.sort_by(|a, b| compare_groups(a.name, b.name));
+    let rank = |group: &Group<'_>| group.versions.iter().map(|v| v.priority.group).max();
+    groups.sort_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.name.cmp(b.name)));
     groups
 }
 
@@ -128,8 +132,8 @@ pub fn api_versions(server_address: &str) -> Value {
 
 /// `/apis`: all groups but the core group.
 #[must_use]
-pub fn group_list(resources: &[Arc<Resource>]) -> Value {
-    let groups = groups(resources);
+pub fn group_list(resources: &[Arc<Resource>], remote: &[RemoteVersion]) -> Value {
+    let groups = groups(resources, remote);
     let named = groups.iter().filter(|group| !group.name.is_empty());
     let groups: Vec<Value> = named
         .map(|group| Value::Object(group_entry(group)))
@@ -139,8 +143,8 @@ pub fn group_list(resources: &[Arc<Resource>]) -> Value {
 
 /// `/apis/<group>`; `None` when nothing of the group is served.
 #[must_use]
-pub fn group(resources: &[Arc<Resource>], name: &str) -> Option<Value> {
-    let groups = groups(resources);
+pub fn group(resources: &[Arc<Resource>], remote: &[RemoteVersion], name: &str) -> Option<Value> {
+    let groups = groups(resources, remote);
     let found = groups.iter().find(|group| group.name == name)?;
     let mut entry = group_entry(found);
     entry.insert("kind".into(), "APIGroup".into());
@@ -152,7 +156,10 @@ fn group_entry(group: &Group<'_>) -> Map<String, Value> {
     let versions: Vec<Value> = group
         .versions
         .iter()
-        .map(|(version, _)| json!({"groupVersion": group_version(group.name, version), "version": version}))
+        .map(|version| {
+            let name = version.name;
+            json!({"groupVersion": group_version(group.name, name), "version": name})
+        })
         .collect();
     let mut entry = Map::new();
     entry.insert("name".into(), group.name.into());
@@ -254,25 +261,27 @@ fn storage_version_hash(resource: &Resource, all: &[Arc<Resource>]) -> String {
 
 /// The whole of `/api` (`is_core`) or of `/apis` in one document of [`AGGREGATED_CONTENT_TYPE`].
 #[must_use]
-pub fn aggregated(resources: &[Arc<Resource>], is_core: bool) -> Document {
-    let groups = groups(resources);
+pub fn aggregated(
+    resources: &[Arc<Resource>],
+    remote: &[RemoteVersion],
+    is_core: bool,
+) -> Document {
+    let groups = groups(resources, remote);
     let asked = groups
         .iter()
         .filter(|group| group.name.is_empty() == is_core);
     let items: Vec<Value> = asked
-        .map(|group| {
-            let versions: Vec<Value> = group
+        .filter_map(|group| {
+            let versions = group
                 .versions
                 .iter()
-                .map(|(version, resources)| {
-                    let resources: Vec<Value> = resources
-                        .iter()
-                        .map(|resource| aggregated_entry(resource))
-                        .collect();
-                    json!({"version": version, "freshness": "Current", "resources": resources})
-                })
-                .collect();
-            json!({"metadata": {"name": group.name}, "versions": versions})
+                .filter_map(|version| match &version.source {
+                    Source::Own(resources) => Some(version_entry(version.name, resources)),
+                    Source::Remote(remote) => Some((**remote.entry.as_ref()?).clone()),
+                });
+            let versions: Vec<Value> = versions.collect();
+            (!versions.is_empty())
+                .then(|| json!({"metadata": {"name": group.name}, "versions": versions}))
         })
         .collect();
     let list = json!({
@@ -280,6 +289,16 @@ pub fn aggregated(resources: &[Arc<Resource>], is_core: bool) -> Document {
         "items": items,
     });
     Document::new(list.to_string())
+}
+
+/// A group version in aggregated documents, with what it serves now.
+#[must_use]
+pub fn version_entry(version: &str, resources: &[&Resource]) -> Value {
+    let resources: Vec<Value> = resources
+        .iter()
+        .map(|resource| aggregated_entry(resource))
+        .collect();
+    json!({"version": version, "freshness": "Current", "resources": resources})
 }
 
 fn aggregated_entry(resource: &Resource) -> Value {
@@ -325,7 +344,7 @@ pub fn server_version(git_version: &str, platform: &str) -> Value {
 
 /// `/`: the paths that can be asked, sorted.
 #[must_use]
-pub fn index(resources: &[Arc<Resource>]) -> Value {
+pub fn index(resources: &[Arc<Resource>], remote: &[RemoteVersion]) -> Value {
     let fixed = [
         "/.well-known/openid-configuration",
         "/api",
@@ -341,7 +360,7 @@ pub fn index(resources: &[Arc<Resource>]) -> Value {
         "/version",
     ];
     let mut paths: Vec<String> = fixed.iter().map(|path| (*path).to_owned()).collect();
-    for group in groups(resources) {
+    for group in groups(resources, remote) {
         let root = if group.name.is_empty() {
             "/api".to_owned()
         } else {
@@ -352,7 +371,7 @@ pub fn index(resources: &[Arc<Resource>]) -> Value {
             group
                 .versions
                 .iter()
-                .map(|(version, _)| format!("{root}/{version}")),
+                .map(|version| format!("{root}/{}", version.name)),
         );
     }
     paths.sort();
@@ -415,7 +434,7 @@ mod tests {
 
     #[test]
     fn groups_are_listed_in_lookup_order_with_their_preferred_version() {
-        let lines: Vec<String> = group_list(&world())["groups"]
+        let lines: Vec<String> = group_list(&world(), &[])["groups"]
             .as_array()
             .expect("groups")
             .iter()
@@ -450,8 +469,10 @@ mod tests {
                 }
               ]
             }"#]]
-        .assert_eq(&pretty(&group(&world(), "example.com").expect("served")));
-        assert_eq!(group(&world(), "none"), None);
+        .assert_eq(&pretty(
+            &group(&world(), &[], "example.com").expect("served"),
+        ));
+        assert_eq!(group(&world(), &[], "none"), None);
     }
 
     #[test]
@@ -495,7 +516,7 @@ mod tests {
     #[test]
     fn the_aggregated_documents_split_core_from_the_rest() {
         let read = |is_core| -> Value {
-            serde_json::from_slice(&aggregated(&world(), is_core).body).expect("JSON")
+            serde_json::from_slice(&aggregated(&world(), &[], is_core).body).expect("JSON")
         };
         let core = read(true);
         let resources = &core["items"][0]["versions"][0]["resources"];
@@ -538,19 +559,19 @@ mod tests {
     fn the_same_resources_have_the_same_tag_in_any_order() {
         let mut reversed = world();
         reversed.reverse();
-        let document = aggregated(&world(), false);
-        assert_eq!(document, aggregated(&reversed, false));
+        let document = aggregated(&world(), &[], false);
+        assert_eq!(document, aggregated(&reversed, &[], false));
         assert!(document.is_known(Some(&document.etag)));
         assert!(document.is_known(Some(&format!("\"other\", W/{}", document.etag))));
         assert!(!document.is_known(Some("\"other\"")));
         assert!(!document.is_known(None));
-        assert_ne!(document.etag, aggregated(&world()[1..], false).etag);
+        assert_ne!(document.etag, aggregated(&world()[1..], &[], false).etag);
     }
 
     #[test]
     fn the_server_introduces_itself() {
         expect![[r#"{"buildDate":"1970-01-01T00:00:00Z","compiler":"rustc","gitCommit":"","gitTreeState":"","gitVersion":"v1.36.0","goVersion":"","major":"1","minor":"36","platform":"linux/amd64"}"#]].assert_eq(&server_version("v1.36.0", "linux/amd64").to_string());
         expect![[r#"{"kind":"APIVersions","serverAddressByClientCIDRs":[{"clientCIDR":"0.0.0.0/0","serverAddress":"127.0.0.1:6443"}],"versions":["v1"]}"#]].assert_eq(&api_versions("127.0.0.1:6443").to_string());
-        expect![[r#"["/.well-known/openid-configuration","/api","/api/v1","/apis","/apis/","/apis/authorization.k8s.io","/apis/authorization.k8s.io/v1","/apis/autoscaling","/apis/autoscaling/v1","/apis/autoscaling/v2","/apis/example.com","/apis/example.com/v1","/apis/example.com/v1alpha1","/healthz","/livez","/openapi/v2","/openapi/v3","/openapi/v3/","/openid/v1/jwks","/readyz","/version"]"#]].assert_eq(&index(&world())["paths"].to_string());
+        expect![[r#"["/.well-known/openid-configuration","/api","/api/v1","/apis","/apis/","/apis/authorization.k8s.io","/apis/authorization.k8s.io/v1","/apis/autoscaling","/apis/autoscaling/v1","/apis/autoscaling/v2","/apis/example.com","/apis/example.com/v1","/apis/example.com/v1alpha1","/healthz","/livez","/openapi/v2","/openapi/v3","/openapi/v3/","/openid/v1/jwks","/readyz","/version"]"#]].assert_eq(&index(&world(), &[])["paths"].to_string());
     }
 }

@@ -22,6 +22,7 @@ use crate::status::Status;
 mod answer;
 mod components;
 mod document;
+mod merge;
 mod metadata;
 mod paths;
 mod protobuf;
@@ -29,6 +30,7 @@ mod protobuf_v3;
 mod schema;
 
 pub use answer::{Answer, Ask};
+pub use merge::cut_down;
 
 /// Documents kept at most; the one that was not asked for longest goes first.
 const MAX_DOCUMENTS: usize = 512;
@@ -97,12 +99,13 @@ struct Kept {
     clock: u64,
 }
 
-/// Version, media type, and the addresses of the resources.
+/// Version, media type, and the addresses of the resources and of what others wrote.
 type Key = (Version, &'static str, Vec<usize>);
 
 struct Entry {
     /// The key is made of their addresses, which stay theirs as long as they are held here.
     _resources: Vec<Arc<Resource>>,
+    _parts: Vec<Arc<Value>>,
     document: Arc<Packed>,
     used: u64,
 }
@@ -117,23 +120,29 @@ impl OpenApi {
         }
     }
 
-    /// `/openapi/v2`: everything in one document.
+    /// `/openapi/v2`: everything in one document, with `parts` that others wrote ([`cut_down`]).
     #[must_use]
-    pub fn v2(&self, resources: &[Arc<Resource>], ask: &Ask<'_>) -> Answer {
+    pub fn v2(&self, resources: &[Arc<Resource>], parts: &[Arc<Value>], ask: &Ask<'_>) -> Answer {
         let media_type = match ask.v2_media_type() {
             Ok(media_type) => media_type,
             Err(refusal) => return refusal,
         };
-        match self.document(Version::V2, media_type, resources.to_vec()) {
+        match self.document(Version::V2, media_type, (resources.to_vec(), parts)) {
             Ok(document) => Answer::packed(&document, "/openapi/v2", ask),
             Err(error) => Answer::refused(&Status::internal(error)),
         }
     }
 
-    /// `/openapi/v3`: where the document of each group version is, with the hash of its content.
+    /// `/openapi/v3`: where the document of each group version is, with the hash of its content. `others` are keys and addresses
+    /// of documents that are not ours.
     #[must_use]
-    pub fn v3_index(&self, resources: &[Arc<Resource>], ask: &Ask<'_>) -> Answer {
-        match self.index(resources) {
+    pub fn v3_index(
+        &self,
+        resources: &[Arc<Resource>],
+        others: &[(String, String)],
+        ask: &Ask<'_>,
+    ) -> Answer {
+        match self.index(resources, others) {
             Ok(document) => Answer::plain(&document, ask),
             Err(error) => Answer::refused(&Status::internal(error)),
         }
@@ -161,7 +170,11 @@ impl OpenApi {
         }
     }
 
-    fn index(&self, resources: &[Arc<Resource>]) -> Result<Document, std::io::Error> {
+    fn index(
+        &self,
+        resources: &[Arc<Resource>],
+        others: &[(String, String)],
+    ) -> Result<Document, std::io::Error> {
         let mut served: Vec<(&str, &str)> =
             resources.iter().map(|r| (&*r.group, &*r.version)).collect();
         served.sort_by(|a, b| compare_groups(a.0, b.0).then_with(|| compare_versions(a.1, b.1)));
@@ -173,6 +186,9 @@ impl OpenApi {
                 let url = format!("/openapi/v3{key}?hash={}", document.hash);
                 paths.insert(key[1..].to_owned(), json!({ "serverRelativeURL": url }));
             }
+        }
+        for (key, url) in others {
+            paths.insert(key.clone(), json!({ "serverRelativeURL": url }));
         }
         Ok(Document::new(json!({ "paths": paths }).to_string()))
     }
@@ -201,21 +217,24 @@ impl OpenApi {
         if served.is_empty() {
             return Ok(None);
         }
-        self.document(Version::V3, media_type, served).map(Some)
+        self.document(Version::V3, media_type, (served, &[]))
+            .map(Some)
     }
 
     fn document(
         &self,
         version: Version,
         media_type: &'static str,
-        mut resources: Vec<Arc<Resource>>,
+        (mut resources, parts): (Vec<Arc<Resource>>, &[Arc<Value>]),
     ) -> Result<Arc<Packed>, std::io::Error> {
         resources.sort_by(|a, b| {
             compare_groups(&a.group, &b.group)
                 .then_with(|| compare_versions(&a.version, &b.version))
                 .then_with(|| a.plural.cmp(&b.plural))
         });
-        let addresses: Vec<usize> = resources.iter().map(|r| Arc::as_ptr(r).addr()).collect();
+        let of_parts = parts.iter().map(|part| Arc::as_ptr(part).addr());
+        let of_resources = resources.iter().map(|r| Arc::as_ptr(r).addr());
+        let addresses: Vec<usize> = of_resources.chain(of_parts).collect();
         let key = (version, media_type, addresses);
         {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -224,10 +243,11 @@ impl OpenApi {
             }
         }
         // Written without the lock: others go on meanwhile, and at worst somebody writes the same.
-        let written = document::write(version, &resources, &self.git_version);
+        let mut written = document::write(version, &resources, &self.git_version);
+        merge::merge(&mut written, parts);
         let document = Packed::new(&written, media_type)?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(kept.keep(key, resources, document))
+        Ok(kept.keep(key, (resources, parts.to_vec()), document))
     }
 }
 
@@ -239,7 +259,12 @@ impl Kept {
         Some(Arc::clone(&entry.document))
     }
 
-    fn keep(&mut self, key: Key, resources: Vec<Arc<Resource>>, document: Packed) -> Arc<Packed> {
+    fn keep(
+        &mut self,
+        key: Key,
+        (resources, parts): (Vec<Arc<Resource>>, Vec<Arc<Value>>),
+        document: Packed,
+    ) -> Arc<Packed> {
         if self.documents.len() >= MAX_DOCUMENTS
             && let Some(oldest) = self.documents.iter().min_by_key(|(_, entry)| entry.used)
         {
@@ -253,6 +278,7 @@ impl Kept {
         let document = same.map_or_else(|| Arc::new(document), |entry| Arc::clone(&entry.document));
         let entry = Entry {
             _resources: resources,
+            _parts: parts,
             document: Arc::clone(&document),
             used: self.clock,
         };

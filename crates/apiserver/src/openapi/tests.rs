@@ -152,7 +152,7 @@ fn check_document(document: &Value) {
 #[test]
 fn documents_of_all_built_in_kinds_are_whole() {
     let openapi = OpenApi::new("v1.36.0");
-    let index = openapi.index(builtin()).expect("an index");
+    let index = openapi.index(builtin(), &[]).expect("an index");
     let index: Value = serde_json::from_slice(&index.body).expect("JSON");
     let mut keys = Vec::new();
     for (key, entry) in index["paths"].as_object().expect("paths") {
@@ -185,7 +185,7 @@ fn the_old_document_is_whole() {
     let mut resources = builtin().to_vec();
     resources.push(shirts());
     let openapi = OpenApi::new("v1.36.0");
-    let document = openapi.document(Version::V2, answer::JSON, resources);
+    let document = openapi.document(Version::V2, answer::JSON, (resources, &[]));
     let document = read(&document.expect("written"));
     check_document(&document);
     assert_eq!(document["swagger"], "2.0");
@@ -239,13 +239,13 @@ fn the_old_document_is_written_as_protobuf() {
         accept: Some("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"),
         ..Ask::default()
     };
-    let answer = openapi.v2(builtin(), &ask);
+    let answer = openapi.v2(builtin(), &[], &ask);
     assert_eq!(answer.content_type, answer::V2_PROTOBUF);
     assert_eq!(
         answer.body,
         protobuf::encode(&read(
             &openapi
-                .document(Version::V2, answer::JSON, builtin().to_vec())
+                .document(Version::V2, answer::JSON, (builtin().to_vec(), &[]))
                 .expect("written"),
         ))
     );
@@ -507,6 +507,10 @@ fn clients_are_told_what_they_may_keep() {
         };
         format!("{} {body} {}\n", answer.code, headers.join(", "))
     };
+    let accepting = |accept| Ask {
+        accept: Some(accept),
+        ..Ask::default()
+    };
     let v3 = |ask: Ask<'_>| shown(openapi.v3(&resources, path, &ask));
     let text = [
         v3(Ask::default()),
@@ -528,10 +532,7 @@ fn clients_are_told_what_they_may_keep() {
             hash: Some("OLD"),
             ..known
         }),
-        v3(Ask {
-            accept: Some("application/yaml"),
-            ..Ask::default()
-        }),
+        v3(accepting("application/yaml")),
         // One hash for all encodings.
         v3(Ask {
             accept: Some("application/com.github.proto-openapi.spec.v3@v1.0+protobuf"),
@@ -540,19 +541,11 @@ fn clients_are_told_what_they_may_keep() {
         }),
         shown(openapi.v3(&resources, "apis/none/v1", &Ask::default())),
         shown(openapi.v3(&resources, "api", &Ask::default())),
-        shown(openapi.v3_index(
-            &resources,
-            &Ask {
-                accept: Some("application/json, */*"),
-                ..Ask::default()
-            },
-        )),
+        shown(openapi.v3_index(&resources, &[], &accepting("application/json, */*"))),
         shown(openapi.v2(
             &resources,
-            &Ask {
-                accept: Some("application/com.github.proto-openapi.spec.v3@v1.0+protobuf"),
-                ..Ask::default()
-            },
+            &[],
+            &accepting("application/com.github.proto-openapi.spec.v3@v1.0+protobuf"),
         )),
     ];
     expect![[r#"
@@ -571,6 +564,6 @@ fn clients_are_told_what_they_may_keep() {
     "#]].assert_eq(
         &text
             .concat()
-            .replace(&openapi.index(&resources).expect("an index").etag, "TAG"),
+            .replace(&openapi.index(&resources, &[]).expect("an index").etag, "TAG"),
     );
 }

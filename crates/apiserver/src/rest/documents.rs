@@ -1,5 +1,8 @@
 //! Paths that name no resource: version, health, discovery, OpenAPI, service-account issuer discovery, metrics.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
@@ -11,6 +14,8 @@ use super::respond::{self, Body, Wish};
 use crate::discovery;
 use crate::negotiate::{self, Offer, Transform};
 use crate::openapi::{Answer, Ask};
+use crate::registry::Served;
+use crate::resource::Resource;
 use crate::server::Cluster;
 use crate::status::Status;
 
@@ -25,6 +30,7 @@ pub(super) fn answer(cluster: &Cluster, request: &Admitted) -> Result<Response<B
     }
     let segments: Vec<&str> = request.path.segments.iter().map(String::as_str).collect();
     let served = cluster.registry().types().served();
+    let (aggregation, store) = (cluster.aggregation(), cluster.registry().store());
     let document = |value: Option<Value>| {
         let accepted = negotiate::accept(request.header(&header::ACCEPT), Offer::Document, true)?;
         let wish = Wish::new(&accepted, &request.headers, request.query.get("pretty"));
@@ -33,7 +39,10 @@ pub(super) fn answer(cluster: &Cluster, request: &Admitted) -> Result<Response<B
             .ok_or_else(Status::no_such_resource)
     };
     match segments.as_slice() {
-        [] => document(Some(discovery::index(&served.resources))),
+        [] => {
+            let remote = aggregation.versions(store);
+            document(Some(discovery::index(&served.resources, &remote)))
+        }
         ["version"] => document(Some(discovery::server_version(
             &cluster.version(),
             "linux/amd64",
@@ -44,25 +53,16 @@ pub(super) fn answer(cluster: &Cluster, request: &Admitted) -> Result<Response<B
         ["api"] => discovered(cluster, request, true),
         ["apis"] => discovered(cluster, request, false),
         ["api", version] => document(discovery::resource_list(&served.resources, "", version)),
-        ["apis", group] => document(discovery::group(&served.resources, group)),
-        ["apis", group, version] => {
-            document(discovery::resource_list(&served.resources, group, version))
+        ["apis", group] => {
+            let remote = aggregation.versions(store);
+            document(discovery::group(&served.resources, &remote, group))
         }
-        ["openapi", "v2"] => Ok(open_api(
-            cluster.open_api().v2(&served.resources, &ask(request)),
+        ["apis", group, version] => document(discovery::resource_list(
+            &all_resources(cluster, &served),
+            group,
+            version,
         )),
-        ["openapi", "v3"] => Ok(open_api(
-            cluster
-                .open_api()
-                .v3_index(&served.resources, &ask(request)),
-        )),
-        ["openapi", "v3", group_version @ ..] => {
-            let answer =
-                cluster
-                    .open_api()
-                    .v3(&served.resources, &group_version.join("/"), &ask(request));
-            Ok(open_api(answer))
-        }
+        ["openapi", rest @ ..] => open_api(cluster, &served, rest, request),
         [".well-known", "openid-configuration"] => document(Some(cluster.issuer_document())),
         ["openid", "v1", "jwks"] => document(Some(cluster.issuer_keys())),
         ["metrics"] => Ok(respond::raw(
@@ -83,7 +83,39 @@ fn ask(request: &Admitted) -> Ask<'_> {
     }
 }
 
-fn open_api(answer: Answer) -> Response<Body> {
+/// What is served here: by the registry, and by parts of this process, which go before it.
+fn all_resources<'a>(cluster: &Cluster, served: &'a Served) -> Cow<'a, [Arc<Resource>]> {
+    let others = cluster.aggregation().resources(cluster.registry().store());
+    if others.is_empty() {
+        return Cow::Borrowed(&served.resources);
+    }
+    let is_free = |r: &&Arc<Resource>| {
+        let is_same = |o: &Arc<Resource>| o.group == r.group && o.version == r.version;
+        !others.iter().any(is_same)
+    };
+    let own = served.resources.iter().filter(is_free);
+    Cow::Owned(own.chain(&others).cloned().collect())
+}
+
+/// `/openapi/<rest>`.
+fn open_api(
+    cluster: &Cluster,
+    served: &Served,
+    rest: &[&str],
+    request: &Admitted,
+) -> Result<Response<Body>, Status> {
+    let (aggregation, store) = (cluster.aggregation(), cluster.registry().store());
+    let resources = all_resources(cluster, served);
+    let (documents, ask) = (cluster.open_api(), ask(request));
+    Ok(written(match rest {
+        ["v2"] => documents.v2(&resources, &aggregation.open_api_v2(store), &ask),
+        ["v3"] => documents.v3_index(&resources, &aggregation.open_api_v3(store), &ask),
+        ["v3", group_version @ ..] => documents.v3(&resources, &group_version.join("/"), &ask),
+        _ => return Err(Status::no_such_resource()),
+    }))
+}
+
+fn written(answer: Answer) -> Response<Body> {
     let code = StatusCode::from_u16(answer.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = respond::raw(code, answer.content_type, answer.body);
     for (name, value) in answer.headers {
@@ -106,7 +138,9 @@ fn discovered(
         let value = if legacy {
             discovery::api_versions(&cluster.address())
         } else {
-            discovery::group_list(&served.resources)
+            let store = cluster.registry().store();
+            let remote = cluster.aggregation().versions(store);
+            discovery::group_list(&served.resources, &remote)
         };
         let mut response = respond::object(StatusCode::OK, &value, &wish);
         respond::vary(&mut response, "Accept");

@@ -7,17 +7,18 @@
 mod audit;
 mod connect;
 mod deadline;
+mod delegated;
 mod documents;
 mod health;
 mod joined;
 mod path;
 mod query;
 mod resources;
-mod respond;
+pub(crate) mod respond;
 mod shape;
 mod spdy;
 mod watch;
-mod websocket;
+pub(crate) mod websocket;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -34,9 +35,11 @@ use hyper::upgrade::OnUpgrade;
 
 pub use respond::{Body, BodyError};
 
+use crate::aggregation::{self, Delegated};
 use crate::audit::Notes;
 use crate::auth::{self, Attributes, Authorizer, Selectors, User};
-use crate::flow::Schema;
+use crate::discovery::priority;
+use crate::flow::{Permit, Schema};
 use crate::select::FieldRequirement;
 use crate::server::Cluster;
 use crate::status::Status;
@@ -73,14 +76,11 @@ impl Peer {
         }
     }
 
-    fn has_certificate(&self) -> bool {
-        matches!(
-            self,
-            Self::Network {
-                certificate: Some(_),
-                ..
-            }
-        )
+    fn certificate(&self) -> Option<Arc<[u8]>> {
+        match self {
+            Self::Network { certificate, .. } => certificate.clone(),
+            Self::Trusted(_) => None,
+        }
     }
 }
 
@@ -143,7 +143,7 @@ pub(crate) async fn handle<B>(
     request: Request<B>,
 ) -> Response<Body>
 where
-    B: http_body::Body<Data = Bytes> + Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BodyError>,
 {
     let (parts, body) = request.into_parts();
@@ -156,7 +156,8 @@ where
         schema: None,
     };
     let handling = async {
-        let (asked, limit) = Asked::of(&parts, query)?;
+        let asked = Asked::of(&parts, query)?;
+        let limit = asked.limit;
         course.verb = asked.verb;
         let answer = answer(&cluster, peer, parts, asked, body, &mut course);
         let Some(limit) = limit else {
@@ -210,22 +211,31 @@ struct Asked {
     path: Path,
     query: Query,
     verb: &'static str,
+    /// The time that it has; `None` if it may last.
+    limit: Option<Duration>,
 }
 
 impl Asked {
-    /// Reads method and URL; with the time that the request has, unless it may last.
-    fn of(parts: &Parts, query: Query) -> Result<(Self, Option<Duration>), Status> {
+    fn of(parts: &Parts, query: Query) -> Result<Self, Status> {
         let path = path::parse(parts.uri.path())
             .ok_or_else(|| Status::bad_request("the path is not valid UTF-8"))?;
         let verb = path::verb(&parts.method, &path, query.is_set("watch"));
-        // A watch, a log that is followed, a session in a container.
-        let may_last = verb == "watch" || connect::is_connection(&path.subresource);
+        // A watch, a log that is followed, a session in a container, whatever an extension server makes of the connection.
+        let may_last = verb == "watch"
+            || connect::is_connection(&path.subresource)
+            || (priority::builtin(&path.group, &path.version).is_none()
+                && aggregation::is_upgrade(&parts.headers));
         let limit = if may_last {
             None
         } else {
             Some(deadline::of(query.get("timeout"))?)
         };
-        Ok((Self { path, query, verb }, limit))
+        Ok(Self {
+            path,
+            query,
+            verb,
+            limit,
+        })
     }
 }
 
@@ -238,7 +248,7 @@ async fn answer<B>(
     course: &mut Course,
 ) -> Result<Response<Body>, Status>
 where
-    B: http_body::Body<Data = Bytes> + Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BodyError>,
 {
     if cluster.is_closed() {
@@ -248,36 +258,52 @@ where
             "the cluster is gone",
         ));
     }
-    let Asked { path, query, verb } = asked;
+    let Asked {
+        path,
+        query,
+        verb,
+        limit,
+    } = asked;
     let auditing = &mut course.auditing;
     let attributes = attributes(&path, &query, verb, parts.uri.path());
-    let has_certificate = peer.has_certificate();
+    let (certificate, address) = (peer.certificate(), peer.address());
+    let is_trusted = matches!(peer, Peer::Trusted(_));
     let user = match authenticate(cluster, peer, &parts).await {
         Ok(user) => user,
         Err(status) => {
+            let has_certificate = certificate.is_some();
             auditing.unauthenticated(cluster, &parts, has_certificate, &attributes);
             return Err(status);
         }
     };
     auditing.begin(cluster, &parts, &user, &attributes);
     let user = impersonate(cluster, user, &parts.headers, &attributes, auditing)?;
-    let _permit = if connect::is_connection(&path.subresource) {
-        None
-    } else {
-        let objects = cluster.registry().store();
-        let schema = cluster.flow().classify(objects, &user, &attributes);
-        course.schema.clone_from(&schema);
-        match schema {
-            Some(schema) => Some(cluster.flow().enter(&schema, &user, &attributes).await?),
-            None => None,
-        }
-    };
+    let permit = seat(cluster, &path, (&user, &attributes), &mut course.schema).await?;
     let decision = cluster.authorize(&user, &attributes);
     if let Some(trail) = auditing.trail() {
         trail.decided(&decision);
     }
     if !decision.allowed {
         return Err(Authorizer::forbidden(&user, &attributes, &decision.reason));
+    }
+    if let Some(route) = (cluster.aggregation()).route(cluster.registry().store(), &path.segments) {
+        if certificate.is_some_and(|certificate| cluster.is_own_proxy(&certificate)) {
+            return Err(loop_detected());
+        }
+        // How long it takes there is not our doing.
+        drop(permit);
+        let request = Delegated {
+            parts,
+            body: respond::streamed(body),
+            user,
+            verb,
+            id: auditing.id.clone(),
+            address,
+            limit,
+            is_trusted,
+        };
+        // Boxed, so that requests that are answered here carry nothing of it.
+        return Box::pin(delegated::answer(cluster, route, (path, query), request)).await;
     }
     let request = Admitted {
         method: parts.method,
@@ -301,6 +327,34 @@ where
     resources::answer(cluster, &request, &bytes).await
 }
 
+/// Waits until it is the request's turn; sessions in containers and the like take none.
+async fn seat(
+    cluster: &Cluster,
+    path: &Path,
+    (user, attributes): (&User, &Attributes),
+    sorted: &mut Option<Arc<Schema>>,
+) -> Result<Option<Permit>, Status> {
+    if connect::is_connection(&path.subresource) {
+        return Ok(None);
+    }
+    let objects = cluster.registry().store();
+    let schema = cluster.flow().classify(objects, user, attributes);
+    sorted.clone_from(&schema);
+    match schema {
+        Some(schema) => Ok(Some(cluster.flow().enter(&schema, user, attributes).await?)),
+        None => Ok(None),
+    }
+}
+
+/// A request that we have passed on ourselves has come back.
+fn loop_detected() -> Status {
+    Status::new(
+        508,
+        "LoopDetected",
+        "the extension API server of this group passes requests back to this server",
+    )
+}
+
 async fn authenticate(cluster: &Cluster, peer: Peer, parts: &Parts) -> Result<User, Status> {
     match peer {
         Peer::Trusted(user) => Ok((*user).clone()),
@@ -309,7 +363,11 @@ async fn authenticate(cluster: &Cluster, peer: Peer, parts: &Parts) -> Result<Us
             let authorization =
                 respond::text(&parts.headers, &header::AUTHORIZATION).or(in_protocol.as_deref());
             cluster
-                .authenticate(certificate.as_deref(), authorization, parts.uri.path())
+                .authenticate(
+                    certificate.as_deref(),
+                    authorization,
+                    (parts.uri.path(), &parts.headers),
+                )
                 .await
         }
     }

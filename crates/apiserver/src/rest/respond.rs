@@ -84,6 +84,29 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
         .boxed_unsync()
 }
 
+/// A body that comes from somebody else.
+pub(crate) fn streamed<B>(body: B) -> Body
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BodyError>,
+{
+    body.map_err(|error| -> BodyError { error.into() })
+        .boxed_unsync()
+}
+
+/// A client's body on its way to somebody else.
+pub(crate) type Outgoing = UnsyncBoxBody<Bytes, BrokenBody>;
+
+/// The client's body ended in the middle.
+#[derive(Debug, thiserror::Error)]
+#[error("the body of the request broke off: {0}")]
+pub(crate) struct BrokenBody(BodyError);
+
+/// A client's body as it is sent on.
+pub(crate) fn outgoing(body: Body) -> Outgoing {
+    body.map_err(BrokenBody).boxed_unsync()
+}
+
 /// An answer with an object. What has no protobuf message is JSON for those who wish for protobuf.
 pub(crate) fn object(code: StatusCode, value: &Value, wish: &Wish) -> Response<Body> {
     let bytes = match (wish.encoding, wish.pretty) {

@@ -80,6 +80,18 @@ pub(super) fn authorization(headers: &HeaderMap) -> Option<String> {
     Some(format!("Bearer {}", String::from_utf8(token).ok()?))
 }
 
+/// Takes the bearer token out of the subprotocols.
+pub(crate) fn remove_bearer(headers: &mut HeaderMap) {
+    let kept = protocols(headers).join(", ");
+    let before = headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
+    if before.is_some()
+        && !kept.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&kept)
+    {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value);
+    }
+}
+
 fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     respond::words(headers, &header::SEC_WEBSOCKET_PROTOCOL)
 }

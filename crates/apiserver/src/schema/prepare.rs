@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::defaults;
+use crate::aggregation;
 use crate::resource::Resource;
 
 /// Prepares a decoded and defaulted object for validation, on create (`old` absent) after its name and uid are set, on update
@@ -43,6 +44,11 @@ fn create(resource: &Resource, value: &mut Value) {
                 .map(|version| version["name"].clone())
                 .collect();
             json!({"storedVersions": storage})
+        }
+        ("apiregistration.k8s.io", _) if !value["spec"]["service"].is_object() => {
+            let created = &value["metadata"]["creationTimestamp"];
+            let condition = aggregation::local_condition(created.as_str().unwrap_or_default());
+            json!({"conditions": [condition]})
         }
         _ => return,
     };

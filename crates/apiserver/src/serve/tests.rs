@@ -61,6 +61,7 @@ async fn server() -> Server {
         clock: Arc::new(move || now),
         admission: Arc::new(|_| vec![]),
         handlers: crate::webhook::Handlers::default(),
+        apis: vec![],
         address: Ipv4Addr::LOCALHOST.into(),
         port: 6443,
         security: Security::default(),

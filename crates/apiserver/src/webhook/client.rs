@@ -12,6 +12,7 @@ use hyper::client::conn::http1::SendRequest;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::verify::Trust;
 use super::{CallError, ClientConfig, MAX_ANSWER, Place, connect, posting, resolve, verify};
 use crate::auth::Objects;
 
@@ -135,7 +136,7 @@ impl Client {
                 return Ok(known.tls.clone());
             }
         }
-        let tls = Arc::new(verify::tls(&config.ca_bundle)?);
+        let tls = Arc::new(verify::tls(Trust::Bundle(&config.ca_bundle), None)?);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MAX_KEPT {
             let oldest = kept

@@ -1,11 +1,10 @@
-//! One connection to a webhook: from the address over TLS to a sender of HTTP/1.1 requests.
+//! One connection to a webhook or an extension server: from the address over TLS to a sender of HTTP/1.1 requests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
+use http_body::Body;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -19,24 +18,27 @@ use super::verify;
 
 /// An address that takes longer to answer is given up for the next.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A TLS handshake that takes longer is given up.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of response headers.
 const MAX_HEADERS: usize = 64 * 1024;
 
-/// Opens a connection; its errors are the end of `Post "…": `.
-pub(super) async fn open(
+/// Opens a connection, which may be upgraded; its errors are the end of `Post "…": `.
+pub(crate) async fn open<B>(
     target: Target,
     url: &Url,
     tls: Arc<ClientConfig>,
-) -> Result<SendRequest<Full<Bytes>>, String> {
+) -> Result<SendRequest<B>, String>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
     let name = server_name(url)?;
-    let addresses = match target {
-        Target::Addresses(addresses) => addresses,
-        Target::Host(host, port) => look_up(&host, port).await?,
-    };
+    let addresses = addresses(target).await?;
     let stream = dial(&addresses).await?;
-    let stream = TlsConnector::from(tls)
-        .connect(name, stream)
+    let shaken = TlsConnector::from(tls).connect(name, stream);
+    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, shaken)
         .await
+        .map_err(|_| "net/http: TLS handshake timeout")?
         .map_err(|error| verify::explain(&error))?;
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEADERS)
@@ -45,11 +47,22 @@ pub(super) async fn open(
         .map_err(|error| error.to_string())?;
     // Ends with the sender, or with the other side.
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection to a webhook ended");
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a connection to a webhook or an extension server ended");
         }
     });
     Ok(sender)
+}
+
+/// The addresses to dial, in order.
+///
+/// # Errors
+/// In words, when a name leads nowhere.
+pub(crate) async fn addresses(target: Target) -> Result<Vec<SocketAddr>, String> {
+    match target {
+        Target::Addresses(addresses) => Ok(addresses),
+        Target::Host(host, port) => look_up(&host, port).await,
+    }
 }
 
 /// What to dial for a URL.

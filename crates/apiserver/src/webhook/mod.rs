@@ -2,10 +2,10 @@
 //! of their answers. What is asked is the business of those who call: admission and the conversion of custom resources.
 
 mod client;
-mod connect;
+pub(crate) mod connect;
 mod handlers;
-mod resolve;
-mod verify;
+pub(crate) mod resolve;
+pub(crate) mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;

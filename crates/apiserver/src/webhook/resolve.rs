@@ -7,13 +7,13 @@ use serde_json::Value;
 use crate::auth::Objects;
 
 /// Label of EndpointSlices that names their Service.
-const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+pub(crate) const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 /// Addresses of one Service that are tried.
 const MAX_ADDRESSES: usize = 16;
 
 /// What can be dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// These, in order.
     Addresses(Vec<SocketAddr>),
     /// A name in DNS (`type: ExternalName`).
@@ -24,7 +24,7 @@ pub(super) enum Target {
 ///
 /// # Errors
 /// In words, when there is no such Service or port, or nobody behind it.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     objects: &dyn Objects,
     namespace: &str,
     name: &str,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod aggregation;
 mod audit;
 mod authorization;
 mod connect;
@@ -9,6 +10,7 @@ mod conversion;
 mod custom;
 mod doors;
 mod evict;
+mod extension;
 mod flow;
 mod fuzz;
 mod hook;

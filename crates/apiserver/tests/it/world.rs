@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use apiserver::auth::{ClusterKeys, User};
-use apiserver::rest::Body;
+use apiserver::rest::{Body, BodyError};
 use apiserver::store::{Memory, Storage};
 use apiserver::webhook::Handlers;
 use apiserver::{Cluster, ClusterSpec, Config, InProcess, MoreAdmission, Security, Server};
@@ -50,6 +50,11 @@ impl Watching {
         }
         let end = self.rest.iter().position(|byte| *byte == b'\n').unwrap();
         Some(self.rest.split_to(end + 1))
+    }
+
+    /// The next piece of the body, or how it broke off.
+    pub(crate) async fn frame(&mut self) -> Option<Result<(), BodyError>> {
+        Some(self.body.frame().await?.map(drop))
     }
 
     /// The next event as `TYPE name@revision`.
@@ -148,6 +153,7 @@ impl World {
             clock,
             admission,
             handlers: handlers.clone(),
+            apis: vec![],
             address: Ipv4Addr::LOCALHOST.into(),
             port: 6443,
             security,

@@ -125,6 +125,7 @@ impl Suite {
             clock: Arc::new(move || of_day.now()),
             admission: Arc::new(|_| vec![]),
             handlers: apiserver::webhook::Handlers::default(),
+            apis: vec![],
             address: Ipv4Addr::LOCALHOST.into(),
             port: 6443,
             security: apiserver::Security::default(),

@@ -33,6 +33,7 @@ impl Env {
             },
             admission: Arc::new(|_| vec![]),
             handlers: apiserver::webhook::Handlers::default(),
+            apis: vec![],
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 6443,
             security: apiserver::Security::default(),

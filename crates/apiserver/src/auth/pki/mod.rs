@@ -76,6 +76,13 @@ pub struct ClusterKeys {
     pub ca_key_pem: String,
     /// Signs service-account tokens. Several keys are all believed, the first one signs.
     pub sa_key_pem: String,
+    /// Certificate authority of the proxies that say for whom they ask, the server itself among them (towards extension
+    /// servers). Empty if nobody has made one yet.
+    #[serde(default)]
+    pub front_proxy_ca_cert_pem: String,
+    /// See [`Self::front_proxy_ca_cert_pem`].
+    #[serde(default)]
+    pub front_proxy_ca_key_pem: String,
 }
 
 impl fmt::Debug for ClusterKeys {
@@ -92,26 +99,50 @@ impl ClusterKeys {
     /// # Errors
     /// When `name` is not ASCII or the system has no randomness.
     pub fn generate(name: &str, now: Timestamp) -> Result<Self, PkiError> {
-        let key = generate_key("certificate authority")?;
         let service_accounts = generate_key("service-account signer")?;
-        let cert = certificate::write(
-            &Template {
-                subject: certificate::name(name, &[] as &[&str])?,
-                spki: &key.subject_public_key_info(),
-                not_before: before(now, BACKDATE),
-                not_after: after(now, CA_LIFETIME),
-                is_authority: true,
-                usages: Usages::parse(&["digital signature", "key encipherment", "cert sign"])?,
-                alternative_names: Some(certificate::alternative_names(&[name], &[])?),
-            },
-            None,
-            &key,
-        )?;
-        Ok(Self {
-            ca_cert_pem: pem("CERTIFICATE", &cert),
-            ca_key_pem: key.serialize_pem(),
+        let authority = Issued::authority(name, now)?;
+        let mut keys = Self {
+            ca_cert_pem: authority.cert_pem,
+            ca_key_pem: authority.key_pem,
             sa_key_pem: service_accounts.serialize_pem(),
-        })
+            front_proxy_ca_cert_pem: String::new(),
+            front_proxy_ca_key_pem: String::new(),
+        };
+        keys.ensure_front_proxy(now)?;
+        Ok(keys)
+    }
+
+    /// Makes the authority of the proxies if there is none; whether it did.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn ensure_front_proxy(&mut self, now: Timestamp) -> Result<bool, PkiError> {
+        if !self.front_proxy_ca_cert_pem.is_empty() {
+            return Ok(false);
+        }
+        let made = Issued::authority("front-proxy-ca", now)?;
+        self.front_proxy_ca_cert_pem = made.cert_pem;
+        self.front_proxy_ca_key_pem = made.key_pem;
+        Ok(true)
+    }
+
+    /// The same keys with an authority of the proxies that somebody else made.
+    ///
+    /// # Errors
+    /// When it cannot be used, or the certificate is not the key's.
+    pub fn with_front_proxy(mut self, cert_pem: &str, key_pem: &str) -> Result<Self, PkiError> {
+        Authority::new(cert_pem, key_pem)?;
+        self.front_proxy_ca_cert_pem = cert_pem.into();
+        self.front_proxy_ca_key_pem = key_pem.into();
+        Ok(self)
+    }
+
+    /// The authority of the proxies, ready to issue.
+    ///
+    /// # Errors
+    /// When certificate or key cannot be used, or do not belong together.
+    pub fn front_proxy_authority(&self) -> Result<Authority, PkiError> {
+        Authority::new(&self.front_proxy_ca_cert_pem, &self.front_proxy_ca_key_pem)
     }
 
     /// Keys that somebody else made, for example the `<cluster>-ca` and `<cluster>-sa` Secrets of Cluster API.
@@ -127,6 +158,8 @@ impl ClusterKeys {
             ca_cert_pem: ca_cert_pem.into(),
             ca_key_pem: ca_key_pem.into(),
             sa_key_pem: sa_key_pem.into(),
+            front_proxy_ca_cert_pem: String::new(),
+            front_proxy_ca_key_pem: String::new(),
         };
         keys.authority()?;
         read_key("service-account signer", sa_key_pem)?;
@@ -148,6 +181,30 @@ impl ClusterKeys {
 pub struct Issued {
     pub cert_pem: String,
     pub key_pem: String,
+}
+
+impl Issued {
+    /// A new certificate authority that signed itself, valid for ten years from `now`.
+    fn authority(name: &str, now: Timestamp) -> Result<Self, PkiError> {
+        let key = generate_key("certificate authority")?;
+        let cert = certificate::write(
+            &Template {
+                subject: certificate::name(name, &[] as &[&str])?,
+                spki: &key.subject_public_key_info(),
+                not_before: before(now, BACKDATE),
+                not_after: after(now, CA_LIFETIME),
+                is_authority: true,
+                usages: Usages::parse(&["digital signature", "key encipherment", "cert sign"])?,
+                alternative_names: Some(certificate::alternative_names(&[name], &[])?),
+            },
+            None,
+            &key,
+        )?;
+        Ok(Self {
+            cert_pem: pem("CERTIFICATE", &cert),
+            key_pem: key.serialize_pem(),
+        })
+    }
 }
 
 impl fmt::Debug for Issued {

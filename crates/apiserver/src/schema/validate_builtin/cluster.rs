@@ -66,6 +66,14 @@ pub(super) fn api_service(service: &Value, report: &mut Report) {
                 report.required(format!("spec.service.{member}"), "");
             }
         }
+        let port = &spec["service"]["port"];
+        if port
+            .as_i64()
+            .is_some_and(|port| !(1..=65_535).contains(&port))
+        {
+            let what = "port is not valid: must be between 1 and 65535, inclusive";
+            report.invalid("spec.service.port", port, what);
+        }
         if spec["insecureSkipTLSVerify"] == true && !text(spec, "caBundle").is_empty() {
             report.invalid(
                 "spec.insecureSkipTLSVerify",
@@ -73,11 +81,14 @@ pub(super) fn api_service(service: &Value, report: &mut Report) {
                 "may not be true if caBundle is present",
             );
         }
-    } else if !text(spec, "caBundle").is_empty() {
-        report.invalid(
-            "spec.caBundle",
-            &"<bundle>".into(),
-            "local APIServices may not have a caBundle",
-        );
+        return;
+    }
+    if !text(spec, "caBundle").is_empty() {
+        let what = "local APIServices may not have a caBundle";
+        report.invalid("spec.caBundle", &"<bundle>".into(), what);
+    }
+    if spec["insecureSkipTLSVerify"] == true {
+        let what = "local APIServices may not have insecureSkipTLSVerify";
+        report.invalid("spec.insecureSkipTLSVerify", &true.into(), what);
     }
 }

@@ -1,0 +1,356 @@
+//! What an extension server says about itself: its resources, and its OpenAPI documents. All of it is cut down to the group
+//! version that it is asked for, and nothing of it is believed to be well-formed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::remote::{Ask, Dialer, Remote, RemoteSpec};
+use crate::auth::MASTERS;
+use crate::discovery::AGGREGATED_CONTENT_TYPE;
+use crate::openapi;
+use crate::rest::respond;
+
+/// Discovery must come in this time.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);
+/// OpenAPI documents may take longer to write.
+const OPEN_API_TIMEOUT: Duration = Duration::from_secs(20);
+/// As whom discovery is asked for.
+const DISCOVERER: (&str, &[&str]) = ("system:kube-aggregator", &[MASTERS]);
+/// As whom OpenAPI documents are asked for.
+const AGGREGATOR: (&str, &[&str]) = ("system:aggregator", &[]);
+/// Resources of a group version, subresources not counted.
+const MAX_RESOURCES: usize = 1_000;
+
+/// Something with the tag of the document that it stood in.
+type Tagged<T> = (T, Option<Box<str>>);
+
+/// What is known of one extension server. The default is that of one that was never asked.
+#[derive(Clone, Default)]
+pub(super) struct Documents {
+    /// Its entry in aggregated discovery.
+    entry: Option<Tagged<Arc<Value>>>,
+    /// Whether it could not say last time.
+    is_stale: bool,
+    /// Where its document of version 3 is, with the hash of its content.
+    pub(super) v3: Option<Box<str>>,
+    /// Its document of version 2.
+    pub(super) v2: Option<Arc<Value>>,
+    v2_etag: Option<Box<str>>,
+}
+
+impl Documents {
+    /// The entry in aggregated discovery; without resources, and marked, if the server cannot be asked. `None` for a server
+    /// that was not asked yet.
+    pub(super) fn entry(&self, spec: &RemoteSpec, is_available: bool) -> Option<Arc<Value>> {
+        if !is_available || self.is_stale {
+            let stale = json!({"version": spec.version, "freshness": "Stale"});
+            return Some(Arc::new(stale));
+        }
+        self.entry.as_ref().map(|(entry, _)| entry.clone())
+    }
+}
+
+/// Asks for everything; whether anything is new. What cannot be had stays as it was, but discovery is marked as stale.
+pub(super) async fn refresh(remote: &Remote, dialer: Dialer<'_>) -> bool {
+    let known = remote.documents.load_full();
+    let mut fresh = Documents::clone(&known);
+    match discover(remote, dialer, &known).await {
+        Ok(found) => {
+            fresh.entry = found.or(fresh.entry);
+            fresh.is_stale = false;
+        }
+        Err(why) => {
+            tracing::debug!(
+                name = &*remote.spec.name,
+                why,
+                "an extension API server has no discovery"
+            );
+            fresh.is_stale = true;
+        }
+    }
+    match v3(remote, dialer).await {
+        Ok(found) => fresh.v3 = found,
+        Err(why) => {
+            tracing::debug!(
+                name = &*remote.spec.name,
+                why,
+                "an extension API server has no OpenAPI v3"
+            );
+        }
+    }
+    match v2(remote, dialer, known.v2_etag.as_deref()).await {
+        Ok(Some((document, etag))) => {
+            fresh.v2 = document.map(Arc::new);
+            fresh.v2_etag = etag;
+        }
+        // It is as it was.
+        Ok(None) => {}
+        Err(why) => {
+            tracing::debug!(
+                name = &*remote.spec.name,
+                why,
+                "an extension API server has no OpenAPI v2"
+            );
+        }
+    }
+    let is_new = fresh.is_stale != known.is_stale
+        || fresh.entry.as_ref().map(|e| &e.0) != known.entry.as_ref().map(|e| &e.0)
+        || fresh.v3 != known.v3
+        || fresh.v2 != known.v2;
+    remote.documents.store(Arc::new(fresh));
+    is_new
+}
+
+/// The entry in discovery with its tag; `None` if it is the known one.
+async fn discover(
+    remote: &Remote,
+    dialer: Dialer<'_>,
+    known: &Documents,
+) -> Result<Option<Tagged<Arc<Value>>>, String> {
+    let spec = &remote.spec;
+    let ask = Ask {
+        path: "/apis",
+        accept: AGGREGATED_CONTENT_TYPE,
+        etag: known.entry.as_ref().and_then(|(_, etag)| etag.as_deref()),
+        user: DISCOVERER,
+        timeout: DISCOVERY_TIMEOUT,
+    };
+    let (parts, bytes) = remote.fetch(dialer, &ask).await?;
+    let media_type = respond::text(&parts.headers, &header::CONTENT_TYPE).unwrap_or_default();
+    let is_aggregated = media_type.contains("as=APIGroupDiscoveryList");
+    match parts.status {
+        StatusCode::NOT_MODIFIED => return Ok(None),
+        StatusCode::SERVICE_UNAVAILABLE => return Err(answered(parts.status)),
+        StatusCode::OK if is_aggregated => {
+            let entry = aggregated_entry(spec, &json(&bytes)?);
+            return Ok(Some((Arc::new(entry), etag(&parts.headers))));
+        }
+        _ => {}
+    }
+    let path = format!("/apis/{}/{}", spec.group, spec.version);
+    let ask = Ask {
+        path: &path,
+        accept: "application/json",
+        etag: None,
+        ..ask
+    };
+    let (parts, bytes) = remote.fetch(dialer, &ask).await?;
+    if parts.status != StatusCode::OK {
+        return Err(answered(parts.status));
+    }
+    Ok(Some((Arc::new(legacy_entry(spec, &json(&bytes)?)), None)))
+}
+
+fn answered(code: StatusCode) -> String {
+    format!("it answered {}", code.as_u16())
+}
+
+fn json(bytes: &Bytes) -> Result<Value, String> {
+    serde_json::from_slice(bytes).map_err(|error| format!("it answered what is no JSON: {error}"))
+}
+
+fn etag(headers: &HeaderMap) -> Option<Box<str>> {
+    respond::text(headers, &header::ETAG).map(Into::into)
+}
+
+/// Our group version in an aggregated document.
+fn aggregated_entry(spec: &RemoteSpec, list: &Value) -> Value {
+    let of = |value: &Value, list: &str| value[list].as_array().cloned().unwrap_or_default();
+    let groups = of(list, "items").into_iter();
+    let mut versions = groups
+        .filter(|group| group["metadata"]["name"] == *spec.group)
+        .flat_map(|group| of(&group, "versions"));
+    let found = versions.find(|version| version["version"] == *spec.version);
+    let resources = of(&found.unwrap_or_default(), "resources").into_iter();
+    let resources = resources.filter(Value::is_object).take(MAX_RESOURCES);
+    let resources = resources.map(|mut resource| {
+        // Clients rely on it.
+        if resource["responseKind"].is_null() {
+            resource["responseKind"] = no_kind();
+        }
+        for sub in resource["subresources"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
+            if sub.is_object() && sub["responseKind"].is_null() {
+                sub["responseKind"] = no_kind();
+            }
+        }
+        resource
+    });
+    entry(spec, resources.collect())
+}
+
+fn no_kind() -> Value {
+    json!({"group": "", "version": "", "kind": ""})
+}
+
+fn entry(spec: &RemoteSpec, resources: Vec<Value>) -> Value {
+    json!({"version": spec.version, "freshness": "Current", "resources": resources})
+}
+
+/// The same from the old document of the group version.
+fn legacy_entry(spec: &RemoteSpec, list: &Value) -> Value {
+    let listed = list["resources"].as_array().into_iter().flatten();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let kind = |listed: &Value| {
+        let or = |field: &str, ours: &str| match listed[field].as_str() {
+            Some(text) if !text.is_empty() => text.to_owned(),
+            _ => ours.to_owned(),
+        };
+        json!({
+            "group": or("group", &spec.group), "version": or("version", &spec.version),
+            "kind": text(&listed["kind"]),
+        })
+    };
+    let mut resources: Vec<Value> = vec![];
+    for listed in listed.filter(|listed| listed.is_object()) {
+        let name = text(&listed["name"]);
+        let (resource, subresource) = name.split_once('/').unwrap_or((&name, ""));
+        let mut known = resources.iter().position(|r| r["resource"] == *resource);
+        if known.is_none() && resources.len() < MAX_RESOURCES {
+            let is_namespaced = listed["namespaced"] == true;
+            // A resource may have subresources and no verb of its own.
+            resources.push(json!({
+                "resource": resource, "responseKind": no_kind(),
+                "scope": if is_namespaced { "Namespaced" } else { "Cluster" },
+                "singularResource": "", "verbs": [],
+            }));
+            known = Some(resources.len() - 1);
+        }
+        let Some(known) = known.map(|at| &mut resources[at]) else {
+            continue;
+        };
+        if subresource.is_empty() {
+            known["responseKind"] = kind(listed);
+            known["singularResource"] = text(&listed["singularName"]).into();
+            for member in ["verbs", "shortNames", "categories"] {
+                if listed[member].is_array() {
+                    known[member] = listed[member].clone();
+                }
+            }
+            continue;
+        }
+        let sub = json!({
+            "subresource": subresource, "responseKind": kind(listed), "verbs": listed["verbs"],
+        });
+        match known["subresources"].as_array_mut() {
+            Some(subs) => subs.push(sub),
+            None => known["subresources"] = json!([sub]),
+        }
+    }
+    entry(spec, resources)
+}
+
+/// Where the document of version 3 of our group version is; `None` if there is none.
+async fn v3(remote: &Remote, dialer: Dialer<'_>) -> Result<Option<Box<str>>, String> {
+    let spec = &remote.spec;
+    let ask = Ask {
+        path: "/openapi/v3",
+        accept: "application/json",
+        etag: None,
+        user: AGGREGATOR,
+        timeout: OPEN_API_TIMEOUT,
+    };
+    let (parts, bytes) = remote.fetch(dialer, &ask).await?;
+    match parts.status {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => return Ok(None),
+        code => return Err(answered(code)),
+    }
+    let key = format!("apis/{}/{}", spec.group, spec.version);
+    let index = json(&bytes)?;
+    let url = index["paths"][&key]["serverRelativeURL"].as_str();
+    // Clients are not to be led anywhere else.
+    let ours = format!("/openapi/v3/{key}");
+    let is_ours = |url: &&str| {
+        url.strip_prefix(&ours)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('?'))
+    };
+    Ok(url.filter(is_ours).map(Into::into))
+}
+
+/// The document of version 2, cut down, if there is one; `None` if it is the known one.
+async fn v2(
+    remote: &Remote,
+    dialer: Dialer<'_>,
+    known: Option<&str>,
+) -> Result<Option<Tagged<Option<Value>>>, String> {
+    let spec = &remote.spec;
+    let ask = Ask {
+        path: "/openapi/v2",
+        accept: "application/json",
+        etag: known,
+        user: AGGREGATOR,
+        timeout: OPEN_API_TIMEOUT,
+    };
+    let (parts, bytes) = remote.fetch(dialer, &ask).await?;
+    match parts.status {
+        StatusCode::OK => {}
+        StatusCode::NOT_MODIFIED => return Ok(None),
+        StatusCode::NOT_FOUND => return Ok(Some((None, None))),
+        code => return Err(answered(code)),
+    }
+    let prefix = format!("/apis/{}/{}/", spec.group, spec.version);
+    let document = openapi::cut_down(json(&bytes)?, &prefix);
+    Ok(Some((Some(document), etag(&parts.headers))))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn spec() -> RemoteSpec {
+        RemoteSpec {
+            name: "v1.example.com".into(),
+            group: "example.com".into(),
+            version: "v1".into(),
+            namespace: "default".into(),
+            service: "server".into(),
+            port: 443,
+            ca_bundle: [].into(),
+            skips_verification: false,
+        }
+    }
+
+    #[test]
+    fn both_forms_of_discovery_give_the_same_entry() {
+        let list = json!({"resources": [
+            {"name": "shirts/status", "singularName": "", "namespaced": true, "kind": "Shirt", "verbs": ["get"]},
+            {"name": "shirts", "singularName": "shirt", "namespaced": true, "kind": "Shirt",
+                "verbs": ["get", "list"], "shortNames": ["sh"]},
+            {"name": "shirts/scale", "singularName": "", "namespaced": true, "group": "autoscaling", "version": "v1",
+                "kind": "Scale", "verbs": ["get"]},
+            "no resource",
+        ]});
+        expect![[r#"{"freshness":"Current","resources":[{"resource":"shirts","responseKind":{"group":"example.com","kind":"Shirt","version":"v1"},"scope":"Namespaced","shortNames":["sh"],"singularResource":"shirt","subresources":[{"responseKind":{"group":"example.com","kind":"Shirt","version":"v1"},"subresource":"status","verbs":["get"]},{"responseKind":{"group":"autoscaling","kind":"Scale","version":"v1"},"subresource":"scale","verbs":["get"]}],"verbs":["get","list"]}],"version":"v1"}"#]]
+        .assert_eq(&legacy_entry(&spec(), &list).to_string());
+        let entry = legacy_entry(&spec(), &list);
+        let list = json!({"items": [
+            {"metadata": {"name": "other.com"}, "versions": [{"version": "v1", "resources": [{"resource": "x"}]}]},
+            {"metadata": {"name": "example.com"}, "versions": [{"version": "v2"}, entry.clone()]},
+        ]});
+        assert_eq!(aggregated_entry(&spec(), &list), entry);
+    }
+
+    #[test]
+    fn nonsense_is_a_group_version_without_resources() {
+        let empty = json!({"version": "v1", "freshness": "Current", "resources": []});
+        for nonsense in [
+            json!(null),
+            json!([1]),
+            json!({"items": 7}),
+            json!({"items": [{"metadata": 1, "versions": [[]]}], "resources": {"a": 1}}),
+        ] {
+            assert_eq!(aggregated_entry(&spec(), &nonsense), empty);
+            assert_eq!(legacy_entry(&spec(), &nonsense), empty);
+        }
+    }
+}
