@@ -73,6 +73,7 @@ pub(crate) fn config(port: u16) -> Config {
         clock: Arc::new(Timestamp::now),
         admission: Arc::new(|_| vec![]),
         handlers: Handlers::default(),
+        apis: vec![],
         security: Security::default(),
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port,

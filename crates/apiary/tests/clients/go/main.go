@@ -1,6 +1,6 @@
 // Command clients runs the stories of real Go clients against the cluster of a kubeconfig and prints what they saw:
-// an informer, leader election, sessions and forwarded ports (client-go), and a manager with a controller
-// (controller-runtime).
+// an informer, leader election, sessions and forwarded ports (client-go), a manager with a controller
+// (controller-runtime), and an extension API server that the cluster passes requests on to.
 package main
 
 import (
@@ -18,13 +18,14 @@ const limit = 60 * time.Second
 
 func main() {
 	stories := map[string]func(context.Context, *rest.Config, string) error{
-		"informer": informer,
-		"leader":   leader,
-		"manager":  runManager,
-		"streams":  streams,
+		"extension": extension,
+		"informer":  informer,
+		"leader":    leader,
+		"manager":   runManager,
+		"streams":   streams,
 	}
 	if len(os.Args) != 4 || stories[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: clients informer|leader|manager|streams KUBECONFIG NAMESPACE")
+		fmt.Fprintln(os.Stderr, "usage: clients extension|informer|leader|manager|streams KUBECONFIG NAMESPACE")
 		os.Exit(2)
 	}
 	config, err := clientcmd.BuildConfigFromFlags("", os.Args[2])

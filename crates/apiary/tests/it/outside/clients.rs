@@ -10,7 +10,7 @@ use expect_test::{Expect, expect};
 use super::world::{Fleet, finish};
 
 /// The program with the stories of the Go clients; `None` after a message if there is none, which fails in CI.
-fn go_clients() -> Option<&'static Path> {
+pub(super) fn go_clients() -> Option<&'static Path> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let found = FOUND.get_or_init(|| std::env::var_os("APIARY_GO_CLIENTS").map(PathBuf::from));
     if found.is_none() {
