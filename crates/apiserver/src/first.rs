@@ -64,7 +64,7 @@ impl Cluster {
         let at = "/ports/0/port";
         let slice = self.ensure("discovery.k8s.io", "v1", "endpointslices", slice, at);
         let trust = aggregation::ensure_trust(self.registry(), &self.spec().keys);
-        try_join4(service, endpoints, slice, trust)
+        Box::pin(try_join4(service, endpoints, slice, trust))
             .await
             .map_err(bootstrap)?;
         Ok(())

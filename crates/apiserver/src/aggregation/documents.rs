@@ -335,7 +335,7 @@ mod tests {
         let entry = legacy_entry(&spec(), &list);
         let list = json!({"items": [
             {"metadata": {"name": "other.com"}, "versions": [{"version": "v1", "resources": [{"resource": "x"}]}]},
-            {"metadata": {"name": "example.com"}, "versions": [{"version": "v2"}, entry.clone()]},
+            {"metadata": {"name": "example.com"}, "versions": [{"version": "v2"}, entry]},
         ]});
         assert_eq!(aggregated_entry(&spec(), &list), entry);
     }

@@ -178,10 +178,9 @@ pub(super) async fn session(
     if let Some(error) = &error {
         error.send(verdict.into()).await;
     }
-    for output in [stdout, stderr, error, stdin_output, resize_output] {
-        if let Some(output) = output {
-            output.finish().await;
-        }
+    let outputs = [stdout, stderr, error, stdin_output, resize_output];
+    for output in outputs.into_iter().flatten() {
+        output.finish().await;
     }
 }
 

@@ -284,7 +284,7 @@ impl Streams {
         headers: Headers,
         is_last: bool,
     ) -> Result<Option<()>, Broken> {
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             return Err(Broken("a client's streams have odd numbers"));
         }
         let refused = |reason| Said::Reset { stream: id, reason };

@@ -73,8 +73,10 @@ impl SimulatedPods {
         );
         let ports = service["spec"]["ports"].as_array();
         let mut ports = ports.into_iter().flatten();
+        let number: Option<u64> = wanted.parse().ok();
         let is_it = |port: &&Value| {
-            wanted.is_empty() || port["name"] == wanted || port["port"].to_string() == wanted
+            let has_number = number.is_some() && port["port"].as_u64() == number;
+            wanted.is_empty() || port["name"] == wanted || has_number
         };
         let port = ports.find(is_it).ok_or_else(|| {
             unreachable(&format!(
