@@ -1,7 +1,7 @@
 //! The composition root: the one place that knows every room of the house, and the command line over it.
 
-/// Objects are many small allocations, made by one thread and freed by another: this allocator needs a quarter less
-/// processor time for a write than the system's.
+/// Objects are many small allocations, made by one thread and freed by another. In profiles of writes the system's allocator
+/// took about a quarter of the processor time, and this one less.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -313,7 +313,11 @@ async fn watches_and_other_protocols_are_passed_through() {
     let mut watch = world.watch(&format!("{WIDGETS}?watch=true")).await;
     for name in ["a", "b"] {
         let event = json!({"type": "ADDED", "object": {"metadata": {"name": name}}});
-        extension.send.send(format!("{event}\n").into()).unwrap();
+        extension
+            .send
+            .send(format!("{event}\n").into())
+            .await
+            .unwrap();
         assert_eq!(watch.line().await, format!("ADDED {name}"));
     }
     let (near, far) = tokio::io::duplex(64 * 1024);

@@ -156,13 +156,8 @@ async fn an_event_has_all_fields() {
         .header("x-forwarded-for", "192.0.2.1, nonsense, 192.0.2.2")
         .body(Full::new(bytes::Bytes::new()))
         .unwrap();
-    let response = audited
-        .world
-        .service
-        .clone()
-        .oneshot(request)
-        .await
-        .unwrap();
+    let service = audited.world.service.clone();
+    let response = service.oneshot(request).await.unwrap();
     assert_eq!(response.headers()["audit-id"], "chosen");
     let mut event = audited.events().await.pop().unwrap();
     let agent = event["userAgent"].take();

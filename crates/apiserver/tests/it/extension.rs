@@ -59,8 +59,8 @@ pub(crate) struct Extension {
     pub(crate) asked: Arc<Mutex<Vec<Asked>>>,
     pub(crate) behaviour: Arc<Mutex<Behaviour>>,
     /// What goes to those who watch.
-    events: Arc<Mutex<Option<mpsc::UnboundedReceiver<Bytes>>>>,
-    pub(crate) send: mpsc::UnboundedSender<Bytes>,
+    events: Arc<Mutex<Option<mpsc::Receiver<Bytes>>>>,
+    pub(crate) send: mpsc::Sender<Bytes>,
     bundle: String,
 }
 
@@ -145,7 +145,7 @@ impl Extension {
             )
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (send, events) = mpsc::unbounded_channel();
+        let (send, events) = mpsc::channel(16);
         let extension = Self {
             port: listener.local_addr().unwrap().port(),
             asked: Arc::default(),

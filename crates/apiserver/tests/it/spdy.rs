@@ -235,7 +235,9 @@ fn frame(read: &mut BytesMut) -> Option<Frame> {
         2 => Frame::Reply(number),
         3 => Frame::Reset(number, payload.get_u32()),
         6 => Frame::Ping(number),
-        7 => Frame::GoAway(payload.get_u32()),
-        other => panic!("a frame of kind {other}"),
+        kind => {
+            assert_eq!(kind, 7, "a frame of no known kind");
+            Frame::GoAway(payload.get_u32())
+        }
     })
 }

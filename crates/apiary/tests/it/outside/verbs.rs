@@ -302,6 +302,24 @@ fn roles_are_reconciled() {
     }
 }
 
+/// Two config maps with labels.
+fn two_maps(cluster: &Kubectl) {
+    for (name, app) in [("a", "x"), ("b", "y")] {
+        cluster.does(&format!("create configmap {name} --from-literal=k={name}"));
+        cluster.does(&format!("label configmap {name} app={app}"));
+    }
+}
+
+/// What kubectl prints of them, with one space between words.
+fn maps(cluster: &Kubectl, args: &str) -> String {
+    let said = cluster.does(&format!("get configmaps -l app {args}"));
+    let lines = said.lines().map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.join(" ") + "\n"
+    });
+    lines.collect()
+}
+
 #[test]
 fn get_has_an_output_for_everybody() {
     let Some(fleet) = Fleet::shared() else { return };
@@ -318,19 +336,7 @@ fn get_has_an_output_for_everybody() {
         "NAME    APP\n.metadata.name .metadata.labels.app\n",
     );
     for cluster in fleet.both("verbs-get") {
-        for (name, app) in [("a", "x"), ("b", "y")] {
-            cluster.does(&format!("create configmap {name} --from-literal=k={name}"));
-            cluster.does(&format!("label configmap {name} app={app}"));
-        }
-        let get = |args: &str| {
-            let said = cluster.does(&format!("get configmaps -l app {args}"));
-            let lines = said.lines().map(|line| {
-                let words: Vec<&str> = line.split_whitespace().collect();
-                // The age is no part of it.
-                words.join(" ") + "\n"
-            });
-            lines.collect::<String>()
-        };
+        two_maps(&cluster);
         let said: String = [
             "-o name".to_owned(),
             "-o custom-columns=N:.metadata.name --no-headers".to_owned(),
@@ -345,7 +351,7 @@ fn get_has_an_output_for_everybody() {
             "--field-selector=metadata.name!=a -o name".to_owned(),
         ]
         .iter()
-        .map(|args| get(args).trim_end().to_owned() + "\n")
+        .map(|args| maps(&cluster, args).trim_end().to_owned() + "\n")
         .collect();
         expect![[r#"
             configmap/a
@@ -369,6 +375,15 @@ fn get_has_an_output_for_everybody() {
             configmap/b
         "#]]
         .assert_eq(&said);
+    }
+}
+
+#[test]
+fn get_shows_what_is_asked_for() {
+    let Some(fleet) = Fleet::shared() else { return };
+    for cluster in fleet.both("verbs-shown") {
+        two_maps(&cluster);
+        let get = |args: &str| maps(&cluster, args);
         let head = |args: &str| get(args).lines().next().unwrap().to_owned();
         assert_eq!(head("-o wide"), "NAME DATA AGE");
         assert_eq!(head("-L app --show-labels"), "NAME DATA AGE APP LABELS");
@@ -378,7 +393,7 @@ fn get_has_an_output_for_everybody() {
             Some("a")
         );
         assert!(get("--show-kind").contains("configmap/a 1 "));
-        assert!(get("-A").contains("verbs-get a 1 "));
+        assert!(get("-A").contains("verbs-shown a 1 "));
         for output in ["json", "yaml"] {
             let text = get(&format!("-o {output} --show-managed-fields"));
             assert!(text.contains("managedFields"), "{text}");
@@ -386,7 +401,7 @@ fn get_has_an_output_for_everybody() {
         assert_eq!(cluster.does("get configmap none --ignore-not-found"), "");
         assert!(
             cluster
-                .does("get --raw /api/v1/namespaces/verbs-get/configmaps?limit=1")
+                .does("get --raw /api/v1/namespaces/verbs-shown/configmaps?limit=1")
                 .contains("continue")
         );
         cluster.does("create deployment web --image=nginx --replicas=0");

@@ -224,7 +224,7 @@ fn ports_answer_that_are_declared() {
         Ok(port) => {
             String::from_utf8(port.answer(&http::Method::GET, "/a?b").body().to_vec()).unwrap()
         }
-        Err(status) => status.message.clone(),
+        Err(status) => status.message,
     };
     let web = "simulated container \"a\" of image \"nginx\" in pod \"p\", port 80: GET /a?b\n";
     for wanted in ["", "80", "web"] {
