@@ -157,7 +157,7 @@ fn keys_of_tokens_are_rotated_and_old_ones_forgotten() {
         done.stdout, "management signs tokens with a new key\n",
         "{done:?}"
     );
-    let new = fresh("new");
+    let new = fresh("fresh");
     assert!(works(&old) && works(&new), "both keys are good");
     let done = rotate(&data, &["--forget-old", "-o", "json"]);
     assert_eq!(
