@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Container, Node, Pod, PodSpec, Taint
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::config::Registration;
 use super::network::{Identity, create_in};
@@ -102,49 +102,23 @@ impl Guest<'_> {
     ) -> Result<(), String> {
         let name = self.node_name(registration);
         let nodes: Api<Node> = Api::all(client.clone());
-        let node = self
-            .wait_for(&format!("Node {name}"), || async {
-                nodes
-                    .get(&name)
-                    .await
-                    .map_err(|error| runtime::chain(&error))
-            })
-            .await?;
+        self.wait_for(&format!("Node {name}"), || async {
+            let found = nodes.get(&name).await;
+            found.map(drop).map_err(|error| runtime::chain(&error))
+        })
+        .await?;
         self.console.line(format_args!(
             "[mark-control-plane] Marking the node {name} as control-plane"
         ));
-        let default = Taint {
-            key: ROLE.to_owned(),
-            effect: "NoSchedule".to_owned(),
-            ..Taint::default()
-        };
-        let wanted = registration.taints.clone().unwrap_or_else(|| vec![default]);
-        let mut taints = node
-            .spec
-            .as_ref()
-            .and_then(|s| s.taints.clone())
-            .unwrap_or_default();
-        for taint in wanted {
-            if !taints
-                .iter()
-                .any(|t| t.key == taint.key && t.effect == taint.effect)
-            {
-                taints.push(taint);
-            }
-        }
-        let patch = json!({
-            "metadata": {
-                "labels": {ROLE: "", "node.kubernetes.io/exclude-from-external-load-balancers": ""},
-                "resourceVersion": node.resource_version(),
-            },
-            "spec": {"taints": taints},
-        });
-        let patched = nodes
-            .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await;
-        patched
-            .map(drop)
-            .map_err(|error| format!("marking Node {name}: {}", runtime::chain(&error)))
+        // Others write to a new Node as well, so each attempt is made on the newest.
+        self.wait_for(&format!("Node {name} to be marked"), || async {
+            let node = nodes.get(&name).await;
+            let node = node.map_err(|error| runtime::chain(&error))?;
+            let patch = Patch::Merge(control_plane_marks(&node, registration));
+            let patched = nodes.patch(&name, &PatchParams::default(), &patch).await;
+            patched.map(drop).map_err(|error| runtime::chain(&error))
+        })
+        .await
     }
 
     /// The pods of the control plane's components, as the kubelet shows them from kubeadm's manifests.
@@ -216,6 +190,31 @@ pub(super) fn named(name: &str, namespace: &str) -> ObjectMeta {
         namespace: Some(namespace.to_owned()).filter(|n| !n.is_empty()),
         ..ObjectMeta::default()
     }
+}
+
+/// The label of a control plane's Node, and its taints beside those that are there.
+fn control_plane_marks(node: &Node, registration: &Registration) -> Value {
+    let default = Taint {
+        key: ROLE.to_owned(),
+        effect: "NoSchedule".to_owned(),
+        ..Taint::default()
+    };
+    let wanted = registration.taints.clone().unwrap_or_else(|| vec![default]);
+    let spec = node.spec.as_ref();
+    let mut taints = spec.and_then(|s| s.taints.clone()).unwrap_or_default();
+    for taint in wanted {
+        let is_it = |t: &Taint| t.key == taint.key && t.effect == taint.effect;
+        if !taints.iter().any(is_it) {
+            taints.push(taint);
+        }
+    }
+    json!({
+        "metadata": {
+            "labels": {ROLE: "", "node.kubernetes.io/exclude-from-external-load-balancers": ""},
+            "resourceVersion": node.resource_version(),
+        },
+        "spec": {"taints": taints},
+    })
 }
 
 fn static_pod(component: &str, node: &str, image: String) -> Pod {
