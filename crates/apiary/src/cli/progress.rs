@@ -2,7 +2,7 @@
 //! elsewhere there is a line for every step.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -35,9 +35,9 @@ struct Live {
 const TICK: Duration = Duration::from_millis(250);
 
 impl Live {
-    fn new() -> Self {
+    fn new(target: ProgressDrawTarget) -> Self {
         Self {
-            lines: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
+            lines: MultiProgress::with_draw_target(target),
             waiting: RefCell::default(),
         }
     }
@@ -70,6 +70,18 @@ impl Live {
         line.finish_with_message(text.to_owned());
     }
 
+    /// Clears the lines that wait and are not among these: of what went, or is only told of while it has failed.
+    fn keep(&self, paths: &BTreeSet<String>) {
+        self.waiting.borrow_mut().retain(|path, line| {
+            let is_kept = paths.contains(path);
+            if !is_kept {
+                line.finish_and_clear();
+                self.lines.remove(line);
+            }
+            is_kept
+        });
+    }
+
     /// Leaves the lines as they are, so that others can be written below.
     fn end(&self) {
         for line in std::mem::take(&mut *self.waiting.borrow_mut()).into_values() {
@@ -88,7 +100,9 @@ impl<'a> Progress<'a> {
             ui,
             start,
             said: RefCell::default(),
-            live: ui.is_live().then(Live::new),
+            live: ui
+                .is_live()
+                .then(|| Live::new(ProgressDrawTarget::stdout())),
         }
     }
 
@@ -116,9 +130,11 @@ impl<'a> Progress<'a> {
 
     /// Says what is new about the fleet; true once all of it is ready.
     pub(super) fn show(&self, nodes: &[Node]) -> bool {
+        let mut told = BTreeSet::new();
         for node in nodes {
-            self.node(node, "");
+            self.node(node, "", &mut told);
         }
+        self.live.iter().for_each(|live| live.keep(&told));
         let is_ready = nodes.iter().all(Node::is_ready);
         if is_ready {
             let took = seconds(self.start.elapsed());
@@ -158,15 +174,17 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn node(&self, node: &Node, within: &str) {
+    /// Tells of a node and what is within it; adds the paths that it told of.
+    fn node(&self, node: &Node, within: &str, told: &mut BTreeSet<String>) {
         let path = format!("{within}/{} {}", node.kind, node.name);
         let is_detail = matches!(node.kind, "control plane" | "workers");
         if !is_detail || node.state == State::Failed {
             self.say(node, &path);
+            told.insert(path.clone());
         }
         let shown = |child: &&Node| child.kind != "machine" || child.state == State::Failed;
         for child in node.children.iter().filter(shown) {
-            self.node(child, &path);
+            self.node(child, &path, told);
         }
     }
 
@@ -251,6 +269,36 @@ fn first_reason(message: &str) -> String {
         }
     }
     reason.join(" ")
+}
+
+#[test]
+fn what_failed_and_recovered_leaves_no_line() {
+    let ui = Ui::new(Format::Text, true);
+    let progress = Progress {
+        live: Some(Live::new(ProgressDrawTarget::hidden())),
+        ..Progress::new(&ui, Instant::now())
+    };
+    let node = |kind, state, children| Node {
+        kind,
+        name: "a".to_owned(),
+        state,
+        summary: String::new(),
+        reason: "BootFailed".to_owned(),
+        message: String::new(),
+        children,
+    };
+    let waiting = || -> Vec<String> {
+        let live = progress.live.as_ref().unwrap();
+        live.waiting.borrow().keys().cloned().collect()
+    };
+    let machine = |state| node("machine", state, vec![]);
+    let cluster = |state, machine| [node("cluster", state, vec![machine])];
+    progress.show(&cluster(State::Waiting, machine(State::Failed)));
+    assert_eq!(waiting(), ["/cluster a", "/cluster a/machine a"]);
+    progress.show(&cluster(State::Waiting, machine(State::Waiting)));
+    assert_eq!(waiting(), ["/cluster a"]);
+    assert!(progress.show(&cluster(State::Ready, machine(State::Ready))));
+    assert!(waiting().is_empty());
 }
 
 #[test]
