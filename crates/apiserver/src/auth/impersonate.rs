@@ -282,6 +282,11 @@ fn extra_problem(extra: &BTreeMap<String, Vec<String>>) -> Option<String> {
                 "impersonating an invalid key in extra is not allowed: {why}"
             ));
         }
+        if key.chars().any(char::is_uppercase) {
+            return Some(format!(
+                "impersonating a non-lowercase key in extra is not allowed: {key:?}"
+            ));
+        }
         values
             .iter()
             .any(String::is_empty)

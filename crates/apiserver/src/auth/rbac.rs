@@ -197,12 +197,14 @@ fn resource_covers(pattern: &str, resource: &str, subresource: &str) -> bool {
     if pattern == "*" {
         return true;
     }
-    match pattern.split_once('/') {
-        None => subresource.is_empty() && pattern == resource,
-        Some((head, tail)) => {
-            !subresource.is_empty() && tail == subresource && (head == "*" || head == resource)
-        }
+    if subresource.is_empty() {
+        // It may have slashes of its own: an audience of tokens is asked for as a resource, and often is a URL.
+        return pattern == resource;
     }
+    let head = pattern
+        .strip_suffix(subresource)
+        .and_then(|rest| rest.strip_suffix('/'));
+    head.is_some_and(|head| head == "*" || head == resource)
 }
 
 /// Whether `pattern` (`*`, `/healthz`, `/apis/*`) stands for the path.

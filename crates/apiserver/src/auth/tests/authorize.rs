@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{World, request};
 use crate::auth::rbac::{Rule, escalation};
-use crate::auth::{Authorizer, Objects as _, User, kubeadm_objects};
+use crate::auth::{Attributes, Authorizer, Objects as _, User, kubeadm_objects};
 
 fn user(name: &str, groups: &[&str]) -> User {
     User::authenticated(name, groups.iter().map(|g| (*g).to_owned()))
@@ -42,6 +42,26 @@ fn rules_match() {
         ("get /pods", false),
     ] {
         check(pods.clone(), text, want);
+    }
+    // Audiences of tokens are asked for as resources, and are URLs.
+    let audience = Attributes {
+        verb: "request".into(),
+        resource: "https://vault.example.com/a".into(),
+        ..Attributes::default()
+    };
+    for (resource, want) in [
+        ("https://vault.example.com/a", true),
+        ("*", true),
+        ("https:", false),
+        ("*//vault.example.com/a", false),
+        ("https://vault.example.com", false),
+    ] {
+        let rule = json!({"verbs": ["request"], "apiGroups": [""], "resources": [resource]});
+        assert_eq!(
+            Rule::from_value(&rule).allows(&audience),
+            want,
+            "{resource}"
+        );
     }
     let named =
         json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "resourceNames": ["web"]});

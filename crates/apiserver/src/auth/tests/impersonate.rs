@@ -148,6 +148,7 @@ fn finer_verbs_do_not_reach_everybody() {
         ("Impersonate-Extra-scopes", "x"),
         ("Impersonate-Extra-example.com%2fscopes", ""),
         ("Impersonate-Extra-UPPER.example.com%2fa^b", "y"),
+        ("Impersonate-Extra-example.com%2f%41b", "y"),
     ]
     .map(|header| ask(&admin, USER, &[jane, header]));
     expect![[r#"
@@ -170,7 +171,11 @@ fn finer_verbs_do_not_reach_everybody() {
         impersonate-on:user-info:list pods./ dev/
         impersonate:user-info users.authentication.k8s.io/ /jane
         impersonate users./ /jane
-        403 userextras.authentication.k8s.io is forbidden: User "admin" cannot impersonate:user-info resource "userextras" in API group "authentication.k8s.io" at the cluster scope: impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "a^b": Invalid path (regex used for validation is '[A-Za-z0-9/\-._~%!$&'()*+,;=:]+')"#]].assert_eq(&rows.join("\n"));
+        403 userextras.authentication.k8s.io is forbidden: User "admin" cannot impersonate:user-info resource "userextras" in API group "authentication.k8s.io" at the cluster scope: impersonating an invalid key in extra is not allowed: extra.key: Invalid value: "a^b": Invalid path (regex used for validation is '[A-Za-z0-9/\-._~%!$&'()*+,;=:]+')
+        impersonate-on:user-info:list pods./ dev/
+        impersonate:user-info users.authentication.k8s.io/ /jane
+        impersonate users./ /jane
+        403 userextras.authentication.k8s.io is forbidden: User "admin" cannot impersonate:user-info resource "userextras" in API group "authentication.k8s.io" at the cluster scope: impersonating a non-lowercase key in extra is not allowed: "example.com/Ab""#]].assert_eq(&rows.join("\n"));
 }
 
 #[test]

@@ -419,6 +419,7 @@ fn token_requests() {
         "expirationSeconds": 3607, "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "web"},
     })));
     expect![[r#"422 TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes"#]].assert_eq(&request_token(json!({"expirationSeconds": 599})));
+    expect![[r#"422 TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 4294967297: may not specify a duration larger than 2^32 seconds"#]].assert_eq(&request_token(json!({"expirationSeconds": 4_294_967_297_i64})));
     expect![[r#"400 cannot bind token for serviceaccount "robot" to pod running with different serviceaccount name."#]].assert_eq(&request_token(
         json!({"boundObjectRef": {"kind": "Pod", "name": "db"}}),
     ));
