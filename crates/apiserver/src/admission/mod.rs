@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::audit;
 use crate::auth::{Authorizer, Objects, User};
 use crate::resource::Resource;
 use crate::status::Status;
@@ -121,9 +122,10 @@ impl Request<'_> {
         kind_of(self.resource, self.subresource)
     }
 
-    /// Annotates the request in the audit log; what was said first stays.
-    pub fn annotate(&mut self, key: impl Into<String>, value: impl Into<String>) {
-        self.audit.entry(key.into()).or_insert_with(|| value.into());
+    /// Annotates the request in the audit log: what was said first stays, long texts are cut, and what is too much is
+    /// left out.
+    pub fn annotate(&mut self, key: impl AsRef<str>, value: impl AsRef<str>) {
+        audit::note(self.audit, key.as_ref(), value.as_ref());
     }
 
     /// The refusal that Kubernetes' own plugins give.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Operation, Request};
+use super::Operation;
 use crate::metrics::Family;
 use crate::status::Status;
 
@@ -26,6 +26,9 @@ pub(crate) struct Numbers {
     mutating_seconds: Family,
 }
 
+/// What is above stands for no status of HTTP.
+const CODE_MAX: u16 = 600;
+
 /// How the call of a webhook ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Called<'a> {
@@ -41,6 +44,14 @@ pub(super) enum Called<'a> {
     Denied(&'a Status),
     /// The request could not be shown to it.
     Internal,
+}
+
+/// Whose match conditions they are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Matching {
+    MutatingWebhook,
+    ValidatingWebhook,
+    Policy,
 }
 
 impl Numbers {
@@ -166,7 +177,8 @@ impl Numbers {
             Called::Denied(status) => (status.code, Some("no_error")),
             Called::Internal => (0, Some("apiserver_internal_error")),
         };
-        let code = code.to_string();
+        // A webhook chooses its code, so what is no code of HTTP is counted as the last one.
+        let code = code.min(CODE_MAX).to_string();
         let rejected = if error.is_some() { "true" } else { "false" };
         if let Some(error) = error {
             self.rejections.add(&[webhook, ty, operation, error, &code]);
@@ -180,17 +192,22 @@ impl Numbers {
         }
     }
 
-    /// The match conditions of a webhook were evaluated; nothing is known of those that could not be.
+    /// The match conditions of what is called `name` were evaluated; nothing is known of those that could not be.
     pub(super) fn matched(
         &self,
-        webhook: &str,
-        is_mutating: bool,
-        request: &Request<'_>,
+        name: &str,
+        matching: Matching,
+        operation: Operation,
         took: Duration,
         holds: Option<bool>,
     ) {
-        let ty = if is_mutating { "admit" } else { "validating" };
-        let labels = [webhook, "webhook", ty, request.operation.as_str()];
+        let (kind, ty) = match matching {
+            Matching::MutatingWebhook => ("webhook", "admit"),
+            Matching::ValidatingWebhook => ("webhook", "validating"),
+            // Kubernetes counts both kinds of policies as one.
+            Matching::Policy => ("policy", "validate"),
+        };
+        let labels = [name, kind, ty, operation.as_str()];
         self.condition_seconds.observe(&labels, took.as_secs_f64());
         match holds {
             Some(true) => {}

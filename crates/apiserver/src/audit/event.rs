@@ -31,15 +31,10 @@ const TRUNCATED_NOTE: &str = "audit.k8s.io/truncated";
 pub(crate) struct Notes(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Notes {
-    /// Adds an annotation; what was said first stays.
+    /// Adds an annotation as [`note`] does.
     pub(crate) fn add(&self, key: &str, value: &str) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if notes.len() < NOTES_MAX {
-            let value = shortened(value, NOTE_BYTES_MAX);
-            notes
-                .entry(key.to_owned())
-                .or_insert_with(|| value.to_owned());
-        }
+        note(&mut notes, key, value);
     }
 
     fn all(&self) -> BTreeMap<String, String> {
@@ -47,6 +42,13 @@ impl Notes {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+}
+
+/// Adds an annotation: what was said first stays, texts are cut, and so many are kept.
+pub(crate) fn note(notes: &mut BTreeMap<String, String>, key: &str, value: &str) {
+    if notes.len() < NOTES_MAX && !notes.contains_key(key) {
+        notes.insert(key.to_owned(), shortened(value, NOTE_BYTES_MAX).to_owned());
     }
 }
 
@@ -400,5 +402,8 @@ mod tests {
         }
         let all = notes.all();
         assert_eq!((all["a"].as_str(), all.len()), ("1", NOTES_MAX));
+        let notes = Notes::default();
+        notes.add("long", &"x".repeat(2 * NOTE_BYTES_MAX));
+        assert_eq!(notes.all()["long"].len(), NOTE_BYTES_MAX);
     }
 }

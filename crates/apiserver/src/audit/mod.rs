@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use event::{Asked, Notes, PATCH_NOTE, Trail};
+pub(crate) use event::{Asked, Notes, PATCH_NOTE, Trail, note};
 pub use log::{Log, LogConfig, LogError};
 pub use policy::{Policy, PolicyError};
 

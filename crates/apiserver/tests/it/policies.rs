@@ -561,7 +561,11 @@ async fn checks_are_counted() {
     ]});
     let actions = json!({"validationActions": ["Deny", "Audit"]});
     validate(&world, "strict", spec.clone(), actions).await;
-    let forgiving = with(spec, json!({"failurePolicy": "Ignore"}));
+    let conditions = json!([{"name": "not-odd", "expression": "object.metadata.name != 'odd'"}]);
+    let forgiving = with(
+        spec,
+        json!({"failurePolicy": "Ignore", "matchConditions": conditions}),
+    );
     validate(
         &world,
         "mild",
@@ -580,8 +584,14 @@ async fn checks_are_counted() {
     }
     let metrics = world.get("/metrics").await.body;
     let lines = metrics.as_str().unwrap().lines();
-    let counts = lines.filter(|line| line.contains("_admission_policy_check_total"));
-    expect![[r##"
+    let counts = lines.filter(|line| {
+        let is_condition = line.contains("_match_condition_") && !line.starts_with('#');
+        line.contains("_admission_policy_check_total")
+            || (is_condition && !line.contains("_bucket") && !line.contains("_sum"))
+    });
+    expect![[r#"
+        apiserver_admission_match_condition_exclusions_total{name="mild",kind="policy",type="validate",operation="CREATE"} 1
+        apiserver_admission_match_condition_evaluation_seconds_count{name="mild",kind="policy",type="validate",operation="CREATE"} 4
         # HELP apiserver_validating_admission_policy_check_total Checks by validating admission policies, by policy, binding, kind of error and action.
         # TYPE apiserver_validating_admission_policy_check_total counter
         apiserver_validating_admission_policy_check_total{policy="mild",policy_binding="mild",error_type="invalid_error",enforcement_action="allow"} 1
@@ -591,5 +601,5 @@ async fn checks_are_counted() {
         # HELP apiserver_mutating_admission_policy_check_total Checks by mutating admission policies, by policy, binding and kind of error.
         # TYPE apiserver_mutating_admission_policy_check_total counter
         apiserver_mutating_admission_policy_check_total{policy="stamp",policy_binding="stamp",error_type="invalid_error"} 1
-        apiserver_mutating_admission_policy_check_total{policy="stamp",policy_binding="stamp",error_type="no_error"} 3"##]].assert_eq(&counts.collect::<Vec<_>>().join("\n"));
+        apiserver_mutating_admission_policy_check_total{policy="stamp",policy_binding="stamp",error_type="no_error"} 3"#]].assert_eq(&counts.collect::<Vec<_>>().join("\n"));
 }

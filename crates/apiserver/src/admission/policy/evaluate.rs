@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use super::definitions::{Expression, Policy, Validation};
 use super::expressions::{Compiler, Scope, Wanted};
 use super::inputs::Inputs;
+use crate::admission::Operation;
+use crate::admission::numbers::{Matching, Numbers};
 
 /// The longest message that an expression may make, in bytes.
 const MAX_MESSAGE: usize = 5 * 1024;
@@ -137,16 +139,41 @@ impl Judgement {
     }
 }
 
+/// Whether a policy that matches is about the request, by its match conditions.
+///
+/// # Errors
+/// When it cannot be known, or nothing can be evaluated of the policy.
+pub(super) fn applies(
+    policy: &Policy,
+    inputs: &Inputs<'_>,
+    params: &Value,
+    (numbers, operation): (&Numbers, Operation),
+) -> Result<bool, String> {
+    if let Some(fault) = &policy.fault {
+        return Err(fault.clone());
+    }
+    if policy.conditions.is_empty() {
+        return Ok(true);
+    }
+    let begun = Instant::now();
+    let holds = policy.conditions.hold(inputs, params);
+    let known = holds.as_ref().ok().copied();
+    let took = begun.elapsed();
+    numbers.matched(&policy.name, Matching::Policy, operation, took, known);
+    holds
+}
+
 /// Lets a policy judge.
-pub(super) fn judge(policy: &Policy, inputs: &Inputs<'_>, params: &Value) -> Judgement {
+pub(super) fn judge(
+    policy: &Policy,
+    inputs: &Inputs<'_>,
+    params: &Value,
+    counting: (&Numbers, Operation),
+) -> Judgement {
     let mut judgement = Judgement::default();
     let fails = !policy.ignores_failures;
     let begun = Instant::now();
-    let applies = match &policy.fault {
-        Some(fault) => Err(fault.clone()),
-        None => policy.conditions.hold(inputs, params),
-    };
-    match applies {
+    match applies(policy, inputs, params, counting) {
         Ok(true) => {}
         Ok(false) => return judgement,
         Err(why) => {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::definitions::{Mutation, Policies, Policy};
-use super::evaluate::{error_type, failed};
+use super::evaluate::{applies, error_type, failed};
 use super::{Inputs, is_excluded, params, relevant};
 use crate::admission::{Admission, Numbers, Operation, Request, matching};
 use crate::auth::Authorizer;
@@ -46,11 +46,8 @@ impl MutatingPolicies {
         (object, old): (&Value, &Value),
         params: &Value,
     ) -> Result<Option<Value>, String> {
-        if let Some(fault) = &policy.fault {
-            return Err(fault.clone());
-        }
         let inputs = Inputs::new(&self.authorizer, request, resource, object, old);
-        if !policy.conditions.hold(&inputs, params)? {
+        if !applies(policy, &inputs, params, (&self.numbers, request.operation))? {
             return Ok(None);
         }
         let mut current = object.clone();

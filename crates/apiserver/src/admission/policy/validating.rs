@@ -133,7 +133,9 @@ impl Admission for ValidatingPolicies {
                 let judgements: Vec<Judgement> = {
                     let inputs =
                         Inputs::new(&self.authorizer, request, &found.resource, &shown, &old);
-                    let judged = all.iter().map(|params| judge(policy, &inputs, params));
+                    let counting = (&*self.numbers, request.operation);
+                    let judged =
+                        (all.iter()).map(|params| judge(policy, &inputs, params, counting));
                     judged.collect()
                 };
                 for judgement in judgements {

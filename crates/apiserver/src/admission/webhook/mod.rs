@@ -16,7 +16,7 @@ use tokio::time::Instant;
 pub(crate) use mutating::MutatingWebhooks;
 pub(crate) use validating::ValidatingWebhooks;
 
-use super::numbers::Called;
+use super::numbers::{Called, Matching};
 use super::policy::Inputs;
 use super::{Numbers, Request, matching, review};
 use crate::auth::Authorizer;
@@ -82,13 +82,13 @@ async fn is_wanted(
     let begun = Instant::now();
     let holds = webhook.conditions.hold(&inputs, &Value::Null);
     let known = holds.as_ref().ok().copied();
-    numbers.matched(
-        webhook.name.as_str(),
-        webhook.is_mutating,
-        request,
-        begun.elapsed(),
-        known,
-    );
+    let matching = if webhook.is_mutating {
+        Matching::MutatingWebhook
+    } else {
+        Matching::ValidatingWebhook
+    };
+    let (name, operation) = (webhook.name.as_str(), request.operation);
+    numbers.matched(name, matching, operation, begun.elapsed(), known);
     match holds {
         Ok(holds) => Ok(holds),
         Err(_) if webhook.ignores_failures => Ok(false),
