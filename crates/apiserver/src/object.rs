@@ -108,12 +108,12 @@ fn encoded(value: &Value) -> Bytes {
         static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     BUFFER.with_borrow_mut(|buffer| {
-        buffer.clear();
-        if serde_json::to_writer(&mut *buffer, value).is_err() {
+        let json = match serde_json::to_writer(&mut *buffer, value) {
+            Ok(()) => Bytes::copy_from_slice(buffer),
             // Values have no keys that are no texts, and memory takes everything.
-            return value.to_string().into();
-        }
-        let json = Bytes::copy_from_slice(buffer);
+            Err(_) => value.to_string().into(),
+        };
+        buffer.clear();
         buffer.shrink_to(KEPT);
         json
     })

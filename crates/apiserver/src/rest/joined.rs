@@ -1,5 +1,6 @@
-//! A long list as its stored objects, one after the other, put together piece by piece while it is sent: what it takes in
-//! memory is a piece, however long it is, and a piece is still in the processor's cache when it is encrypted.
+//! A long list as its stored objects, one after the other, put together piece by piece while it is sent: beside the objects,
+//! which are in memory anyway, it takes a piece and eight bytes for each of them, and a piece is still in the processor's
+//! cache when it is encrypted.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -187,7 +187,12 @@ impl Exchange<'_> {
             shape: self.shape.clone(),
             bookmarks: self.request.query.is_set("allowWatchBookmarks"),
             timeout_seconds: self.request.query.timeout_seconds()?,
-            together: !websocket::is_upgrade(&self.request.headers),
+            // Messages of WebSocket hold one event each; and an event must not wait for the conversion of the next.
+            together: !websocket::is_upgrade(&self.request.headers)
+                && !self
+                    .cluster
+                    .registry()
+                    .has_conversion(&self.target.resource),
         })
         .await?;
         let headers = &self.request.headers;

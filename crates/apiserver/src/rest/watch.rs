@@ -35,6 +35,9 @@ const MAX_TIMEOUT_SECONDS: u64 = 24 * 3600;
 /// Events that are there at the same time are sent in one frame until it is this long, in bytes: that costs a busy watch
 /// much less than a frame for each.
 const MAX_TOGETHER: usize = 32 << 10;
+/// Events that are looked at for one frame after its first; a selector may leave out all of them, and what was found
+/// first must not wait for that.
+const MAX_LOOKS: usize = 256;
 
 /// What a watch sends and how.
 pub(super) struct Watch {
@@ -163,8 +166,14 @@ impl Running {
     /// The next frame of the stream; `None` ends it.
     async fn frame(&mut self) -> Option<Bytes> {
         let first = self.next().await?;
+        if !self.watch.together {
+            return Some(first);
+        }
         let mut all = BytesMut::new();
-        while self.watch.together && first.len().max(all.len()) < MAX_TOGETHER && !self.is_over {
+        for _ in 0..MAX_LOOKS {
+            if self.is_over || first.len().max(all.len()) >= MAX_TOGETHER {
+                break;
+            }
             let line = if let Some(object) = self.initial.pop_front() {
                 Some(self.line("ADDED", &object))
             } else if self.initial_end.is_none()

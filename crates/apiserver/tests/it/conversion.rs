@@ -1,6 +1,7 @@
 //! Custom resources in several versions that differ in more than their name: converted by webhooks and inside the process.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use apiserver::webhook::{Converter, Handler};
 use expect_test::expect;
@@ -74,11 +75,15 @@ struct Hook {
     counts: Mutex<Vec<usize>>,
     /// What is done to the answer.
     mischief: Mutex<Option<fn(&mut Value)>>,
+    /// How long an answer takes.
+    delay: Mutex<Duration>,
 }
 
 #[async_trait::async_trait]
 impl Handler for Hook {
     async fn answer(&self, review: Value) -> Result<Value, String> {
+        let delay = *self.delay.lock().unwrap();
+        tokio::time::sleep(delay).await;
         let request = &review["request"];
         let objects = request["objects"].as_array().unwrap();
         self.counts.lock().unwrap().push(objects.len());
@@ -184,6 +189,27 @@ async fn lists_are_converted_in_batches_where_needed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reviews_have_a_bounded_number_of_objects_and_bytes() {
+    let (world, hook) = world_with_hook("v2").await;
+    for n in 0..501 {
+        let name = format!("small-{n}");
+        world.post(V2, bee("v2", &name, json!({}))).await.ok();
+    }
+    hook.counts.lock().unwrap().clear();
+    world.get(V1).await.ok();
+    assert_eq!(*hook.counts.lock().unwrap(), [500, 1]);
+    world.delete(V2).await.ok();
+    for n in 0..18 {
+        let mut large = bee("v2", &format!("large-{n}"), json!({}));
+        large["metadata"]["annotations"] = json!({"large": "x".repeat(250 << 10)});
+        world.post(V2, large).await.ok();
+    }
+    hook.counts.lock().unwrap().clear();
+    world.get(V1).await.ok();
+    assert_eq!(*hook.counts.lock().unwrap(), [16, 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn watches_show_the_version_that_was_asked_for() {
     let (world, hook) = world_with_hook("v2").await;
     world
@@ -213,6 +239,22 @@ async fn watches_show_the_version_that_was_asked_for() {
         )
     );
     assert!(watching.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_does_not_wait_for_the_conversion_of_the_next() {
+    let (world, hook) = world_with_hook("v2").await;
+    let mut watching = world.watch(&format!("{V1}?watch=true")).await;
+    for name in ["maja", "willi"] {
+        world.post(V2, bee("v2", name, json!({}))).await.ok();
+    }
+    let takes = Duration::from_secs(5);
+    *hook.delay.lock().unwrap() = takes;
+    let start = tokio::time::Instant::now();
+    assert_eq!(watching.line().await, "ADDED maja");
+    assert_eq!(start.elapsed(), takes);
+    assert_eq!(watching.line().await, "ADDED willi");
+    assert_eq!(start.elapsed(), 2 * takes);
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,7 +319,7 @@ async fn what_a_conversion_may_not_do_is_refused() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), gone)
+    tokio::time::timeout(Duration::from_secs(60), gone)
         .await
         .unwrap();
 }
