@@ -7,9 +7,11 @@
 //!     APISERVER_FUZZ_SECONDS=600 cargo test -p apiserver --test it fuzz -- --nocapture
 //!
 //! runs every target for so long, from another seed each time. An input that fails is written beside the seeds, and so is
-//! part of every run from then on.
+//! part of every run from then on: also one that hangs without ever giving the thread back, or ends the whole process. What was under way when a run was
+//! stopped by hand is left there, too, and is to be removed.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -49,34 +51,79 @@ fn corpus(target: &Target) -> Vec<(String, Vec<u8>)> {
     corpus
 }
 
+/// Watches over inputs from a thread of its own: one that ends neither by itself nor by a timeout of the runtime keeps the
+/// only thread that could say so.
+struct Guard(Sender<Option<PathBuf>>);
+
+impl Guard {
+    fn new() -> Self {
+        let (sender, inputs) = channel::<Option<PathBuf>>();
+        std::thread::spawn(move || {
+            let mut under_way: Option<PathBuf> = None;
+            loop {
+                // A little later than the runtime's own timeout, which says more.
+                match inputs.recv_timeout(LIMIT + LIMIT / 4) {
+                    Ok(next) => under_way = next,
+                    Err(RecvTimeoutError::Timeout) => {
+                        if let Some(path) = &under_way {
+                            eprintln!("{} does not end", path.display());
+                            std::process::abort();
+                        }
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        });
+        Self(sender)
+    }
+
+    fn begin(&self, path: &Path) {
+        self.0.send(Some(path.to_owned())).unwrap();
+    }
+
+    fn end(&self) {
+        self.0.send(None).unwrap();
+    }
+}
+
 /// Runs one input. The answer tells how it was answered, roughly; failures are kept.
-async fn run(target: &Target, fixture: &Fixture, name: &str, input: &[u8]) -> u64 {
+async fn run(target: &Target, fixture: &Fixture, guard: &Guard, name: &str, input: &[u8]) -> u64 {
+    let path = folder(target).join(name);
+    let is_new = !path.exists();
+    // Written before it is run: what ends the process is not written after.
+    if is_new {
+        std::fs::write(&path, input).unwrap();
+    }
+    guard.begin(&path);
     let start = Instant::now();
     let running = tokio::time::timeout(LIMIT, (target.run)(fixture, input));
     let ended = std::panic::AssertUnwindSafe(running).catch_unwind().await;
+    guard.end();
     let problem = match ended {
-        Ok(Ok(Ok(answer))) if start.elapsed() < LIMIT => return answer,
+        Ok(Ok(Ok(answer))) if start.elapsed() < LIMIT => {
+            if is_new {
+                std::fs::remove_file(&path).unwrap();
+            }
+            return answer;
+        }
         Ok(Ok(Ok(_))) | Ok(Err(_)) => format!("took {:?}", start.elapsed()),
         Ok(Ok(Err(problem))) => problem,
         Err(_) => "panicked".into(),
     };
-    let known = folder(target).join(name);
-    if !known.exists() {
-        std::fs::write(&known, input).unwrap();
-    }
-    unreachable!("{}: {} {problem}", target.name, known.display())
+    unreachable!("{}: {} {problem}", target.name, path.display())
 }
 
 /// Runs the seeds and what comes of them.
 async fn fuzz(target: &Target, seed: u64, until: Option<Instant>) -> String {
     let fixture = Fixture::new().await;
+    let guard = Guard::new();
     let mut rng = StdRng::seed_from_u64(seed);
     let seeds = corpus(target);
     assert!(!seeds.is_empty(), "{} has no seeds", target.name);
     let mut seen = std::collections::BTreeSet::new();
     let mut kept = Vec::new();
     for (name, input) in &seeds {
-        seen.insert(run(target, &fixture, name, input).await);
+        seen.insert(run(target, &fixture, &guard, name, input).await);
         kept.push(input.clone());
     }
     let mut runs = 0;
@@ -90,7 +137,7 @@ async fn fuzz(target: &Target, seed: u64, until: Option<Instant>) -> String {
         let other = &kept[rng.random_range(0..kept.len())];
         let input = mutate::mutated(one, other, &mut rng);
         let name = format!("found-{seed:x}-{runs}");
-        let is_new = seen.insert(run(target, &fixture, &name, &input).await);
+        let is_new = seen.insert(run(target, &fixture, &guard, &name, &input).await);
         if is_new && kept.len() < MAX_KEPT {
             kept.push(input);
         }
