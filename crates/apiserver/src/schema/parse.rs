@@ -558,4 +558,29 @@ mod tests {
         );
         check(yaml, "", expect!["null []"]);
     }
+
+    #[test]
+    fn json_is_yaml() {
+        check(
+            yaml,
+            r#" {"a":1e3,"b":"yes","c":1.5,"d":-0.0,"e":9223372036854775807,"f":1e30}"#,
+            expect![[r#"{"a":1000,"b":"yes","c":1.5,"d":0,"e":9223372036854775807,"f":1e+30} []"#]],
+        );
+        check(
+            yaml,
+            r#"{"a":1,"b":{"c":1,"c":2},"a":3}"#,
+            expect![[r#"{"a":3,"b":{"c":2}} ["b.c", "a"]"#]],
+        );
+        check(
+            yaml,
+            r#"{"a":1} x"#,
+            expect!["did not find expected <document start> at line 1, column 9"],
+        );
+        check(
+            yaml,
+            r#"{"a":1, # a comment
+            "b":yes,}"#,
+            expect![[r#"{"a":1,"b":true} []"#]],
+        );
+    }
 }

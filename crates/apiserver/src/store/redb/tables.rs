@@ -250,7 +250,9 @@ fn unreadable((id, resource, namespace, name): RowKey<'_>, why: &str) -> Problem
 pub(super) fn commit(database: &Database, batch: &[Mutation]) -> Result<i64, Problem> {
     // One sync, which checksums make safe: what a crash leaves half written is not taken for a commit. Quick repair would
     // sync twice and write the whole state of the allocator with each commit, so that opening after a crash need not read
-    // everything; this store reads everything whenever it is opened.
+    // everything; this store reads everything whenever it is opened. The price: redb's checksums are not cryptographic, so
+    // somebody who chooses what is stored, and in the same moment takes the machine's power, could try for a torn commit
+    // that passes for a whole one.
     let write = database.begin_write()?;
     let mut added = 0;
     let mut removed = 0;
