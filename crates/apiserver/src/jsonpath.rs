@@ -650,6 +650,25 @@ mod tests {
     }
 
     #[test]
+    fn expressions_have_a_length_and_a_depth() {
+        let long = |bytes: usize| format!(".{}", "a".repeat(bytes - 1));
+        assert!(JsonPath::parse(&long(MAX_LENGTH)).is_ok());
+        assert_eq!(
+            JsonPath::parse(&long(MAX_LENGTH + 1)).unwrap_err(),
+            "is longer than 4096 bytes"
+        );
+        let nested = |levels: usize| {
+            let (open, close) = ("[?(@.a".repeat(levels), ")]".repeat(levels));
+            format!(".a{open}{close}")
+        };
+        assert!(JsonPath::parse(&nested(MAX_DEPTH)).is_ok());
+        assert_eq!(
+            JsonPath::parse(&nested(MAX_DEPTH + 1)).unwrap_err(),
+            "filters are nested deeper than 16"
+        );
+    }
+
+    #[test]
     fn bad_expressions_are_refused() {
         check(
             &[

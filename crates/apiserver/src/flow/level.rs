@@ -603,6 +603,19 @@ mod tests {
         assert!(level.try_enter().is_some());
     }
 
+    #[test]
+    fn no_more_wait_than_there_is_room_for() {
+        let levels = pool(1, vec![limited(1, 0, queue(1, u32::MAX))]);
+        let level = &levels[0];
+        let _seat = level.try_enter().unwrap();
+        let mut line: Vec<_> = (0..WAITING_MAX)
+            .map(|_| level.line_up(1).unwrap())
+            .collect();
+        assert_eq!(level.line_up(2).err(), Some(Refused::QueueFull));
+        line.pop();
+        assert!(level.line_up(2).is_ok());
+    }
+
     #[tokio::test]
     async fn no_seat_and_nobody_is_lost_between_threads() {
         let levels = pool(

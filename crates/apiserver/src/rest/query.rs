@@ -9,7 +9,7 @@ use crate::schema::FieldValidation;
 use crate::select::{FieldSelector, LabelSelector};
 use crate::status::{Cause, Status};
 
-/// Longest `fieldManager`, in characters.
+/// Longest `fieldManager`, in bytes.
 const MAX_MANAGER: usize = 128;
 
 /// The parameters of a request, decoded, in order.
@@ -108,7 +108,7 @@ impl Query {
     /// The manager of the written fields: `?fieldManager`, or what the user agent begins with.
     pub(crate) fn manager(&self, kind: &'static str, user_agent: &str) -> Result<String, Status> {
         let named = self.text("fieldManager");
-        if named.chars().count() > MAX_MANAGER {
+        if named.len() > MAX_MANAGER {
             return Err(options_invalid(
                 kind,
                 Cause::too_long("fieldManager", MAX_MANAGER),

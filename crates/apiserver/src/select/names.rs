@@ -1,5 +1,8 @@
 //! The syntax of label keys and values, and the words in which Kubernetes refuses them.
 
+/// The longest name of a label, and the longest value, in bytes.
+const MAX_BYTES: usize = 63;
+
 const QUALIFIED: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
@@ -27,8 +30,8 @@ pub fn qualified_name_problems(key: &str) -> Vec<String> {
     };
     if name.is_empty() {
         problems.push("name part must be non-empty".to_owned());
-    } else if name.len() > 63 {
-        problems.push("name part must be no more than 63 bytes".to_owned());
+    } else if name.len() > MAX_BYTES {
+        problems.push(format!("name part must be no more than {MAX_BYTES} bytes"));
     }
     if !is_name(name) {
         problems.push(format!("name part {QUALIFIED}"));
@@ -40,8 +43,8 @@ pub fn qualified_name_problems(key: &str) -> Vec<String> {
 #[must_use]
 pub fn label_value_problems(value: &str) -> Vec<String> {
     let mut problems = Vec::new();
-    if value.len() > 63 {
-        problems.push("must be no more than 63 bytes".to_owned());
+    if value.len() > MAX_BYTES {
+        problems.push(format!("must be no more than {MAX_BYTES} bytes"));
     }
     if !value.is_empty() && !is_name(value) {
         problems.push(LABEL_VALUE.to_owned());

@@ -334,6 +334,22 @@ async fn sessions_are_not_resumed_in_another_cluster() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_that_do_not_end_are_cut_off_with_their_cluster() {
+    let server = server().await;
+    let client = Some(admin(&server, "one"));
+    let mut client = connect_as(&server, "localhost", client).await.unwrap();
+    // The rest of the body does not come.
+    let ask = "POST /api/v1/namespaces HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+               content-length: 100\r\n\r\n{";
+    client.write_all(ask.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let start = tokio::time::Instant::now();
+    server.drop_cluster("one").await.unwrap();
+    read_to_end(&mut client).await;
+    assert_eq!(start.elapsed(), END_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
 async fn watches_end_in_order_when_the_server_does() {
     let server = server().await;
     let client = Some(admin(&server, "one"));

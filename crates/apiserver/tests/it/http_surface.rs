@@ -169,6 +169,17 @@ async fn query_values_are_checked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn field_managers_have_a_length() {
+    let world = World::new().await;
+    let path = |bytes: usize| format!("{MAPS}?fieldManager={}", "m".repeat(bytes));
+    assert_eq!(
+        world.post(&path(129), config_map("a")).await.refused(),
+        "422 Invalid: CreateOptions.meta.k8s.io \"\" is invalid: fieldManager: Too long: may not be more than 128 bytes"
+    );
+    world.post(&path(128), config_map("a")).await.ok();
+}
+
+#[tokio::test(start_paused = true)]
 async fn pages_go_on_where_they_stopped() {
     let world = World::new().await;
     for name in ["a", "b", "c"] {

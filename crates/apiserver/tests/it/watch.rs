@@ -141,6 +141,9 @@ async fn timeouts_are_taken_as_meant() {
     let mut watching = world.watch(&path).await;
     world.post(MAPS, config_map("a", "red")).await.ok();
     assert_eq!(watching.line().await, "ADDED a");
+    let start = tokio::time::Instant::now();
+    assert_eq!(watching.next().await, None);
+    assert_eq!(start.elapsed().as_secs(), 24 * 3600);
 }
 
 #[tokio::test(start_paused = true)]

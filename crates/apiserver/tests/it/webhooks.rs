@@ -414,6 +414,31 @@ async fn many_slow_webhooks_share_the_time_of_the_request() {
     assert_eq!(begun.elapsed().as_secs(), 34);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_is_worked_on_for_a_minute() {
+    let world = World::new().await;
+    serve_handler(&world, "silent", Arc::new(Silent));
+    let slow = json!({"timeoutSeconds": 30, "failurePolicy": "Ignore"});
+    let two = ["a", "b"].map(|name| {
+        let named = json!({"name": format!("{name}.example.com")});
+        with(with(webhook("silent"), slow.clone()), named)
+    });
+    for path in [MUTATING, VALIDATING] {
+        configure(&world, path, "c", &two).await;
+    }
+    for wish in ["", "?timeout=1h"] {
+        let begun = tokio::time::Instant::now();
+        assert_eq!(
+            world
+                .post(&format!("{MAPS}{wish}"), map("m"))
+                .await
+                .refused(),
+            "504 Timeout: Timeout: request did not complete within the allotted timeout"
+        );
+        assert_eq!(begun.elapsed().as_secs(), 60);
+    }
+}
+
 /// Answers when as many are asked as the barrier waits for.
 struct Together(Arc<Barrier>);
 
@@ -635,6 +660,7 @@ async fn calls_are_counted() {
     serve(&world, "fine", |_| allow());
     serve(&world, "strict", |request| match request["name"].as_str() {
         Some("bad") => deny("no"),
+        Some("wild") => json!({"allowed": false, "status": {"code": 9999}}),
         _ => allow(),
     });
     let conditions = json!([
@@ -653,7 +679,13 @@ async fn calls_are_counted() {
     )
     .await;
     configure(&world, VALIDATING, "v", &[webhook("strict")]).await;
-    for (name, code) in [("ok", 201), ("bad", 400), ("skipped", 201), ("broken", 403)] {
+    for (name, code) in [
+        ("ok", 201),
+        ("bad", 400),
+        ("wild", 400),
+        ("skipped", 201),
+        ("broken", 403),
+    ] {
         assert_eq!(world.post(MAPS, map(name)).await.code, code, "{name}");
     }
     let metrics = world.get("/metrics").await.body;
@@ -664,17 +696,17 @@ async fn calls_are_counted() {
             && !line.contains("_sum")
     });
     expect![[r#"
-        apiserver_admission_webhook_admission_duration_seconds_count{name="absent.example.com",type="admit",operation="CREATE",rejected="false"} 3
-        apiserver_admission_webhook_admission_duration_seconds_count{name="fine.example.com",type="admit",operation="CREATE",rejected="false"} 2
+        apiserver_admission_webhook_admission_duration_seconds_count{name="absent.example.com",type="admit",operation="CREATE",rejected="false"} 4
+        apiserver_admission_webhook_admission_duration_seconds_count{name="fine.example.com",type="admit",operation="CREATE",rejected="false"} 3
         apiserver_admission_webhook_admission_duration_seconds_count{name="strict.example.com",type="validating",operation="CREATE",rejected="false"} 2
-        apiserver_admission_webhook_admission_duration_seconds_count{name="strict.example.com",type="validating",operation="CREATE",rejected="true"} 1
-        apiserver_admission_webhook_request_total{name="absent.example.com",type="admit",operation="CREATE",code="503",rejected="false"} 3
-        apiserver_admission_webhook_request_total{name="fine.example.com",type="admit",operation="CREATE",code="200",rejected="false"} 2
+        apiserver_admission_webhook_admission_duration_seconds_count{name="strict.example.com",type="validating",operation="CREATE",rejected="true"} 2
+        apiserver_admission_webhook_request_total{name="absent.example.com",type="admit",operation="CREATE",code="503",rejected="false"} 4
+        apiserver_admission_webhook_request_total{name="fine.example.com",type="admit",operation="CREATE",code="200",rejected="false"} 3
         apiserver_admission_webhook_request_total{name="strict.example.com",type="validating",operation="CREATE",code="200",rejected="false"} 2
-        apiserver_admission_webhook_request_total{name="strict.example.com",type="validating",operation="CREATE",code="400",rejected="true"} 1
-        apiserver_admission_webhook_rejection_count{name="strict.example.com",type="validating",operation="CREATE",error_type="no_error",rejection_code="400"} 1
-        apiserver_admission_webhook_fail_open_count{name="absent.example.com",type="admit"} 3
+        apiserver_admission_webhook_request_total{name="strict.example.com",type="validating",operation="CREATE",code="400",rejected="true"} 2
+        apiserver_admission_webhook_rejection_count{name="strict.example.com",type="validating",operation="CREATE",error_type="no_error",rejection_code="400"} 2
+        apiserver_admission_webhook_fail_open_count{name="absent.example.com",type="admit"} 4
         apiserver_admission_match_condition_evaluation_errors_total{name="fine.example.com",kind="webhook",type="admit",operation="CREATE"} 1
         apiserver_admission_match_condition_exclusions_total{name="fine.example.com",kind="webhook",type="admit",operation="CREATE"} 1
-        apiserver_admission_match_condition_evaluation_seconds_count{name="fine.example.com",kind="webhook",type="admit",operation="CREATE"} 4"#]].assert_eq(&counts.collect::<Vec<_>>().join("\n"));
+        apiserver_admission_match_condition_evaluation_seconds_count{name="fine.example.com",kind="webhook",type="admit",operation="CREATE"} 5"#]].assert_eq(&counts.collect::<Vec<_>>().join("\n"));
 }
