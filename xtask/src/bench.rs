@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: builds for release and measures. What is measured, and how, is in `crates/apiary/benches`.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -26,8 +27,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "kubeconfig")]
     up: bool,
     /// Logical clusters that `apiserver clusters` creates
-    #[arg(long, default_value_t = 10_000)]
-    clusters: usize,
+    #[arg(long, default_value = "10000")]
+    clusters: NonZeroUsize,
     /// Seconds that each rate is measured for (apiserver only)
     #[arg(long, default_value_t = 5)]
     seconds: u32,

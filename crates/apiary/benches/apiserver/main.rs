@@ -15,6 +15,7 @@ mod clusters;
 mod support;
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -39,8 +40,8 @@ struct Args {
     #[arg(long, default_value = "5")]
     seconds: String,
     /// Logical clusters that `clusters` creates
-    #[arg(long, default_value_t = 10_000)]
-    clusters: usize,
+    #[arg(long, default_value = "10000")]
+    clusters: NonZeroUsize,
     /// Measure `apiary up`, with its controllers, instead of the API server alone
     #[arg(long, conflicts_with = "kubeconfig")]
     up: bool,
@@ -56,12 +57,15 @@ struct Args {
     /// Be the server, on this port
     #[arg(long, hide = true, requires = "data_here")]
     serve_here: Option<u16>,
-    /// Where that server keeps its data
+    /// Where that server, or these clusters, are kept
     #[arg(long, hide = true)]
     data_here: Option<PathBuf>,
     /// Create so many logical clusters in this process and print what one costs
-    #[arg(long, hide = true)]
-    clusters_here: Option<usize>,
+    #[arg(long, hide = true, requires = "data_here")]
+    create_here: Option<NonZeroUsize>,
+    /// Open those, delete them, and print what one costs
+    #[arg(long, hide = true, requires = "data_here")]
+    open_here: Option<NonZeroUsize>,
 }
 
 /// A kind of request: its name here, the generator's mode with arguments, numbers of clients, and the aim at the most.
@@ -110,12 +114,14 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
-    if let (Some(port), Some(data)) = (args.serve_here, &args.data_here) {
-        runtime.block_on(alone::serve(data, port));
-        return;
-    }
-    if let Some(count) = args.clusters_here {
-        println!("{}", runtime.block_on(clusters::measure(count)));
+    if let Some(data) = &args.data_here {
+        if let Some(port) = args.serve_here {
+            runtime.block_on(alone::serve(data, port));
+        } else if let Some(count) = args.create_here {
+            println!("{}", runtime.block_on(clusters::create(count, data)));
+        } else if let Some(count) = args.open_here {
+            println!("{}", runtime.block_on(clusters::reopen(count, data)));
+        }
         return;
     }
     let Some(loadgen) = std::env::var_os("APIARY_LOADGEN") else {
@@ -130,10 +136,14 @@ fn main() {
     let count = args.clusters;
     let (measures_up, measures_clusters) = (is_chosen("ns-delete"), is_chosen("clusters"));
     let mut load = Load::new(loadgen, args, &runtime);
+    // First, while the server has no memory left over from other work that objects could be put into.
+    if load.is_chosen("memory") {
+        load.memory();
+        load.afresh(&runtime);
+    }
     load.rates();
     load.watch();
     load.times("crd", &["crd", "--count", "10"]);
-    load.memory();
     if measures_up {
         // Namespaces are emptied by a controller.
         load.with_controllers(&runtime);
@@ -171,18 +181,29 @@ impl Load {
         };
         if load.args.up {
             load.with_controllers(runtime);
-        } else if load.args.kubeconfig.is_none() {
+        } else {
+            load.afresh(runtime);
+        }
+        load
+    }
+
+    /// Puts a new server in the place of our own; others stay.
+    fn afresh(&mut self, runtime: &Runtime) {
+        if self.args.up {
+            self._up = None;
+            self.with_controllers(runtime);
+        } else if self.args.kubeconfig.is_none() {
+            self._alone = None;
             let alone = Alone::start(runtime);
             let (ready, pid) = (alone.ready.as_secs_f64(), alone.child.id());
             println!(
                 "API server alone, on disk: exec → ready {ready:.2} s (aim 0.15 s), {:.0} MB idle (aim 31 MB)\n",
                 resident(pid)
             );
-            load.kubeconfig.clone_from(&alone.kubeconfig);
-            load.pid = Some(pid);
-            load._alone = Some(alone);
+            self.kubeconfig.clone_from(&alone.kubeconfig);
+            self.pid = Some(pid);
+            self._alone = Some(alone);
         }
-        load
     }
 
     /// Puts our server with its controllers in the place of the one alone.
@@ -344,10 +365,11 @@ impl Load {
 
     /// What objects and definitions cost in memory.
     fn memory(&self) {
-        let Some(pid) = self.pid.filter(|_| self.is_chosen("memory")) else {
+        let Some(pid) = self.pid else {
+            println!("memory: not measured, the process is not known (--pid)");
             return;
         };
-        println!("\nresident memory (aims: a tenth of 6–12 KiB for each 1 KiB object)");
+        println!("resident memory (aims: a tenth of 6–12 KiB for each 1 KiB object)");
         for (what, mode, count) in [
             (
                 "object of 1 KiB",
@@ -372,6 +394,7 @@ impl Load {
             let each = (after - before) * 1024.0 / count;
             println!("{what:<22} {each:>9.2} KiB each   ({before:.0} → {after:.0} MB)");
         }
+        println!();
     }
 }
 
