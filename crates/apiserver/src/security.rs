@@ -81,6 +81,20 @@ impl Cluster {
             .authorize(self.registry().store(), user, attributes)
     }
 
+    /// The token of `account` that the Secret `secret` of type `kubernetes.io/service-account-token` is to hold.
+    ///
+    /// # Errors
+    /// 500 when signing fails.
+    pub fn issue_secret_token(
+        &self,
+        namespace: &str,
+        secret: &str,
+        account: &auth::token::Bound,
+    ) -> Result<String, Status> {
+        self.authenticator
+            .issue_legacy_token(namespace, secret, account)
+    }
+
     /// Answers an access or token review; `resource` is its plural, or `serviceaccounts/token`.
     pub(crate) async fn review(
         &self,

@@ -35,17 +35,22 @@ use std::sync::Arc;
 use runtime::Controllers;
 
 /// Adds the controllers that keep a cluster itself in order: namespaces with what every one of them has, garbage,
-/// certificates, bootstrap tokens, aggregated roles and volumes that are deleted. `signer` signs with the cluster's certificate authority, whose
-/// certificates `authority_pem` holds.
+/// certificates, tokens, aggregated roles and volumes that are deleted. `signer` signs with the cluster's certificate
+/// authority, whose certificates `authority_pem` holds; `issuer` issues tokens of its ServiceAccounts.
 #[must_use]
 pub fn add_housekeeping(
     controllers: Controllers,
     signer: Arc<dyn csr::Signer>,
+    issuer: Arc<dyn serviceaccount::token::TokenIssuer>,
     authority_pem: &str,
 ) -> Controllers {
     controllers
         .add(namespace::NamespaceController)
         .add(serviceaccount::ServiceAccountController)
+        .add(serviceaccount::token::TokenController::new(
+            issuer,
+            authority_pem,
+        ))
         .add(rootca::RootCaController::new(authority_pem))
         .add(clusterrole::ClusterRoleController)
         .add(csr::CsrController::new(signer))

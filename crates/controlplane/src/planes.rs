@@ -247,7 +247,8 @@ impl ControlPlanes {
         let signer = keys
             .authority()
             .map_err(|source| ServerError::Keys { id, source })?;
-        let controllers = crate::add_housekeeping(controllers, Arc::new(signer), &keys.ca_cert_pem);
+        let (signer, issuer) = (Arc::new(signer), cluster.clone());
+        let controllers = crate::add_housekeeping(controllers, signer, issuer, &keys.ca_cert_pem);
         let controllers = crate::add_workloads(controllers);
         let gauges = Arc::new(Gauges::default());
         gauges.add("kubernetes", controllers.gauge());

@@ -20,6 +20,8 @@ use crate::object::Object;
 
 /// Clocks may differ by this much, and a deleted account or bound object keeps its tokens for as long.
 const LEEWAY_SECONDS: i64 = 60;
+/// A label of Secrets whose tokens are no longer good.
+const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
 const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
 const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
@@ -356,14 +358,23 @@ impl LegacyClaims {
         };
         let now = now.as_second();
         check_alive(objects, "serviceaccounts", &self.namespace, &account, now)?;
-        let stored = objects
+        let secret = objects
             .get("secrets", &self.namespace, &self.secret)
-            .filter(|secret| !secret.header.is_deleting)
+            .filter(|secret| !secret.header.is_deleting);
+        let stored = (secret.as_ref())
             .map(|secret| secret.value())
             .filter(|secret| secret["type"] == "kubernetes.io/service-account-token")
             .and_then(|secret| STANDARD.decode(secret["data"]["token"].as_str()?).ok());
         if stored.is_none_or(|stored| Sha256::digest(stored) != Sha256::digest(token)) {
             return Err(TokenError("token has been invalidated".into()));
+        }
+        if secret.is_some_and(|secret| secret.header.label(INVALID_SINCE).is_some()) {
+            return Err(TokenError(format!(
+                "the token in secret {}/{} for service account {}/{} has been marked invalid. Use tokens from the \
+                 TokenRequest API or manually created secret-based tokens, or remove the '{INVALID_SINCE}' label from \
+                 the secret to temporarily allow use of this token",
+                self.namespace, self.secret, self.namespace, self.name
+            )));
         }
         Ok(User::service_account(
             &self.namespace,

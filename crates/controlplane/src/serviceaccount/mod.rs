@@ -1,6 +1,8 @@
-//! Every namespace has a ServiceAccount `default`.
+//! Every namespace has a ServiceAccount `default`; [`token`] fills Secrets with tokens of accounts.
 //!
 //! Reads namespaces; creates ServiceAccounts, and leaves alone what exists.
+
+pub mod token;
 
 use std::convert::Infallible;
 

@@ -56,7 +56,12 @@ impl Env {
         let client = Client::new(cluster.service(user), "default");
         let controllers = Controllers::new(client.clone(), clock.clone(), Options::default());
         let authority = Arc::new(keys.authority().unwrap());
-        let controllers = controlplane::add_housekeeping(controllers, authority, &keys.ca_cert_pem);
+        let controllers = controlplane::add_housekeeping(
+            controllers,
+            authority,
+            cluster.clone(),
+            &keys.ca_cert_pem,
+        );
         let tasks = Tasks::new();
         tasks.spawn("controllers", controllers.run(pending()));
         Self {
@@ -393,6 +398,47 @@ async fn cluster_info_is_signed_while_a_token_lives() {
             .unwrap()
             .is_none()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_holds_a_token_as_long_as_its_account_lives() {
+    let env = Env::start().await;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": "default", "name": "robot"}});
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+        "metadata": {"namespace": "default", "name": "robot-token", "annotations": {"kubernetes.io/service-account.name": "robot"}},
+    });
+    env.create(account).await;
+    env.create(secret.clone()).await;
+    let secrets = env.api("v1", "Secret", "default");
+    let token = async || {
+        let secret = secrets.get_opt("robot-token").await.unwrap()?;
+        let token = serde_json::from_value(secret.data["data"]["token"].clone()).ok()?;
+        let ByteString(token) = token;
+        Some((String::from_utf8(token).unwrap(), secret))
+    };
+    env.until("a token", async || token().await.is_some()).await;
+    let (held, secret_now) = token().await.unwrap();
+    for key in ["ca.crt", "namespace"] {
+        assert!(secret_now.data["data"][key].is_string(), "{key}");
+    }
+    let review = async || {
+        let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": held}});
+        let answer = env.create(review).await;
+        answer.data["status"].clone()
+    };
+    assert_eq!(
+        review().await["user"]["username"],
+        "system:serviceaccount:default:robot"
+    );
+    let accounts = env.api("v1", "ServiceAccount", "default");
+    accounts.delete("robot", &Default::default()).await.unwrap();
+    env.until("gone", async || token().await.is_none()).await;
+    assert_eq!(review().await["authenticated"], Value::Null);
+    // Nor does one stay that never had an account.
+    env.create(secret).await;
+    let is_gone = async || secrets.get_opt("robot-token").await.unwrap().is_none();
+    env.until("gone again", is_gone).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -449,6 +449,19 @@ fn a_legacy_token_holds_while_its_secret_has_it() {
             r#"system:serviceaccount:default:robot uid="uid-robot" groups=["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"] extra=[]"#
         ]],
     );
+    let mut marked = secret(&token);
+    marked["metadata"]["labels"] =
+        json!({"kubernetes.io/legacy-token-invalid-since": "2026-05-01"});
+    world.put("secrets", marked);
+    check_token(
+        &auth,
+        &world,
+        &token,
+        now(),
+        expect![
+            "[invalid bearer token, the token in secret default/robot-token for service account default/robot has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the 'kubernetes.io/legacy-token-invalid-since' label from the secret to temporarily allow use of this token]"
+        ],
+    );
     world.put("secrets", secret("another"));
     check_token(
         &auth,
