@@ -21,6 +21,24 @@ pub(crate) fn bootstrap_objects() -> &'static [(Key, Value)] {
     &OBJECTS
 }
 
+/// The spec that the FlowSchema `name` must have; `None` if it is free.
+pub(crate) fn mandatory_schema(name: &str) -> Option<&'static Value> {
+    mandatory(SCHEMAS, name)
+}
+
+/// The spec that the PriorityLevelConfiguration `name` must have, except `exempt`; `None` if it is free.
+pub(crate) fn mandatory_level(name: &str) -> Option<&'static Value> {
+    mandatory(LEVELS, name)
+}
+
+fn mandatory(resource: &str, name: &str) -> Option<&'static Value> {
+    let is_it = |key: &Key| *key.resource == *resource && *key.name == *name;
+    let fixed = OBJECTS.iter().find(|(key, _)| is_it(key));
+    fixed
+        .filter(|_| [EXEMPT, CATCH_ALL].contains(&name))
+        .map(|(_, object)| &object["spec"])
+}
+
 fn make() -> Vec<(Key, Value)> {
     let levels = [
         ("catch-all", 5, 0, None),

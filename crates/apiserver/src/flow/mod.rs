@@ -20,8 +20,8 @@ use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use serde::Deserialize;
 
-pub(crate) use bootstrap::bootstrap_objects;
 use bootstrap::{CATCH_ALL, EXEMPT};
+pub(crate) use bootstrap::{bootstrap_objects, mandatory_level, mandatory_schema};
 pub(crate) use conditions::maintain;
 use level::{Level, LevelSpec, Pool, Refused, Seat};
 use matching::{Distinguisher, Rule, SchemaSpec};

@@ -98,10 +98,16 @@ static PLAIN: LazyLock<HashMap<&'static str, Vec<(&'static str, Value)>>> = Lazy
 /// Applies the table and the conditional defaults to one message.
 fn message(full_name: &str, members: &mut Map<String, Value>) {
     let name = short_name(full_name);
+    // Their numbers are written also when they are zero, which stands for "not set".
+    let is_zero_unset = matches!(
+        name,
+        "flowcontrol.v1.FlowSchemaSpec" | "flowcontrol.v1.QueuingConfiguration"
+    );
     for (member, default) in PLAIN.get(name).into_iter().flatten() {
         let is_unset = match members.get(*member) {
             None => true,
             Some(Value::String(text)) => text.is_empty(),
+            Some(Value::Number(number)) => is_zero_unset && number.as_i64() == Some(0),
             Some(_) => false,
         };
         if is_unset {

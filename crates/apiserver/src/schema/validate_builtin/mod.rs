@@ -4,6 +4,7 @@ mod access;
 mod admission;
 mod cluster;
 mod config;
+mod flowcontrol;
 mod job;
 mod pod;
 mod policies;
@@ -73,6 +74,10 @@ pub(super) fn validate(
         ("coordination.k8s.io", "Lease") => cluster::lease(spec, &mut report),
         ("scheduling.k8s.io", "PriorityClass") => cluster::priority_class(value, old, &mut report),
         ("storage.k8s.io", "StorageClass") => storage::class(value, old, &mut report),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => flowcontrol::schema(value, &mut report),
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => {
+            flowcontrol::level(value, &mut report);
+        }
         ("apiregistration.k8s.io", "APIService") => cluster::api_service(value, &mut report),
         (
             "admissionregistration.k8s.io",

@@ -1,3 +1,4 @@
+mod flowcontrol;
 mod jobs;
 
 use super::*;
