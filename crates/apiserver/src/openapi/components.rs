@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::Version;
-use super::metadata::{self, API_VERSION, KIND, METADATA};
 use super::schema::Writer;
+use super::words;
 use crate::resource::Resource;
 use crate::schema::builtin::{self, META, OBJECT_META};
 use crate::schema::{Schema, Type};
@@ -94,7 +94,7 @@ impl Components {
         self.writer.is_builtin = false;
         let mut node = self.writer.node(&resource.schema);
         self.writer.is_builtin = true;
-        let mut metadata = json!({"description": METADATA});
+        let mut metadata = json!({"description": words::of_object("metadata")});
         let reference = self.writer.reference(OBJECT_META);
         match self.writer.version {
             // Nothing may stand beside a reference.
@@ -106,7 +106,8 @@ impl Components {
             Value::Object(properties) => properties,
             _ => Map::new(),
         };
-        for (field, description) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+        for field in ["apiVersion", "kind"] {
+            let description = words::of_object(field);
             properties.insert(
                 field.into(),
                 json!({"description": description, "type": "string"}),
@@ -145,9 +146,7 @@ impl Components {
                 )
             }),
         };
-        if name == OBJECT_META {
-            metadata::describe(&mut node);
-        }
+        words::describe(name, &mut node);
         if let Some((group, version, kind)) = builtin::kind_of(name) {
             self.mark(name, group, version, kind);
         }

@@ -23,11 +23,11 @@ mod answer;
 mod components;
 mod document;
 mod merge;
-mod metadata;
 mod paths;
 mod protobuf;
 mod protobuf_v3;
 mod schema;
+mod words;
 
 pub use answer::{Answer, Ask};
 pub use merge::cut_down;

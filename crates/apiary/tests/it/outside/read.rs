@@ -205,6 +205,7 @@ fn discovery_is_complete_enough_for_kubectl() {
         assert_eq!(cluster.ok(&["get", "--raw", "/readyz"]), "ok");
         let text = cluster.ok(&["explain", "deployment.spec.strategy.rollingUpdate"]);
         assert!(text.contains("maxSurge"), "{text}");
+        assert!(!text.contains("<no description>"), "{text}");
         let metrics = cluster.ok(&["get", "--raw", "/metrics"]);
         for line in [
             "apiserver_storage_objects{resource=\"namespaces\"} ",
