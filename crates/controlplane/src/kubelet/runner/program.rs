@@ -1,6 +1,8 @@
 //! The programs of simulated containers: `true`, `false`, `exit`, `echo`, `env`, `printenv`, `hostname`, `cat`, `tar cf -` of
 //! files (by which `kubectl cp` reads), and a shell that runs one of them (`sh -c 'echo a'`).
 
+use std::io;
+
 use apiserver::runner::{Output, Session};
 use bytes::Bytes;
 
@@ -12,6 +14,9 @@ const NOT_FOUND: i32 = 127;
 const MISUSE: i32 = 2;
 /// Characters with which a line is more than words.
 const SHELL: &[char] = &['|', '&', ';', '<', '>', '$', '`', '(', ')', '*', '\\', '\n'];
+
+/// Most bytes of a file that are handed on at once: a program waits until its client has taken what it said before.
+pub(super) const PIECE: usize = 32 * 1024;
 
 /// Runs a program and tells its exit code. A client that went away ends it.
 pub(super) async fn run(command: &[String], place: &Place, mut session: Session) -> i32 {
@@ -40,19 +45,21 @@ pub(super) async fn run(command: &[String], place: &Place, mut session: Session)
         }),
         "echo" => say(&session, format!("{}\n", arguments.join(" "))).await,
         "hostname" => {
-            let name = place.env.get("HOSTNAME").map(String::as_str);
-            say(&session, format!("{}\n", name.unwrap_or_default())).await
+            let name = place.env.get("HOSTNAME").cloned().unwrap_or_default();
+            write_line(&session, name).await
         }
         "env" | "printenv" if arguments.is_empty() => {
-            let lines: Vec<String> = place
-                .env
-                .iter()
-                .map(|(k, v)| format!("{k}={v}\n"))
-                .collect();
-            say(&session, lines.concat()).await
+            for (name, value) in &place.env {
+                let mut code = say(&session, format!("{name}=")).await;
+                code = code.max(write_line(&session, value.clone()).await);
+                if code != 0 {
+                    return code;
+                }
+            }
+            0
         }
         "printenv" => match arguments.first().and_then(|name| place.env.get(name)) {
-            Some(value) => say(&session, format!("{value}\n")).await,
+            Some(value) => write_line(&session, value.clone()).await,
             None => 1,
         },
         "cat" if arguments.is_empty() => {
@@ -78,8 +85,9 @@ async fn cat(paths: &[String], place: &Place, session: &Session) -> i32 {
     for path in paths {
         match place.files.get(path) {
             Some(content) => {
-                let content = Bytes::from(content.clone());
-                code |= send(session, Output::Stdout(content)).await;
+                if write(session, content.clone()).await != 0 {
+                    return 1;
+                }
             }
             None => {
                 let why = format!("cat: {path}: No such file or directory\n");
@@ -104,7 +112,7 @@ async fn tar(arguments: &[String], place: &Place, session: &Session) -> i32 {
         return MISUSE;
     }
     let mut code = 0;
-    let mut archive = tar::Builder::new(Vec::new());
+    let mut archive = Archive::new();
     for path in paths {
         let root = path.trim_end_matches('/');
         let is_below = |file: &str| {
@@ -114,14 +122,18 @@ async fn tar(arguments: &[String], place: &Place, session: &Session) -> i32 {
         let mut found = false;
         for (file, content) in place.files.iter().filter(|(file, _)| is_below(file)) {
             found = true;
-            let mut header = tar::Header::new_gnu();
-            header.set_size(content.len() as u64);
-            header.set_mode(0o644);
-            // As tar does with absolute names.
-            let name = file.trim_start_matches('/');
-            if let Err(error) = archive.append_data(&mut header, name, content.as_slice()) {
-                complain(session, format!("tar: {file}: {error}\n")).await;
-                code = MISUSE;
+            match archive.entry(file, content) {
+                Ok(parts) => {
+                    for part in parts {
+                        if write(session, part).await != 0 {
+                            return MISUSE;
+                        }
+                    }
+                }
+                Err(error) => {
+                    complain(session, format!("tar: {file}: {error}\n")).await;
+                    code = MISUSE;
+                }
             }
         }
         if !found {
@@ -130,12 +142,58 @@ async fn tar(arguments: &[String], place: &Place, session: &Session) -> i32 {
             code = MISUSE;
         }
     }
-    match archive.into_inner() {
-        Ok(bytes) => code.max(send(session, Output::Stdout(bytes.into())).await),
+    match archive.0.into_inner() {
+        Ok(end) => code.max(write(session, end.into()).await),
         Err(error) => {
             complain(session, format!("tar: {error}\n")).await;
             MISUSE
         }
+    }
+}
+
+/// An archive of which no more is there than what is to be written next.
+struct Archive(tar::Builder<Vec<u8>>);
+
+impl Archive {
+    /// What archives consist of, in bytes.
+    const BLOCK: usize = 512;
+
+    fn new() -> Self {
+        Self(tar::Builder::new(Vec::new()))
+    }
+
+    /// A file in the archive: its header, what it has, and what fills the last block.
+    fn entry(&mut self, file: &str, content: &Bytes) -> io::Result<[Bytes; 3]> {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        // As tar does with absolute names.
+        let name = file.trim_start_matches('/');
+        // Only the header: the content is written from where it is.
+        let written = self.0.append_data(&mut header, name, io::empty());
+        let header = std::mem::take(self.0.get_mut());
+        written?;
+        let padding = content.len().next_multiple_of(Self::BLOCK) - content.len();
+        let padding = Bytes::from_static(&[0; Self::BLOCK]).slice(..padding);
+        Ok([header.into(), content.clone(), padding])
+    }
+}
+
+/// Writes bytes piece by piece; not 0 if the client is gone.
+async fn write(session: &Session, mut bytes: Bytes) -> i32 {
+    while !bytes.is_empty() {
+        let piece = bytes.split_to(bytes.len().min(PIECE));
+        if send(session, Output::Stdout(piece)).await != 0 {
+            return 1;
+        }
+    }
+    0
+}
+
+async fn write_line(session: &Session, bytes: Bytes) -> i32 {
+    match write(session, bytes).await {
+        0 => write(session, Bytes::from_static(b"\n")).await,
+        code => code,
     }
 }
 

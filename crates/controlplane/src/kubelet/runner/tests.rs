@@ -1,10 +1,12 @@
 //! Logs and programs, without a server.
 
 use apiserver::runner::{LogOptions, LogSource, Output, Session};
+use bytes::Bytes;
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::place::Place;
+use super::place::{Contents, MAX_ENTRIES, Place};
 use super::port::Port;
 use super::{log, program};
 
@@ -109,7 +111,7 @@ fn logs_are_cut_as_asked() {
 async fn run(command: &[&str], input: &str) -> String {
     let mut place = Place::default();
     place.env.insert("A".into(), "b".into());
-    place.files.insert("/etc/f".into(), b"content".to_vec());
+    place.files.insert("/etc/f".into(), "content".into());
     let (stdin, stdin_end) = mpsc::channel(4);
     let (output_end, mut output) = mpsc::channel(16);
     let (_resize, resize_end) = mpsc::channel(1);
@@ -171,11 +173,17 @@ async fn programs_do_what_they_are_named_for() {
 
 #[tokio::test]
 async fn files_are_packed_as_tar_does() {
+    // Longer than a header has room for.
+    const LONG: &str = concat!(
+        "/long/0123456789012345678901234567890123456789012345678901234567890123456789",
+        "0123456789012345678901234567890123456789012345678901234567890123456789"
+    );
     let mut place = Place::default();
     for (path, content) in [
         ("/etc/a/one", "1"),
         ("/etc/a/b/two", "22"),
         ("/etc/ab", "3"),
+        (LONG, "4"),
     ] {
         place.files.insert(path.into(), content.into());
     }
@@ -191,27 +199,87 @@ async fn files_are_packed_as_tar_does() {
         let command = ["tar", "cf", "-", path].map(str::to_owned);
         let code = program::run(&command, &place, session).await;
         let mut said = String::new();
+        let mut archive = vec![];
         while let Some(output) = output.recv().await {
             match output {
                 Output::Stderr(bytes) => said += &String::from_utf8_lossy(&bytes),
-                Output::Stdout(bytes) => {
-                    for entry in tar::Archive::new(&bytes[..]).entries().unwrap() {
-                        let entry = entry.unwrap();
-                        let path = entry.path().unwrap().display().to_string();
-                        let content = std::io::read_to_string(entry).unwrap();
-                        said += &format!("{path}={content} ");
-                    }
-                }
+                Output::Stdout(bytes) => archive.extend_from_slice(&bytes),
             }
+        }
+        assert_eq!(archive.len() % 512, 0);
+        assert!(archive.ends_with(&[0; 1024]), "an archive has an end");
+        for entry in tar::Archive::new(&archive[..]).entries().unwrap() {
+            let entry = entry.unwrap();
+            let path = entry.path().unwrap().display().to_string();
+            let content = std::io::read_to_string(entry).unwrap();
+            said += &format!("{path}={content} ");
         }
         format!("{said}[{code}]")
     };
     assert_eq!(packed("/etc/a").await, "etc/a/b/two=22 etc/a/one=1 [0]");
     assert_eq!(packed("/etc/ab").await, "etc/ab=3 [0]");
+    assert_eq!(packed(LONG).await, format!("{}=4 [0]", &LONG[1..]));
     assert_eq!(
         packed("/etc/c").await,
         "tar: /etc/c: Cannot stat: No such file or directory\n[2]"
     );
+}
+
+/// A program that reads this file a thousand times says it a piece at a time, and waits while nobody takes it.
+async fn check_is_streamed(command: &[&str]) {
+    const LENGTH: usize = 1 << 20;
+    let mut place = Place::default();
+    place.files.insert("/f".into(), vec![b'x'; LENGTH].into());
+    let (_stdin, stdin_end) = mpsc::channel(1);
+    let (output_end, mut output) = mpsc::channel(1);
+    let (_resize, resize_end) = mpsc::channel(1);
+    let session = Session {
+        stdin: stdin_end,
+        output: output_end,
+        resize: resize_end,
+    };
+    let mut words: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+    words.resize(words.len() + 1000, "/f".to_owned());
+    let read = async {
+        let (mut length, mut longest) = (0, 0);
+        while let Some(Output::Stdout(bytes)) = output.recv().await {
+            length += bytes.len();
+            longest = longest.max(bytes.len());
+        }
+        (length, longest)
+    };
+    let (code, (length, longest)) = tokio::join!(program::run(&words, &place, session), read);
+    assert_eq!(code, 0, "{command:?}");
+    assert!(length >= 1000 * LENGTH, "{command:?} said {length} bytes");
+    assert_eq!(longest, program::PIECE, "{command:?}");
+}
+
+#[tokio::test]
+async fn what_programs_read_is_never_all_in_memory() {
+    check_is_streamed(&["tar", "cf", "-"]).await;
+    check_is_streamed(&["cat"]).await;
+}
+
+#[test]
+fn a_configmap_is_in_memory_once_however_often_it_is_mounted() {
+    let map = Contents::of(ConfigMap {
+        data: Some([("k".to_owned(), "text".to_owned())].into()),
+        ..ConfigMap::default()
+    });
+    let mut place = Place::default();
+    for at in 0..=MAX_ENTRIES {
+        let mount = json!({"mountPath": format!("/m{at}")});
+        place.mount(&mount, &json!({"name": "m"}), &map);
+    }
+    assert_eq!(place.files.len(), MAX_ENTRIES);
+    let mut contents = place.files.values().map(|content| content.as_ptr());
+    let first = contents.next().unwrap();
+    assert!(contents.all(|content| content == first));
+    // One that is there is replaced all the same.
+    let items = json!({"name": "m", "items": [{"key": "k", "path": "k"}]});
+    place.files.insert("/m0/k".into(), Bytes::new());
+    place.mount(&json!({"mountPath": "/m0/"}), &items, &map);
+    assert_eq!(place.files["/m0/k"], "text");
 }
 
 #[test]
