@@ -22,6 +22,7 @@ mod protobuf;
 mod quota;
 mod replay;
 mod rules;
+mod sessions;
 mod spdy;
 mod streams;
 mod stress;

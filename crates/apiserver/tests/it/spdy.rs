@@ -25,7 +25,7 @@ pub(crate) enum Frame {
     GoAway(u32),
 }
 
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 pub(crate) struct Client {
@@ -76,7 +76,8 @@ pub(crate) async fn upgrade(
 }
 
 impl Client {
-    fn new(io: impl Io + 'static) -> Self {
+    /// On a connection of bytes.
+    pub(crate) fn new(io: impl Io + 'static) -> Self {
         Self {
             io: Box::new(io),
             zip: Compress::new(Compression::fast(), true),

@@ -26,6 +26,8 @@ const CLOSE: u8 = 255;
 
 /// Messages of ports that wait for the client.
 const QUEUE: usize = 16;
+/// Bytes of input that a process is handed at once; messages may be longer.
+const PIECE: usize = 16 * 1024;
 
 /// A subprotocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,12 +173,14 @@ async fn talk(
                 }
             }
             place = room(stdin.clone()), if typed.is_some() => {
-                let bytes = typed.take().unwrap_or_default();
-                // Who reads no more has ended its input.
-                let is_closed = place.map(|place| place.send(bytes)).is_none();
-                if is_closed {
-                    stdin = None;
+                if let (Some(place), Some(bytes)) = (place, &mut typed) {
+                    // Copied, so that a piece that waits holds no more than itself.
+                    place.send(Bytes::copy_from_slice(&bytes.split_to(bytes.len().min(PIECE))));
+                } else {
+                    // Who reads no more has ended its input.
+                    (stdin, typed) = (None, None);
                 }
+                typed = typed.filter(|bytes| !bytes.is_empty());
             }
             heard = source.next(), if typed.is_none() => {
                 let message = match heard {

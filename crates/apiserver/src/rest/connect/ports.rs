@@ -14,8 +14,8 @@ use crate::status::Status;
 
 /// Ports of one request.
 const MAX_PORTS: usize = 16;
-/// Bytes that wait between the client and a port.
-pub(super) const BUFFER: usize = 64 * 1024;
+/// Bytes that wait between the client and a port, in each direction; a client may have more than a hundred.
+pub(super) const BUFFER: usize = 16 * 1024;
 /// What is spoken on SPDY's streams.
 const PROTOCOL: &str = "portforward.k8s.io";
 /// SPDY in the messages of a WebSocket, as its subprotocol.

@@ -18,10 +18,12 @@ use crate::rest::websocket::{self, Socket};
 
 /// Streams that are open at a time.
 pub(super) const MAX_STREAMS: usize = 256;
-/// Bytes that are read at once.
+/// Bytes that are read at once, and so the longest piece of data; messages of a WebSocket may be longer.
 const READ: usize = 16 * 1024;
 /// Pieces of data that wait on a stream. While one more is there, nothing is read from the connection.
 const QUEUE: usize = 4;
+/// Bytes that wait on all streams of a connection, likewise.
+const MAX_WAITING: usize = 1 << 20;
 /// Frames that wait to be sent.
 const FRAMES: usize = 16;
 /// Bytes that are sent at once, if so many are there.
@@ -44,7 +46,11 @@ pub(crate) struct Connection {
 
 enum Source {
     Plain(Box<dyn AsyncRead + Send + Unpin>),
-    Tunnel(websocket::Source),
+    Tunnel {
+        socket: websocket::Source,
+        /// What of a message is not read yet.
+        rest: Bytes,
+    },
 }
 
 enum Sink {
@@ -66,7 +72,10 @@ impl Connection {
     pub(crate) fn in_tunnel(socket: Socket) -> Self {
         let (sink, source) = socket.split();
         Self {
-            source: Source::Tunnel(source),
+            source: Source::Tunnel {
+                socket: source,
+                rest: Bytes::new(),
+            },
             sink: Sink::Tunnel(sink),
         }
     }
@@ -85,6 +94,7 @@ impl Connection {
             opened,
             open: HashMap::new(),
             places: Arc::new(Semaphore::new(MAX_STREAMS)),
+            room: Arc::new(Semaphore::new(MAX_WAITING)),
             last: 0,
         };
         let work = async {
@@ -136,14 +146,18 @@ impl Source {
                 buffer.reserve(READ);
                 matches!(io.read_buf(&mut limited(buffer)).await, Ok(length) if length > 0)
             }
-            Self::Tunnel(socket) => match socket.next().await {
-                Some(Ok(Message::Binary(bytes))) => {
-                    buffer.extend_from_slice(&bytes);
-                    true
+            Self::Tunnel { socket, rest } => {
+                if rest.is_empty() {
+                    match socket.next().await {
+                        Some(Ok(Message::Binary(bytes))) => *rest = bytes,
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                        _ => return false,
+                    }
                 }
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => true,
-                _ => false,
-            },
+                let piece = rest.split_to(rest.len().min(READ));
+                buffer.extend_from_slice(&piece);
+                true
+            }
         }
     }
 }
@@ -207,6 +221,8 @@ struct Streams {
     opened: mpsc::Sender<Stream>,
     open: HashMap<u32, Open>,
     places: Arc<Semaphore>,
+    /// For the bytes that wait on streams.
+    room: Arc<Semaphore>,
     /// The last stream that the client has opened.
     last: u32,
 }
@@ -214,10 +230,13 @@ struct Streams {
 /// What the reader keeps of a stream.
 struct Open {
     /// Until the client has ended its side.
-    input: Option<mpsc::Sender<Bytes>>,
+    input: Option<mpsc::Sender<Piece>>,
     /// Goes with the client's interest in the stream; nobody waits for it once the stream is done.
     life: watch::Sender<()>,
 }
+
+/// Data of a stream, and the room that it takes until somebody wants it.
+type Piece = (Bytes, OwnedSemaphorePermit);
 
 impl Streams {
     /// Reads until the client is gone.
@@ -321,9 +340,20 @@ impl Streams {
         };
         if let Some(input) = &open.input
             && !bytes.is_empty()
-            && input.send(bytes).await.is_err()
         {
-            open.input = None;
+            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            let room = self.room.clone().acquire_many_owned(length);
+            let is_gone = tokio::select! {
+                // Nobody closes it.
+                room = room => match room {
+                    Ok(room) => input.send((bytes, room)).await.is_err(),
+                    Err(_) => true,
+                },
+                () = input.closed() => true,
+            };
+            if is_gone {
+                open.input = None;
+            }
         }
         if is_last {
             open.input = None;
@@ -354,13 +384,14 @@ impl Stream {
 
 /// What the client sends on a stream.
 pub(crate) struct Input {
-    pieces: mpsc::Receiver<Bytes>,
+    pieces: mpsc::Receiver<Piece>,
 }
 
 impl Input {
     /// The next piece; `None` when the client has ended its side, or everything.
     pub(crate) async fn next(&mut self) -> Option<Bytes> {
-        self.pieces.recv().await
+        let (bytes, _room) = self.pieces.recv().await?;
+        Some(bytes)
     }
 }
 

@@ -129,7 +129,9 @@ impl Decoder {
             self.data = Some(rest);
             return None;
         }
-        let bytes = self.bytes.split_to(length).freeze();
+        // A piece may wait for long, and must not hold more in memory than it has.
+        let bytes = Bytes::copy_from_slice(&self.bytes[..length]);
+        self.bytes.advance(length);
         let left = rest.length - length;
         let is_last = rest.is_last && left == 0;
         let stream = rest.stream;

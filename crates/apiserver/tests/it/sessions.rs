@@ -1,0 +1,94 @@
+//! Sessions and forwarded ports whose client or process does not take what it is sent, or is gone: what they hold meanwhile, and
+//! when they end.
+
+use std::time::Duration;
+
+use futures::SinkExt;
+use tokio::io::DuplexStream;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::connect::{PODS, running, world};
+use crate::spdy::{Client, data};
+use crate::wire::websocket;
+use crate::world::World;
+
+type Socket = WebSocketStream<DuplexStream>;
+
+const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+/// Nearly the longest message.
+const LONG: usize = 250 * 1024;
+
+async fn open(world: &World, door: &str, protocol: &str) -> Socket {
+    let path = format!("{PODS}/p/{door}");
+    let offered = [("sec-websocket-protocol", protocol)];
+    let opened = websocket(world.service.clone(), &path, &offered).await;
+    opened.unwrap().0
+}
+
+/// Whether the server takes the message; time passes only while nothing happens.
+async fn takes(socket: &mut Socket, message: Vec<u8>) -> bool {
+    let sent = timeout(
+        Duration::from_secs(1),
+        socket.send(Message::Binary(message.into())),
+    );
+    sent.await.map(Result::unwrap).is_ok()
+}
+
+/// Connects with so many ports that take nothing, by messages of a tunnel; the streams for data.
+async fn stuck_ports(socket: &mut Socket, count: usize) -> Vec<u32> {
+    // Only says how streams are opened.
+    let mut client = Client::new(tokio::io::empty());
+    let mut streams = vec![];
+    for at in 0..count {
+        let request = at.to_string();
+        let error = u32::try_from(4 * at + 1).unwrap();
+        for (stream, kind) in [(error, "error"), (error + 2, "data")] {
+            let headers = [("streamtype", kind), ("port", "2"), ("requestid", &request)];
+            assert!(takes(socket, client.opening(stream, &headers)).await);
+        }
+        streams.push(error + 2);
+    }
+    streams
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_message_of_a_tunnel_waits_in_pieces() {
+    let world = world(running()).await;
+    let mut socket = open(&world, "portforward", TUNNEL).await;
+    let stream = stuck_ports(&mut socket, 1).await[0];
+    let message = data(stream, &vec![b'x'; LONG], false);
+    let mut taken = 0;
+    while takes(&mut socket, message.clone()).await {
+        taken += LONG;
+        assert!(taken < 1 << 20, "{taken} bytes wait");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_on_many_streams_is_bounded() {
+    let world = world(running()).await;
+    let mut socket = open(&world, "portforward", TUNNEL).await;
+    let mut taken = 0;
+    for stream in stuck_ports(&mut socket, 128).await {
+        let message = data(stream, &vec![b'x'; 60 * 1024], false);
+        if !takes(&mut socket, message).await {
+            return;
+        }
+        taken += 60 * 1024;
+        assert!(taken < 3 << 20, "{taken} bytes wait");
+    }
+    panic!("a client may have more streams than that");
+}
+
+#[tokio::test(start_paused = true)]
+async fn input_that_no_process_takes_is_not_read() {
+    let world = world(running()).await;
+    let mut socket = open(&world, "exec?command=wait&stdin=true", "v5.channel.k8s.io").await;
+    let mut taken = 0;
+    while takes(&mut socket, vec![0; LONG]).await {
+        taken += LONG;
+        assert!(taken < 1 << 20, "{taken} bytes wait");
+    }
+}
