@@ -9,6 +9,7 @@ mod connect;
 mod deadline;
 mod delegated;
 mod documents;
+mod farewell;
 mod health;
 mod joined;
 mod path;

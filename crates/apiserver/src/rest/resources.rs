@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::respond::{self, Body, Wish};
 use super::shape::{Listed, Shape};
 use super::watch::{self, Watch};
-use super::{Admitted, connect, websocket, written};
+use super::{Admitted, connect, farewell, websocket, written};
 use crate::auth::{Attributes, Authorizer, User};
 use crate::negotiate::{self, Accepted, Offer, PatchType};
 use crate::registry::{Call, DeleteOptions, Deleted, PatchBody, Shown, Target};
@@ -201,7 +201,10 @@ impl Exchange<'_> {
             let upgrade = self.request.take_upgrade();
             let (response, socket) = websocket::accept(headers, upgrade, protocol)?;
             let encoding = self.shape.encoding;
-            tokio::spawn(websocket::send_events(socket, stream, encoding));
+            let sending = websocket::send_events(socket, stream, encoding);
+            let cluster = self.cluster.clone();
+            let over = async move { cluster.closed().await };
+            tokio::spawn(farewell::carry(sending, over));
             return Ok(response);
         }
         let mut response = respond::raw(StatusCode::OK, self.shape.stream_type(), Bytes::new());

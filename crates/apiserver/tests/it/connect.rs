@@ -22,7 +22,7 @@ use crate::world::World;
 
 pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
 
-/// Tells what it was asked; `cat` answers with its input, `exit 3` with 3, `wait` never. Nobody is at port 1, port 2 takes
+/// Tells what it was asked; `cat` answers with its input, `exit 3` with 3, `wait` never, and `talk` says too much. Nobody is at port 1, port 2 takes
 /// nothing, port 7 says what it is told, and any other what its first four bytes were.
 pub(crate) struct Scripted;
 
@@ -67,6 +67,11 @@ impl PodRunner for Scripted {
                 Ok(0)
             }
             "wait" => std::future::pending().await,
+            "talk" => {
+                let said = Bytes::from(vec![b'x'; 16 * 1024]);
+                while let Ok(()) = session.output.send(Output::Stdout(said.clone())).await {}
+                Ok(0)
+            }
             _ => Err(Status::internal("no such program")),
         }
     }

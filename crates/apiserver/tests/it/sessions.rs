@@ -1,6 +1,7 @@
 //! Sessions and forwarded ports whose client or process does not take what it is sent, or is gone: what they hold meanwhile, and
 //! when they end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::SinkExt;
@@ -10,7 +11,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::connect::{PODS, running, world};
-use crate::spdy::{Client, data};
+use crate::spdy::{self, Client, data};
 use crate::wire::websocket;
 use crate::world::World;
 
@@ -25,6 +26,37 @@ async fn open(world: &World, door: &str, protocol: &str) -> Socket {
     let offered = [("sec-websocket-protocol", protocol)];
     let opened = websocket(world.service.clone(), &path, &offered).await;
     opened.unwrap().0
+}
+
+async fn open_spdy(world: &World, door: &str, protocol: &str) -> Client {
+    let path = format!("{PODS}/p/{door}");
+    let opened = spdy::upgrade(world.service.clone(), "POST", &path, &[protocol]).await;
+    opened.ok().unwrap().0
+}
+
+/// Opens a session of a program that says more than its client reads, or takes less than it is told.
+async fn session(world: &World, program: &str) -> (Socket, Client) {
+    let door = format!("exec?command={program}&stdin=true&stdout=true");
+    let socket = open(world, &door, "v5.channel.k8s.io").await;
+    let mut client = open_spdy(world, &door, "v4.channel.k8s.io").await;
+    for kind in ["error", "stdin", "stdout"] {
+        client.stream(&[("streamtype", kind)]).await;
+    }
+    (socket, client)
+}
+
+/// Lets time pass.
+async fn pass(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+/// How many sessions, ports, logs and watches the server carries.
+async fn carried(world: &World) -> usize {
+    let metrics = world.get("/metrics").await.ok();
+    let mut lines = metrics.as_str().unwrap().lines();
+    let count =
+        lines.find_map(|line| line.strip_prefix("apiserver_longrunning_requests{verb=\"WATCH\"} "));
+    count.unwrap().parse().unwrap()
 }
 
 /// Whether the server takes the message; time passes only while nothing happens.
@@ -91,4 +123,34 @@ async fn input_that_no_process_takes_is_not_read() {
         taken += LONG;
         assert!(taken < 1 << 20, "{taken} bytes wait");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_keeps_no_session_alive() {
+    let world = world(running()).await;
+    let sessions = session(&world, "talk").await;
+    let watch = open(&world, "log?follow=true", "binary.k8s.io").await;
+    pass(1).await;
+    assert_eq!(carried(&world).await, 3);
+    let pod = format!("{PODS}/p?gracePeriodSeconds=0");
+    world.delete(&pod).await.ok();
+    // They have some time for what was said last.
+    pass(50).await;
+    assert_eq!(carried(&world).await, 2);
+    pass(11).await;
+    assert_eq!(carried(&world).await, 0);
+    drop((sessions, watch));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_keeps_no_cluster_alive() {
+    let world = world(running()).await;
+    let sessions = session(&world, "talk").await;
+    pass(1).await;
+    world.server.drop_cluster("test").await.unwrap();
+    let cluster = Arc::downgrade(&world.cluster);
+    drop(world);
+    pass(61).await;
+    assert_eq!(cluster.strong_count(), 0);
+    drop(sessions);
 }

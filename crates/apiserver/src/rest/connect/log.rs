@@ -1,7 +1,6 @@
 //! `pods/<pod>/log`: text as it comes.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -10,10 +9,9 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Connection, is_over, options};
-use crate::registry::Target;
+use super::{Connection, Over, options};
 use crate::rest::respond::{self, Body};
-use crate::rest::websocket;
+use crate::rest::{farewell, websocket};
 use crate::runner::LogStream;
 use crate::status::Status;
 
@@ -25,7 +23,7 @@ const BASE64: &str = "base64.binary.k8s.io";
 struct Running {
     log: LogStream,
     /// What ends a log that is followed.
-    over: Pin<Box<dyn Future<Output = ()> + Send>>,
+    over: Over,
     _place: OwnedSemaphorePermit,
 }
 
@@ -45,14 +43,10 @@ impl Connection<'_> {
         } else {
             futures::stream::empty().boxed()
         };
-        let main = Target {
-            subresource: String::new(),
-            ..self.target.clone()
-        };
-        let uid = pod["metadata"]["uid"].clone();
+        let over = self.end(&pod, &options.container);
         let events = ending(Running {
             log,
-            over: Box::pin(is_over(self.cluster.clone(), main, uid, options.container)),
+            over: over.clone(),
             _place: self.cluster.watch_place()?,
         });
         let headers = &self.request.headers;
@@ -64,7 +58,8 @@ impl Connection<'_> {
             let (response, socket) =
                 websocket::accept(headers, self.request.take_upgrade(), protocol)?;
             let is_text = protocol == Some(BASE64);
-            tokio::spawn(websocket::send_bytes(socket, events, is_text));
+            let sending = websocket::send_bytes(socket, events, is_text);
+            tokio::spawn(farewell::carry(sending, over));
             return Ok(response);
         }
         let mut response = respond::raw(StatusCode::OK, "text/plain", Bytes::new());
@@ -81,7 +76,7 @@ fn ending(running: Running) -> impl Stream<Item = Bytes> + Send + 'static {
         let next = tokio::select! {
             biased;
             next = running.log.next() => next?,
-            () = running.over.as_mut() => return None,
+            () = &mut running.over => return None,
         };
         Some((next, running))
     })

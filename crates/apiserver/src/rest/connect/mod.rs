@@ -10,14 +10,18 @@ mod proxy;
 mod session;
 mod streams;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::Shared;
 use http::Response;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::respond::Body;
-use super::{Admitted, spdy, websocket};
+use super::{Admitted, farewell, spdy, websocket};
 use crate::auth::{Attributes, Authorizer};
 use crate::registry::{Call, Target};
 use crate::runner::PodRunner;
@@ -31,6 +35,9 @@ pub(super) fn is_connection(subresource: &str) -> bool {
         "log" | "exec" | "attach" | "portforward" | "proxy"
     )
 }
+
+/// Resolves when there is nothing left to be connected to.
+type Over = Shared<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
 /// What all connections begin with.
 struct Connection<'a> {
@@ -123,14 +130,15 @@ impl Connection<'_> {
         }
     }
 
-    /// Resolves when there is nothing left to be connected to.
-    fn end(&self, pod: &Value, container: &str) -> impl Future<Output = ()> + Send + 'static {
+    /// When the pod or its container (any, if empty) is no longer there to be connected to.
+    fn end(&self, pod: &Value, container: &str) -> Over {
         let main = Target {
             subresource: String::new(),
             ..self.target.clone()
         };
         let uid = pod["metadata"]["uid"].clone();
-        is_over(self.cluster.clone(), main, uid, container.to_owned())
+        let over = is_over(self.cluster.clone(), main, uid, container.to_owned());
+        over.boxed().shared()
     }
 
     /// Lets admission look at what is asked.
@@ -144,6 +152,18 @@ impl Connection<'_> {
             .admit_connection(&mut call, self.target, options)
             .await
     }
+}
+
+/// Carries a session or ports in a task of its own, not much longer than there is something to be connected to.
+fn carry(
+    place: OwnedSemaphorePermit,
+    over: Over,
+    carried: impl Future<Output = ()> + Send + 'static,
+) {
+    tokio::spawn(async move {
+        let _place = place;
+        farewell::carry(carried, over).await;
+    });
 }
 
 /// Resolves when the pod is gone, or its container (any, if empty) has ended, or the cluster.

@@ -6,7 +6,7 @@ use http::Response;
 use serde_json::Value;
 
 use super::channels::{self, Channels};
-use super::{Connection, options, streams};
+use super::{Connection, Over, carry, options, streams};
 use crate::rest::respond::Body;
 use crate::rest::{spdy, websocket};
 use crate::runner::PodRunner;
@@ -46,8 +46,7 @@ impl Connection<'_> {
         if spdy::is_upgrade(headers) {
             let protocol = spdy::protocol(headers, &[PROTOCOL])?;
             let (response, connection) = spdy::accept(upgrade, protocol)?;
-            tokio::spawn(async move {
-                let _place = place;
+            carry(place, over.clone(), async move {
                 if let Some(connection) = connection.await {
                     forward(connection, pod, over).await;
                 }
@@ -56,8 +55,7 @@ impl Connection<'_> {
         }
         if websocket::protocols(headers).contains(&TUNNEL) {
             let (response, socket) = websocket::accept(headers, upgrade, Some(TUNNEL))?;
-            tokio::spawn(async move {
-                let _place = place;
+            carry(place, over.clone(), async move {
                 if let Some(socket) = socket.await {
                     forward(spdy::Connection::in_tunnel(socket), pod, over).await;
                 }
@@ -67,8 +65,7 @@ impl Connection<'_> {
         let ports = self.ports()?;
         let channels = Channels::of_ports(headers)?;
         let (response, socket) = websocket::accept(headers, upgrade, channels.protocol())?;
-        tokio::spawn(async move {
-            let _place = place;
+        carry(place, over.clone(), async move {
             let Some(socket) = socket.await else { return };
             tokio::select! {
                 () = channels::ports(socket, channels, &pod, ports) => {}
@@ -102,7 +99,7 @@ impl Connection<'_> {
     }
 }
 
-async fn forward(connection: spdy::Connection, pod: Pod, over: impl Future<Output = ()>) {
+async fn forward(connection: spdy::Connection, pod: Pod, over: Over) {
     let serve = connection.serve(async |opened| {
         tokio::select! {
             () = streams::ports(opened, &pod) => {}

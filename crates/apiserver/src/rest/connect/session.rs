@@ -1,6 +1,5 @@
 //! Sessions: a process in a container, and a client at the other end of its streams.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::channels::{self, Channels};
-use super::{Connection, options, streams};
+use super::{Connection, Over, carry, options, streams};
 use crate::rest::respond::Body;
 use crate::rest::{spdy, websocket};
 use crate::runner::{Output, PodRunner, Session, SessionOptions, TerminalSize};
@@ -29,7 +28,7 @@ pub(super) struct Process {
     pub(super) options: SessionOptions,
     is_exec: bool,
     /// What ends it from outside.
-    over: Pin<Box<dyn Future<Output = ()> + Send>>,
+    over: Over,
 }
 
 /// A process on its way.
@@ -60,33 +59,30 @@ impl Connection<'_> {
         let runner = self.runner()?;
         options::check_running(&pod, &options.container)?;
         let place = self.cluster.watch_place()?;
-        let over = Box::pin(self.end(&pod, &options.container));
+        let over = self.end(&pod, &options.container);
         let process = Process {
             runner,
             pod,
             options,
             is_exec,
-            over,
+            over: over.clone(),
         };
         let headers = &self.request.headers;
         let upgrade = self.request.take_upgrade();
         if spdy::is_upgrade(headers) {
             let version = streams::Version::chosen(headers)?;
             let (response, connection) = spdy::accept(upgrade, version.name())?;
-            tokio::spawn(async move {
-                let _place = place;
-                let Some(connection) = connection.await else {
-                    return;
-                };
-                let serve = connection.serve(|opened| streams::session(opened, process, version));
-                serve.await;
+            carry(place, over, async move {
+                if let Some(connection) = connection.await {
+                    let serve = |opened| streams::session(opened, process, version);
+                    connection.serve(serve).await;
+                }
             });
             return Ok(response);
         }
         let channels = Channels::of_session(headers)?;
         let (response, socket) = websocket::accept(headers, upgrade, channels.protocol())?;
-        tokio::spawn(async move {
-            let _place = place;
+        carry(place, over, async move {
             if let Some(socket) = socket.await {
                 channels::session(socket, channels, process).await;
             }

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::frame::{Broken, Decoder, Encoder, Heard, MAX_DATA, Reason, Said};
 use super::headers::Headers;
+use crate::rest::farewell::FAREWELL;
 use crate::rest::websocket::{self, Socket};
 
 /// Streams that are open at a time.
@@ -33,8 +34,6 @@ const WRITE: usize = 32 * 1024;
 const PING: Duration = Duration::from_secs(30);
 /// How long a client may be silent at all, as kubelets have it.
 const IDLE: Duration = Duration::from_secs(4 * 3600);
-/// How long the last frames may take.
-const FAREWELL: Duration = Duration::from_secs(60);
 /// How long the client may take after them to close its end.
 const LINGER: Duration = Duration::from_secs(5);
 
