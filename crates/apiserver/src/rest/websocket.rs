@@ -13,7 +13,7 @@ use http::{Response, StatusCode};
 use http_body::Frame;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -31,6 +31,8 @@ const MAX_WRITE_BUFFER: usize = 4 * 1024 * 1024;
 /// Beginning of the subprotocol that carries a bearer token, for clients that cannot set headers.
 const BEARER: &str = "base64url.bearer.authorization.k8s.io.";
 
+/// How often the client of a connection that lasts is asked whether it is there.
+pub(super) const PING: Duration = Duration::from_secs(30);
 /// How long a client may take to close its end.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -162,8 +164,12 @@ async fn send(
     let Some(socket) = socket.await else { return };
     let (mut sink, mut source) = socket.split();
     let mut events = std::pin::pin!(events);
+    let mut asking = asking();
     loop {
         tokio::select! {
+            _ = asking.tick() => if sink.send(ask()).await.is_err() {
+                return;
+            },
             event = events.next() => {
                 let Some(Ok(event)) = event else { break };
                 let Ok(bytes) = event.into_data() else { continue };
@@ -180,6 +186,19 @@ async fn send(
         }
     }
     close(sink, source).await;
+}
+
+/// When the client is to be asked whether it is there. That no answer comes means nothing, as it may come after what is
+/// waiting to be read; but asking a client that is gone fails.
+pub(super) fn asking() -> Interval {
+    let mut asking = interval_at(Instant::now() + PING, PING);
+    asking.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    asking
+}
+
+/// What it is asked.
+pub(super) fn ask() -> Message {
+    Message::Ping(Bytes::new())
 }
 
 /// The end of a connection in order; clients take any other as a failure.

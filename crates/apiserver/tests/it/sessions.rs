@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::SinkExt;
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt};
 use tokio::io::DuplexStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -153,4 +154,37 @@ async fn a_client_that_reads_nothing_keeps_no_cluster_alive() {
     pass(61).await;
     assert_eq!(cluster.strong_count(), 0);
     drop(sessions);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_gone_is_noticed_while_its_input_waits() {
+    let world = world(running()).await;
+    let (mut socket, mut client) = session(&world, "wait").await;
+    let mut ports = open(&world, "portforward?ports=2", "v4.channel.k8s.io").await;
+    for socket in [&mut socket, &mut ports] {
+        while takes(socket, vec![0; LONG]).await {}
+    }
+    let piece = data(3, &vec![b'x'; 16 * 1024], false);
+    while let Ok(is_open) = timeout(Duration::from_secs(1), client.send(&piece)).await {
+        assert!(is_open);
+    }
+    assert_eq!(carried(&world).await, 3);
+    drop((socket, client, ports));
+    pass(31).await;
+    assert_eq!(carried(&world).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_of_websockets_are_asked_whether_they_are_there() {
+    let world = world(running()).await;
+    let (session, _client) = session(&world, "wait").await;
+    let ports = open(&world, "portforward?ports=2", "v4.channel.k8s.io").await;
+    let log = open(&world, "log?follow=true", "binary.k8s.io").await;
+    for mut socket in [session, ports, log] {
+        let mut asked = 0;
+        while asked < 2 {
+            let message = socket.next().await.unwrap().unwrap();
+            asked += usize::from(message == Message::Ping(Bytes::new()));
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Sessions and ports over WebSocket: each message begins with the number of its channel.
 
+use std::convert::Infallible;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -13,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::ports::{BUFFER, Pod};
 use super::session::{self, Ends, Process, Running, Size, Way};
 use crate::rest::websocket::{self, Sink, Socket, Source};
-use crate::runner::SessionOptions;
+use crate::runner::{SessionOptions, TerminalSize};
 use crate::status::Status;
 
 const STDIN: u8 = 0;
@@ -139,6 +141,48 @@ pub(super) async fn session(socket: Socket, channels: Channels, process: Process
     talk(socket.split(), channels, ends, &options, running).await;
 }
 
+/// What the client says, on its way to the process.
+struct Typing {
+    channels: Channels,
+    stdin: Option<mpsc::Sender<Bytes>>,
+    resize: mpsc::Sender<TerminalSize>,
+    /// Input that the process has not taken yet: until then nothing more is read.
+    typed: Option<Bytes>,
+}
+
+impl Typing {
+    /// Takes a message; nothing else waits then.
+    fn hear(&mut self, message: Message) {
+        match self.channels.content(message) {
+            Some((STDIN, content)) => self.typed = Some(content),
+            Some((RESIZE, content)) => {
+                if let Ok(size) = serde_json::from_slice::<Size>(&content) {
+                    size.tell(&self.resize);
+                }
+            }
+            Some((CLOSE, content))
+                if self.channels.has_close && content.first() == Some(&STDIN) =>
+            {
+                self.stdin = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Hands as much on as there is room for; without it the process takes no more.
+    fn hand_on(&mut self, room: Option<mpsc::OwnedPermit<Bytes>>) {
+        if let (Some(room), Some(typed)) = (room, &mut self.typed) {
+            let piece = typed.split_to(typed.len().min(PIECE));
+            // Copied, so that a piece that waits holds no more than itself.
+            room.send(Bytes::copy_from_slice(&piece));
+            self.typed.take_if(|rest| rest.is_empty());
+        } else {
+            // Who reads no more has ended its input.
+            (self.stdin, self.typed) = (None, None);
+        }
+    }
+}
+
 /// Carries a session until the process has ended and everything it said is sent, or the client goes.
 async fn talk(
     (mut sink, mut source): (Sink, Source),
@@ -148,18 +192,23 @@ async fn talk(
     mut running: Running,
 ) {
     let Ends {
-        mut stdin,
+        stdin,
         mut output,
         resize,
     } = ends;
+    let mut typing = Typing {
+        channels,
+        stdin,
+        resize,
+        typed: None,
+    };
     // Tells the client that the connection stands.
     if sink.send(channels.message(STDOUT, b"")).await.is_err() {
         return;
     }
-    // Input that the process has not taken yet: until then nothing more is read.
-    let mut typed: Option<Bytes> = None;
+    let mut asking = websocket::asking();
     loop {
-        tokio::select! {
+        let message = tokio::select! {
             // Its sender goes with the process, so all that was said is sent.
             said = output.recv() => {
                 let Some(said) = said else { break };
@@ -168,36 +217,23 @@ async fn talk(
                     Way::Stdout => STDOUT,
                     Way::Stderr => STDERR,
                 };
-                if sink.send(channels.message(channel, &bytes)).await.is_err() {
-                    return;
-                }
+                channels.message(channel, &bytes)
             }
-            place = room(stdin.clone()), if typed.is_some() => {
-                if let (Some(place), Some(bytes)) = (place, &mut typed) {
-                    // Copied, so that a piece that waits holds no more than itself.
-                    place.send(Bytes::copy_from_slice(&bytes.split_to(bytes.len().min(PIECE))));
-                } else {
-                    // Who reads no more has ended its input.
-                    (stdin, typed) = (None, None);
-                }
-                typed = typed.filter(|bytes| !bytes.is_empty());
+            _ = asking.tick() => websocket::ask(),
+            room = room(typing.stdin.clone()), if typing.typed.is_some() => {
+                typing.hand_on(room);
+                continue;
             }
-            heard = source.next(), if typed.is_none() => {
-                let message = match heard {
+            heard = source.next(), if typing.typed.is_none() => {
+                match heard {
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                    Some(Ok(message)) => message,
-                };
-                match channels.content(message) {
-                    Some((STDIN, content)) => typed = Some(content),
-                    Some((RESIZE, content)) => {
-                        if let Ok(size) = serde_json::from_slice::<Size>(&content) {
-                            size.tell(&resize);
-                        }
-                    }
-                    Some((CLOSE, content)) if channels.has_close && content.first() == Some(&STDIN) => stdin = None,
-                    _ => {}
+                    Some(Ok(message)) => typing.hear(message),
                 }
+                continue;
             }
+        };
+        if sink.send(message).await.is_err() {
+            return;
         }
     }
     let result = running.result().await;
@@ -245,9 +281,16 @@ pub(super) async fn ports(socket: Socket, channels: Channels, pod: &Pod, ports: 
         });
     }
     drop(send);
-    let ports = async { while all.next().await.is_some() {} };
+    // What is to be sent ends with the last port.
+    let ports = async {
+        while all.next().await.is_some() {}
+        std::future::pending::<Infallible>().await
+    };
     tokio::select! {
-        ((), ()) = async { tokio::join!(ports, write_all(&mut sink, sent)) } => {}
+        is_open = write_all(&mut sink, sent) => if !is_open {
+            return;
+        },
+        never = ports => match never {},
         () = feed(&mut source, channels, &mut inputs) => return,
     }
     websocket::close(sink, source).await;
@@ -272,10 +315,19 @@ async fn copy_out(
     }
 }
 
-async fn write_all(sink: &mut Sink, mut messages: mpsc::Receiver<Message>) {
-    while let Some(message) = messages.recv().await {
+/// Sends messages until there are no more, or the client is gone: then it is `false`.
+async fn write_all(sink: &mut Sink, mut messages: mpsc::Receiver<Message>) -> bool {
+    let mut asking = websocket::asking();
+    loop {
+        let message = tokio::select! {
+            message = messages.recv() => match message {
+                Some(message) => message,
+                None => return true,
+            },
+            _ = asking.tick() => websocket::ask(),
+        };
         if sink.send(message).await.is_err() {
-            return;
+            return false;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One connection: its streams, what waits on each, and its end.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +10,13 @@ use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::frame::{Broken, Decoder, Encoder, Heard, MAX_DATA, Reason, Said};
 use super::headers::Headers;
 use crate::rest::farewell::FAREWELL;
-use crate::rest::websocket::{self, Socket};
+use crate::rest::websocket::{self, PING, Socket};
 
 /// Streams that are open at a time.
 pub(super) const MAX_STREAMS: usize = 256;
@@ -29,9 +30,6 @@ const MAX_WAITING: usize = 1 << 20;
 const FRAMES: usize = 16;
 /// Bytes that are sent at once, if so many are there.
 const WRITE: usize = 32 * 1024;
-/// How long a client may be silent before it is asked whether it is there. An answer is not waited for: who does not read
-/// its output does not answer either. But asking a machine that is gone ends the connection.
-const PING: Duration = Duration::from_secs(30);
 /// How long a client may be silent at all, as kubelets have it.
 const IDLE: Duration = Duration::from_secs(4 * 3600);
 /// How long the client may take after them to close its end.
@@ -100,6 +98,7 @@ impl Connection {
             tokio::select! {
                 ended = streams_of.read(&mut source) => ended,
                 () = handle(streams) => Ok(()),
+                never = ask(&frames) => match never {},
             }
         };
         let ended = tokio::select! {
@@ -214,6 +213,20 @@ async fn write(mut sink: Sink, mut frames: mpsc::Receiver<Said>) {
     }
 }
 
+/// Asks the client again and again whether it is there. An answer is not waited for: who does not read its output does not
+/// answer either. But asking a machine that is gone ends the connection, even while the reader waits for somebody to take
+/// what it has.
+async fn ask(frames: &mpsc::Sender<Said>) -> Infallible {
+    let mut ping = 0u32;
+    loop {
+        sleep(PING).await;
+        // The server's have even numbers.
+        ping = (ping.wrapping_add(2) & 0x7fff_fffe).max(2);
+        // Where there is no room, the connection is already busy with finding out.
+        _ = frames.try_send(Said::Ping { id: ping });
+    }
+}
+
 /// The reading side of a connection's streams.
 struct Streams {
     frames: mpsc::Sender<Said>,
@@ -241,30 +254,16 @@ impl Streams {
     /// Reads until the client is gone.
     async fn read(&mut self, source: &mut Source) -> Result<(), Broken> {
         let mut decoder = Decoder::new();
-        let mut heard_at = Instant::now();
-        let mut ping = 0u32;
         loop {
             while let Some(heard) = decoder.next()? {
                 if heard == Heard::GoAway || self.take(heard).await?.is_none() {
                     return Ok(());
                 }
             }
-            let Ok(is_more) = timeout(PING, source.read(decoder.buffer())).await else {
-                if heard_at.elapsed() >= IDLE {
-                    return Ok(());
-                }
-                // The server's have even numbers.
-                ping = ping.wrapping_add(2) & 0x7fff_fffe;
-                let id = ping.max(2);
-                if self.frames.send(Said::Ping { id }).await.is_err() {
-                    return Ok(());
-                }
-                continue;
-            };
-            if !is_more {
+            let heard = timeout(IDLE, source.read(decoder.buffer())).await;
+            if heard != Ok(true) {
                 return Ok(());
             }
-            heard_at = Instant::now();
         }
     }
 

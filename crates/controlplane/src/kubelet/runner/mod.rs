@@ -137,9 +137,15 @@ impl PodRunner for SimulatedPods {
         Ok(program::run(&options.command, &place, session).await)
     }
 
-    async fn attach(&self, _: &Value, _: &SessionOptions, session: Session) -> Result<i32, Status> {
-        // The main process is silent and never ends by itself. The client's ends must stay open.
-        let _held = session;
+    async fn attach(
+        &self,
+        _: &Value,
+        _: &SessionOptions,
+        mut session: Session,
+    ) -> Result<i32, Status> {
+        // The main process is silent and never ends by itself, and what it is told is lost on it: input that waits would keep
+        // the server from hearing that the client is gone.
+        while session.stdin.recv().await.is_some() {}
         std::future::pending().await
     }
 

@@ -1,14 +1,17 @@
 //! Logs and programs, without a server.
 
-use apiserver::runner::{LogOptions, LogSource, Output, Session};
+use std::sync::Weak;
+
+use apiserver::runner::{LogOptions, LogSource, Output, PodRunner, Session, SessionOptions};
 use bytes::Bytes;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 
 use super::place::{Contents, MAX_ENTRIES, Place};
 use super::port::Port;
-use super::{log, program};
+use super::{SimulatedPods, log, program};
 
 fn pod() -> Value {
     json!({
@@ -258,6 +261,35 @@ async fn check_is_streamed(command: &[&str]) {
 async fn what_programs_read_is_never_all_in_memory() {
     check_is_streamed(&["tar", "cf", "-"]).await;
     check_is_streamed(&["cat"]).await;
+}
+
+#[tokio::test]
+async fn a_silent_process_takes_what_it_is_told() {
+    let pods = SimulatedPods {
+        cluster: Weak::new(),
+    };
+    let (stdin, stdin_end) = mpsc::channel(1);
+    let (output_end, mut output) = mpsc::channel(1);
+    let (_resize, resize_end) = mpsc::channel(1);
+    let session = Session {
+        stdin: stdin_end,
+        output: output_end,
+        resize: resize_end,
+    };
+    let options = SessionOptions::default();
+    let typing = async {
+        for _ in 0..100 {
+            stdin.send(Bytes::from_static(b"typed")).await.unwrap();
+        }
+        drop(stdin);
+        // The client still hears what there is to hear.
+        tokio::task::yield_now().await;
+        assert_eq!(output.try_recv(), Err(TryRecvError::Empty));
+    };
+    tokio::select! {
+        ended = pods.attach(&Value::Null, &options, session) => panic!("{ended:?}"),
+        () = typing => {}
+    }
 }
 
 #[test]
