@@ -1,6 +1,6 @@
 //! What a running server does for whoever owns its data directory: stop, hand out a backup, and take new keys.
 //!
-//! It listens on a socket in the data directory, which only its owner can enter. A client sends one line, the name of what
+//! It listens on a socket in the data directory that only its owner can connect to. A client sends one line, the name of what
 //! it wants.
 //!
 //! - `down`: the connection ends when the server has stopped.
@@ -8,7 +8,10 @@
 //! - `token-key` and a [`TokenKeyChange`] as JSON: the answer is the line `ok` and the cluster's id, or a line with the reason
 //!   why nothing was changed.
 
+use std::fs::Permissions;
+use std::io::ErrorKind::{ConnectionRefused, NotFound};
 use std::io::{self, BufWriter};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ use apiserver::Server;
 use apiserver::store::backup;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::task::JoinSet;
 
 use crate::management::MANAGEMENT;
@@ -35,6 +38,24 @@ const DOWN: &str = "down";
 const BACKUP: &str = "backup";
 const TOKEN_KEY: &str = "token-key";
 const OK: &str = "ok";
+
+/// Clients that wait to be accepted.
+const BACKLOG: u32 = 128;
+
+/// Listens at `path` for the owner of this process, and nobody else but root.
+///
+/// # Errors
+/// When there is something at `path` already, or the socket cannot be made there.
+pub fn listen(path: &Path) -> Result<UnixListener> {
+    let listening = || {
+        let socket = UnixSocket::new_stream()?;
+        socket.bind(path)?;
+        // Nobody can connect before it listens, so nobody comes before this holds.
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        socket.listen(BACKLOG)
+    };
+    listening().with_context(|| format!("listening on {}", path.display()))
+}
 
 /// Answers clients until one asks the server to stop. Its connection is the result: close it when the server has stopped.
 pub async fn serve(listener: UnixListener, server: Server) -> UnixStream {
@@ -232,8 +253,14 @@ pub async fn change_token_keys(socket: &Path, change: &TokenKeyChange) -> Result
 }
 
 async fn ask(socket: &Path, what: &str) -> Result<Option<UnixStream>> {
-    let Ok(mut stream) = UnixStream::connect(socket).await else {
-        return Ok(None);
+    let mut stream = match UnixStream::connect(socket).await {
+        Ok(stream) => stream,
+        // A server that was killed leaves its socket.
+        Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => return Ok(None),
+        Err(error) => {
+            let why = format!("asking the server at {}", socket.display());
+            return Err(error).context(why);
+        }
     };
     let line = format!("{what}\n");
     stream
@@ -246,6 +273,18 @@ async fn ask(socket: &Path, what: &str) -> Result<Option<UnixStream>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn only_the_owner_can_connect() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control");
+        let _listener = listen(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(UnixStream::connect(&path).await.is_ok());
+        let taken = format!("{:#}", listen(&path).unwrap_err());
+        assert!(taken.starts_with("listening on "), "{taken}");
+    }
 
     #[test]
     fn a_cluster_is_found_by_its_name_and_organization() {

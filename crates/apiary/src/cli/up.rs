@@ -153,7 +153,7 @@ fn listen_for_control(data: &DataDir) -> Result<UnixListener> {
     if path.exists() {
         std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
     }
-    UnixListener::bind(&path).with_context(|| format!("listening on {}", path.display()))
+    control::listen(&path)
 }
 
 /// Why the server stops.
