@@ -5,8 +5,8 @@
 //!
 //! - `down`: the connection ends when the server has stopped.
 //! - `backup`: the answer is the line `ok` and a backup of everything, or a line with the reason why there is none.
-//! - `token-key` and a [`TokenKeyChange`] as JSON: the answer is the line `ok` and the cluster's id, or a line with the reason
-//!   why nothing was changed.
+//! - `token-key` and a [`TokenKeyChange`] as JSON: the answer is the line `ok` and the cluster's id, the line `refused` and the
+//!   reason why nothing was changed, or the line `failed` and what went wrong when something may have been.
 
 use std::fs::Permissions;
 use std::io::ErrorKind::{ConnectionRefused, NotFound};
@@ -16,8 +16,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use apiserver::Server;
-use apiserver::store::backup;
+use apiserver::store::{StoreError, backup};
+use apiserver::{Server, ServerError};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
@@ -38,6 +38,8 @@ const DOWN: &str = "down";
 const BACKUP: &str = "backup";
 const TOKEN_KEY: &str = "token-key";
 const OK: &str = "ok";
+const REFUSED: &str = "refused";
+const FAILED: &str = "failed";
 
 /// Clients that wait to be accepted.
 const BACKLOG: u32 = 128;
@@ -100,11 +102,7 @@ async fn answer(stream: UnixStream, server: &Server) -> Result<Option<UnixStream
                 Ok(change) => replace_token_keys(&change, server).await,
                 Err(error) => Err(error.into()),
             };
-            let line = match answer {
-                Ok(cluster) => format!("{OK} {cluster}\n"),
-                Err(error) => format!("{error:#}\n"),
-            };
-            stream.write_all(line.as_bytes()).await?;
+            stream.write_all(told(answer).as_bytes()).await?;
         }
         other => {
             let refusal =
@@ -145,6 +143,26 @@ pub struct TokenKeyChange {
     pub organization: Option<String>,
     /// Tokens of all keys but the one that signs are not good any more; otherwise a new one signs.
     pub forget_old: bool,
+}
+
+/// The line that tells how a change of keys went.
+fn told(answer: Result<String>) -> String {
+    let error = match answer {
+        Ok(cluster) => return format!("{OK} {cluster}\n"),
+        Err(error) => error,
+    };
+    // What is no error of the server's comes before it was asked.
+    let is_unchanged = error.downcast_ref::<ServerError>().is_none_or(|error| {
+        matches!(
+            error,
+            ServerError::Spec { .. }
+                | ServerError::Keys { .. }
+                | ServerError::Store(StoreError::NotFound(_))
+        )
+    });
+    let how = if is_unchanged { REFUSED } else { FAILED };
+    let why = runtime::chain(error.as_ref()).replace('\n', " ");
+    format!("{how} {why}\n")
 }
 
 /// Changes the keys, and tells the id of the cluster.
@@ -239,17 +257,31 @@ pub async fn backup(socket: &Path) -> Result<Option<impl io::Read + Send + 'stat
 /// Changes the keys of a cluster's tokens by the server at `socket`; the id of the cluster. `None` when no server is there.
 ///
 /// # Errors
-/// When the server is there and refuses.
+/// When the server is there and refuses, or when it cannot be known whether it changed anything.
 pub async fn change_token_keys(socket: &Path, change: &TokenKeyChange) -> Result<Option<String>> {
     let what = format!("{TOKEN_KEY} {}", serde_json::to_string(change)?);
     let Some(stream) = ask(socket, &what).await? else {
         return Ok(None);
     };
-    let answer = line(&mut BufReader::new(stream)).await?;
-    match answer.strip_prefix(OK).map(str::trim) {
-        Some(cluster) => Ok(Some(cluster.to_owned())),
-        None => bail!("no key was changed: {answer}"),
-    }
+    let answer = line(&mut BufReader::new(stream)).await;
+    outcome(answer).map(Some)
+}
+
+/// The cluster whose keys were changed, by the server's answer.
+fn outcome(answer: io::Result<String>) -> Result<String> {
+    let why = match answer {
+        Ok(answer) => match answer.split_once(' ') {
+            Some((OK, cluster)) => return Ok(cluster.to_owned()),
+            Some((REFUSED, why)) => bail!("no key was changed: {why}"),
+            Some((FAILED, why)) => why.to_owned(),
+            None if answer.is_empty() => "the server ended the connection".to_owned(),
+            _ => format!("the server answered {answer:?}"),
+        },
+        Err(error) => runtime::chain(&error),
+    };
+    bail!(
+        "it is not known whether a key was changed: {why}; `kubectl get --raw /openid/v1/jwks` shows the keys that are good, the one that signs first"
+    )
 }
 
 async fn ask(socket: &Path, what: &str) -> Result<Option<UnixStream>> {
@@ -272,6 +304,11 @@ async fn ask(socket: &Path, what: &str) -> Result<Option<UnixStream>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use anyhow::anyhow;
+    use apiserver::store::StorageError;
+
     use super::*;
 
     #[tokio::test]
@@ -284,6 +321,56 @@ mod tests {
         assert!(UnixStream::connect(&path).await.is_ok());
         let taken = format!("{:#}", listen(&path).unwrap_err());
         assert!(taken.starts_with("listening on "), "{taken}");
+    }
+
+    #[test]
+    fn what_became_of_a_change_is_told_as_far_as_it_is_known() {
+        let id = || "management".to_owned();
+        let broken = Arc::new(StorageError::Failed {
+            doing: "committing".into(),
+            source: "disk\nfull".into(),
+        });
+        let unknown = |why: &str| {
+            format!(
+                "it is not known whether a key was changed: {why}; `kubectl get --raw /openid/v1/jwks` shows the keys that are good, the one that signs first"
+            )
+        };
+        let shown =
+            |line: io::Result<String>| outcome(line).unwrap_or_else(|error| format!("{error:#}"));
+        for (answer, expected) in [
+            (Ok(id()), id()),
+            (
+                Err(anyhow!("no cluster is called \"a\"; there are none")),
+                "no key was changed: no cluster is called \"a\"; there are none".to_owned(),
+            ),
+            (
+                Err(ServerError::Spec {
+                    id: id(),
+                    why: "there is no such cluster".into(),
+                }
+                .into()),
+                "no key was changed: cluster management: there is no such cluster".to_owned(),
+            ),
+            (
+                Err(ServerError::Store(StoreError::Storage(broken)).into()),
+                unknown(
+                    "the store of the API server failed: the store's log of record failed: committing failed: disk full",
+                ),
+            ),
+        ] {
+            let line = told(answer);
+            assert!(
+                line.ends_with('\n') && line.lines().count() == 1,
+                "{line:?}"
+            );
+            assert_eq!(shown(Ok(line.trim_end().to_owned())), expected);
+        }
+        assert_eq!(
+            shown(Ok(String::new())),
+            unknown("the server ended the connection")
+        );
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(shown(Err(reset)), unknown("connection reset"));
     }
 
     #[test]
