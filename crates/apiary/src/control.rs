@@ -16,6 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use api::organization::organization::NAMESPACE_PREFIX;
 use apiserver::store::{StoreError, backup};
 use apiserver::{Server, ServerError};
 use serde::{Deserialize, Serialize};
@@ -196,7 +197,8 @@ fn find<'i>(
             continue;
         };
         all.push(id);
-        let is_there = organization.is_none_or(|o| namespace.strip_prefix("org-") == Some(o));
+        let is_there =
+            organization.is_none_or(|o| namespace.strip_prefix(NAMESPACE_PREFIX) == Some(o));
         if is_there && cluster == name {
             found.push(id);
         }

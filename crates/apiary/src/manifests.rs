@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use api::organization::organization::NAMESPACE_PREFIX;
 use kube::Client;
 use serde_json::Value;
 
@@ -239,7 +240,7 @@ async fn wait_for_namespace(client: &Client, namespace: &str) -> Result<()> {
     use k8s_openapi::api::core::v1::Namespace;
     use kube::api::{Api, WatchEvent, WatchParams};
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    if !namespace.starts_with("org-") || namespaces.get_opt(namespace).await?.is_some() {
+    if !namespace.starts_with(NAMESPACE_PREFIX) || namespaces.get_opt(namespace).await?.is_some() {
         return Ok(());
     }
     let params = WatchParams::default()
@@ -251,7 +252,9 @@ async fn wait_for_namespace(client: &Client, namespace: &str) -> Result<()> {
             return Ok(());
         }
     }
-    let organization = namespace.trim_start_matches("org-");
+    let organization = namespace
+        .strip_prefix(NAMESPACE_PREFIX)
+        .unwrap_or(namespace);
     bail!("namespace {namespace} did not appear: is there an Organization {organization}?")
 }
 
