@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::admission::quota::ResourceQuota;
 use crate::admission::{Admission, Chain, Numbers};
@@ -273,6 +273,7 @@ impl Server {
                 why: "there is no such cluster".into(),
             });
         };
+        let _changing = cluster.changing.lock().await;
         if cluster.version().as_str() == version {
             return Ok(());
         }
@@ -317,6 +318,7 @@ impl Server {
                 why: "there is no such cluster".into(),
             });
         };
+        let _changing = cluster.changing.lock().await;
         let mut spec = cluster.current_spec();
         let changed = change(&spec.keys.sa_key_pem).map_err(|source| ServerError::Keys {
             id: id.into(),
@@ -452,6 +454,7 @@ impl Inner {
             this: this.clone(),
             version: ArcSwap::from_pointee(spec.version.clone()),
             token_keys: ArcSwap::from_pointee(spec.keys.sa_key_pem.clone()),
+            changing: Mutex::default(),
             audit: self.config.security.audit(&spec.id),
             authentication: self.config.security.authentication(&spec.id),
             spec,
@@ -505,6 +508,8 @@ pub struct Cluster {
     version: ArcSwap<String>,
     /// What `spec.keys.sa_key_pem` has become.
     token_keys: ArcSwap<String>,
+    /// Held from reading the spec until it is written: each change writes all of it.
+    changing: Mutex<()>,
     pub(crate) config: Config,
     registry: Registry,
     pub(crate) authenticator: Authenticator,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use apiserver::auth::{ClusterKeys, User};
+use apiserver::store::{Memory, Store};
 use apiserver::{Cluster, ClusterSpec};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -318,4 +319,24 @@ async fn keys_of_tokens_are_rotated_without_a_break() {
     }
     assert_eq!(keys().await, 3);
     assert_eq!(code(&one.cluster, None, Some(&new), MAPS).await, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_and_keys_that_change_together_are_all_kept() {
+    let log = Memory::new();
+    let world = World::stored_in(log.clone()).await;
+    let server = &world.server;
+    let changes = tokio::join!(
+        server.rotate_token_key("test"),
+        server.set_version("test", "v1.36.1"),
+        server.rotate_token_key("test"),
+    );
+    let (Ok(()), Ok(()), Ok(())) = changes else {
+        panic!("{changes:?}")
+    };
+    // As a restart finds it.
+    let records = Store::open(log).unwrap().records();
+    let spec: ClusterSpec = serde_json::from_value(records[0].1.clone()).unwrap();
+    assert_eq!(spec.version, "v1.36.1");
+    assert_eq!(spec.keys.sa_key_pem.matches("-----BEGIN").count(), 3);
 }
