@@ -291,6 +291,10 @@ async fn streams_for_ports_say_what_they_are_for() {
     let alone = client.stream(&headers("data", "b")).await;
     let twice = client.open(&headers("error", "a")).await;
     assert_eq!(client.next().await, Some(Frame::Reset(twice, 5)));
+    // Nor does one for another port belong to it.
+    let other = [("streamtype", "data"), ("port", "81"), ("requestid", "a")];
+    let other = client.open(&other).await;
+    assert_eq!(client.next().await, Some(Frame::Reset(other, 5)));
     let start = Instant::now();
     let mut said = vec![];
     while said.len() < 3 {

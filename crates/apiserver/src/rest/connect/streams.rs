@@ -270,6 +270,7 @@ fn purpose(stream: &Stream) -> Option<(u16, Half, String)> {
 
 /// A stream whose other half has not come.
 struct Waiting {
+    port: u16,
     half: Half,
     stream: Stream,
     until: Instant,
@@ -292,10 +293,11 @@ pub(super) async fn ports(mut opened: mpsc::Receiver<Stream>, pod: &Pod) {
                 let Some(other) = waiting.remove(&request) else {
                     stream.accept().await;
                     let until = Instant::now() + OPENING;
-                    waiting.insert(request, Waiting { half, stream, until });
+                    let alone = Waiting { port, half, stream, until };
+                    waiting.insert(request, alone);
                     continue;
                 };
-                if other.half == half {
+                if other.half == half || other.port != port {
                     stream.refuse().await;
                     waiting.insert(request, other);
                     continue;
