@@ -20,6 +20,7 @@ pub mod negotiate;
 pub mod object;
 pub mod openapi;
 pub mod patch;
+mod places;
 pub mod registry;
 pub mod resource;
 pub mod rest;

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 pub(crate) use family::Family;
 
+use crate::places::Taken;
 use crate::store::ClusterStore;
 
 /// Writes what others count, in the same format.
@@ -14,9 +15,9 @@ pub(crate) type MoreMetrics = Box<dyn Fn() -> String + Send + Sync>;
 /// What is shown.
 pub(crate) struct Numbers<'a> {
     pub(crate) store: &'a ClusterStore,
-    /// Requests under way, watches left out.
+    /// Requests under way, those left out that last.
     pub(crate) in_flight: usize,
-    pub(crate) watches: usize,
+    pub(crate) taken: Taken,
 }
 
 /// The numbers as text; the names are those of Kubernetes.
@@ -31,23 +32,22 @@ pub(crate) fn of_server(numbers: &Numbers<'_>) -> String {
             "apiserver_storage_objects{{resource=\"{resource}\"}} {count}"
         );
     }
-    for (name, help, labels, value) in [
-        (
-            "apiserver_current_inflight_requests",
-            "Requests under way, watches left out.",
-            "",
-            numbers.in_flight,
-        ),
-        (
-            "apiserver_longrunning_requests",
-            "Watches under way.",
-            "{verb=\"WATCH\"}",
-            numbers.watches,
-        ),
-    ] {
-        _ = writeln!(text, "# HELP {name} {help}");
-        _ = writeln!(text, "# TYPE {name} gauge");
-        _ = writeln!(text, "{name}{labels} {value}");
+    let name = "apiserver_current_inflight_requests";
+    _ = writeln!(
+        text,
+        "# HELP {name} Requests under way, those left out that last."
+    );
+    _ = writeln!(text, "# TYPE {name} gauge");
+    _ = writeln!(text, "{name} {}", numbers.in_flight);
+    let name = "apiserver_longrunning_requests";
+    _ = writeln!(
+        text,
+        "# HELP {name} Watches, and sessions in containers, under way."
+    );
+    _ = writeln!(text, "# TYPE {name} gauge");
+    let Taken { watches, sessions } = numbers.taken;
+    for (verb, count) in [("WATCH", watches), ("CONNECT", sessions)] {
+        _ = writeln!(text, "{name}{{verb=\"{verb}\"}} {count}");
     }
     text
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Mutex, watch};
 
 use crate::admission::quota::ResourceQuota;
 use crate::admission::{Admission, Chain, Numbers};
@@ -29,6 +29,7 @@ use crate::first;
 use crate::flow::{self, FlowControl};
 use crate::metrics::{self, MoreMetrics};
 use crate::openapi::OpenApi;
+use crate::places::Places;
 use crate::registry::{self, Clock, Registry, Served, Target};
 use crate::rest::{self, Body, BodyError, Peer};
 use crate::runner::PodRunner;
@@ -42,8 +43,6 @@ use crate::webhook::{Caller, Handlers};
 /// Requests of one cluster that are answered at a time, by all priority levels together; watches count until they have
 /// begun.
 const MAX_IN_FLIGHT: usize = 600;
-/// Watches of one cluster at a time.
-const MAX_WATCHES: usize = 20_000;
 /// The version that OpenAPI documents name.
 const OPEN_API_VERSION: &str = "v1.36.0";
 /// Keys whose service-account tokens are good, the one that signs among them.
@@ -463,7 +462,7 @@ impl Inner {
             authenticator,
             authorizer,
             flow: FlowControl::new(MAX_IN_FLIGHT),
-            watches: Arc::new(Semaphore::new(MAX_WATCHES)),
+            places: Places::new(),
             numbers,
             more_metrics: OnceLock::new(),
             runner: OnceLock::new(),
@@ -518,7 +517,7 @@ pub struct Cluster {
     pub(crate) authentication: Option<Arc<Authentication>>,
     audit: Option<Audit>,
     flow: FlowControl,
-    watches: Arc<Semaphore>,
+    places: Places,
     /// Writes the numbers of what works on this cluster in this process.
     /// Of admission.
     numbers: Arc<Numbers>,
@@ -624,10 +623,9 @@ impl Cluster {
         &self.flow
     }
 
-    /// One of the places for watches, held for as long as the watch lasts.
-    pub(crate) fn watch_place(&self) -> Result<OwnedSemaphorePermit, Status> {
-        let place = Arc::clone(&self.watches).try_acquire_owned();
-        place.map_err(|_| Status::too_many_requests("too many watches, please try again later", 10))
+    /// Room for what lasts.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
     }
 
     /// Who else serves groups of the cluster.
@@ -694,7 +692,7 @@ impl Cluster {
         let mut text = metrics::of_server(&metrics::Numbers {
             store: self.registry.store(),
             in_flight: self.flow.executing(),
-            watches: MAX_WATCHES - self.watches.available_permits(),
+            taken: self.places.taken(),
         });
         self.flow.metrics(&mut text);
         if let Some(authentication) = &self.authentication {

@@ -79,7 +79,7 @@ pub(super) async fn start(
     watch: Watch,
 ) -> Result<impl Stream<Item = Result<Frame<Bytes>, BodyError>> + Send, Status> {
     watch.options.check(true)?;
-    let place = watch.cluster.watch_place()?;
+    let place = watch.cluster.places().watch()?;
     let asked = watch.options.revision()?;
     let store = watch.cluster.registry().store().clone();
     let storage = watch.target.resource.storage.clone();

@@ -16,6 +16,7 @@ mod fuzz;
 mod hook;
 mod http_surface;
 mod isolation;
+mod limits;
 mod oidc;
 mod policies;
 mod protobuf;

@@ -9,7 +9,7 @@ use futures::{SinkExt, StreamExt};
 use tokio::io::DuplexStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::connect::{PODS, running, world};
 use crate::spdy::{self, Client, data};
@@ -54,10 +54,14 @@ async fn pass(seconds: u64) {
 /// How many sessions, ports, logs and watches the server carries.
 async fn carried(world: &World) -> usize {
     let metrics = world.get("/metrics").await.ok();
-    let mut lines = metrics.as_str().unwrap().lines();
-    let count =
-        lines.find_map(|line| line.strip_prefix("apiserver_longrunning_requests{verb=\"WATCH\"} "));
-    count.unwrap().parse().unwrap()
+    let lines = metrics.as_str().unwrap().lines();
+    lines
+        .filter(|line| line.starts_with("apiserver_longrunning_requests{"))
+        .map(|line| {
+            let (_, count) = line.rsplit_once(' ').unwrap();
+            count.parse::<usize>().unwrap()
+        })
+        .sum()
 }
 
 /// Whether the server takes the message; time passes only while nothing happens.
@@ -187,4 +191,55 @@ async fn clients_of_websockets_are_asked_whether_they_are_there() {
             asked += usize::from(message == Message::Ping(Bytes::new()));
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_has_so_many_sessions_and_no_more() {
+    let world = world(running()).await;
+    let mut sessions = vec![];
+    for _ in 0..250 {
+        sessions.push(open(&world, "exec?command=wait&stdin=true", "v5.channel.k8s.io").await);
+        sessions.push(open(&world, "portforward", TUNNEL).await);
+    }
+    for (door, protocol) in [("attach", "v5.channel.k8s.io"), ("portforward", TUNNEL)] {
+        let path = format!("{PODS}/p/{door}");
+        let offered = [("sec-websocket-protocol", protocol)];
+        match websocket(world.service.clone(), &path, &offered).await {
+            Err(tungstenite::Error::Http(response)) => {
+                assert_eq!(response.status(), 429, "{door}");
+                assert_eq!(response.headers()["retry-after"], "10", "{door}");
+            }
+            other => panic!("{door}: {other:?}"),
+        }
+    }
+    // Logs and watches need no such place, and a session that ends leaves its own.
+    world.watch(&format!("{PODS}?watch=1")).await;
+    sessions.pop();
+    pass(1).await;
+    open(&world, "portforward", TUNNEL).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_session_is_asked_and_told_at_once_is_bounded() {
+    let world = world(running()).await;
+    for (count, code) in [(16, 101), (17, 400)] {
+        let door = format!("portforward?{}", "&ports=80".repeat(count));
+        let path = format!("{PODS}/p/{door}");
+        let offered = [("sec-websocket-protocol", "v4.channel.k8s.io")];
+        let answered = match websocket(world.service.clone(), &path, &offered).await {
+            Ok((_, response)) => response.status(),
+            Err(tungstenite::Error::Http(response)) => response.status(),
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(answered, code, "{count} ports");
+    }
+    let mut socket = open(&world, "exec?command=wait&stdin=true", "v5.channel.k8s.io").await;
+    assert!(takes(&mut socket, vec![0; 256 * 1024]).await);
+    pass(1).await;
+    assert_eq!(carried(&world).await, 1);
+    // How much of it gets through is up to the transport.
+    let long = Message::Binary(vec![0; 256 * 1024 + 1].into());
+    let _sent = socket.send(long).await;
+    pass(1).await;
+    assert_eq!(carried(&world).await, 0);
 }

@@ -47,7 +47,7 @@ impl Connection<'_> {
         let events = ending(Running {
             log,
             over: over.clone(),
-            _place: self.cluster.watch_place()?,
+            _place: self.cluster.places().watch()?,
         });
         let headers = &self.request.headers;
         if websocket::is_upgrade(headers) {

@@ -35,7 +35,7 @@ impl Connection<'_> {
         self.check_upgrade()?;
         let runner = self.runner()?;
         options::check_running(&pod, "")?;
-        let place = self.cluster.watch_place()?;
+        let place = self.cluster.places().session()?;
         let over = self.end(&pod, "");
         let pod = Pod {
             runner,

@@ -58,7 +58,7 @@ impl Connection<'_> {
         self.check_upgrade()?;
         let runner = self.runner()?;
         options::check_running(&pod, &options.container)?;
-        let place = self.cluster.watch_place()?;
+        let place = self.cluster.places().session()?;
         let over = self.end(&pod, &options.container);
         let process = Process {
             runner,
