@@ -53,9 +53,19 @@ const MAX_HEADERS: u32 = 64 * 1024;
 pub(crate) async fn run(
     server: &Server,
     listener: TcpListener,
-    mut shutdown: watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    accept(server, listener, shutdown, MAX_CONNECTIONS).await
+}
+
+/// Accepts connections until `shutdown`, so many at a time.
+async fn accept(
+    server: &Server,
+    listener: TcpListener,
+    mut shutdown: watch::Receiver<bool>,
+    most: usize,
+) -> std::io::Result<()> {
+    let slots = Arc::new(Semaphore::new(most));
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else {
             return Ok(());
@@ -85,7 +95,7 @@ pub(crate) async fn run(
             drop(slot);
         });
     }
-    let all = slots.acquire_many(u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX));
+    let all = slots.acquire_many(u32::try_from(most).unwrap_or(u32::MAX));
     if tokio::time::timeout(END_TIMEOUT, all).await.is_err() {
         tracing::debug!("connections were cut off at the end of the server");
     }

@@ -2,12 +2,15 @@
 
 use std::net::Ipv4Addr;
 
+use bytes::Bytes;
+use http_body_util::Empty;
 use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Resumption};
 use rustls::client::{Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 use rustls::{HandshakeKind, NamedGroup};
 use tokio::io::{AsyncReadExt, DuplexStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -369,4 +372,97 @@ async fn watches_end_in_order_when_the_server_does() {
         start.elapsed() < END_TIMEOUT,
         "nothing was left to wait for"
     );
+}
+
+#[tokio::test]
+async fn further_connections_wait_for_a_place() {
+    let server = server().await;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepting = {
+        let server = server.clone();
+        tokio::spawn(async move { accept(&server, listener, server.ending(), 2).await })
+    };
+    let connector = TlsConnector::from(Arc::new(client_config(None)));
+    let client = async || {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        connector.connect(name, stream).await.unwrap()
+    };
+    let mut served = [client().await, client().await];
+    let mut further = pin!(client());
+    for client in &mut served {
+        assert!(futures::poll!(further.as_mut()).is_pending());
+        let ask = b"GET /version HTTP/1.1\r\nhost: x\r\n\r\n";
+        client.write_all(ask).await.unwrap();
+        let mut answer = [0; 15];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    }
+    assert!(futures::poll!(further.as_mut()).is_pending());
+    let [first, second] = served;
+    drop(first);
+    let third = further.await;
+    drop((second, third));
+    server.shut_down().await;
+    accepting.await.unwrap().unwrap();
+}
+
+fn watch() -> Request<Empty<Bytes>> {
+    let path = "https://localhost/api/v1/namespaces/none/configmaps?watch=1";
+    Request::get(path).body(Empty::new()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_connection_has_so_many_streams_and_no_more() {
+    let server = server().await;
+    let client = Some(admin(&server, "one"));
+    let client = connect_as(&server, "localhost", client).await.unwrap();
+    let client = TokioIo::new(client);
+    let made = hyper::client::conn::http2::handshake(TokioExecutor::new(), client).await;
+    let (mut sender, connection) = made.unwrap();
+    tokio::spawn(connection);
+    let mut streams = vec![];
+    for _ in 0..MAX_STREAMS {
+        streams.push(sender.send_request(watch()).await.unwrap());
+    }
+    // The client has heard how many it may have.
+    let mut further = pin!(sender.send_request(watch()));
+    let waited = tokio::time::timeout(Duration::from_secs(1), further.as_mut()).await;
+    assert!(waited.is_err());
+    drop(streams.pop());
+    assert_eq!(further.await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_of_http2_is_asked_and_then_left() {
+    let server = server().await;
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let served = {
+        let server = server.clone();
+        tokio::spawn(async move {
+            let mut shutdown = server.ending();
+            let served = connection(&server, far, None, &mut shutdown).await;
+            served.map_err(|error| format!("{error:?}"))
+        })
+    };
+    let connector = TlsConnector::from(Arc::new(client_config(None)));
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut client = connector.connect(name, near).await.unwrap();
+    // SETTINGS without any, and a request of `/` by what HPACK knows already, with a host.
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let request = [0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x87, 0x84, 0x41, 1, b'x'];
+    let begin = [
+        &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
+        &settings,
+        &request,
+    ]
+    .concat();
+    client.write_all(&begin).await.unwrap();
+    // From here on it says nothing, not even an answer to a ping.
+    let start = tokio::time::Instant::now();
+    let ended = served.await.unwrap().unwrap_err();
+    assert!(ended.contains("KeepAliveTimedOut"), "{ended}");
+    assert_eq!(start.elapsed(), 2 * PING_PERIOD);
+    drop(client);
 }
