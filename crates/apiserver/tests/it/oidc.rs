@@ -75,6 +75,8 @@ struct Issuer {
     url: String,
     authority: String,
     keys: Arc<Mutex<Vec<Value>>>,
+    /// Spaces before what it says of itself, and before its keys.
+    padding: Arc<Mutex<[usize; 2]>>,
     /// How often it was asked for its keys.
     asked: Arc<AtomicUsize>,
 }
@@ -111,6 +113,7 @@ impl Issuer {
         let issuer = Self {
             authority: authority.ca_cert_pem.clone(),
             keys: Arc::new(Mutex::new(keys.iter().map(|key| key.public()).collect())),
+            padding: Arc::default(),
             asked: Arc::default(),
             url,
         };
@@ -120,9 +123,11 @@ impl Issuer {
             issuer.asked.clone(),
             issuer.url.clone(),
         );
+        let padding = issuer.padding.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (keys, asked, url) = (keys.clone(), asked.clone(), url.clone());
+                let padding = padding.clone();
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
                     // Who does not believe the certificate goes away.
@@ -130,18 +135,20 @@ impl Issuer {
                         return;
                     };
                     let answer = service_fn(move |request: Request<Incoming>| {
-                        let answer = match request.uri().path() {
+                        let [of_discovery, of_keys] = *padding.lock().unwrap();
+                        let (code, answer, padding) = match request.uri().path() {
                             "/.well-known/openid-configuration" => {
-                                Some(json!({"issuer": url, "jwks_uri": format!("{url}/keys")}))
+                                let keys = format!("{url}/keys");
+                                (200, json!({"issuer": url, "jwks_uri": keys}), of_discovery)
                             }
                             "/keys" => {
                                 asked.fetch_add(1, Ordering::SeqCst);
-                                Some(json!({"keys": *keys.lock().unwrap()}))
+                                (200, json!({"keys": *keys.lock().unwrap()}), of_keys)
                             }
-                            _ => None,
+                            _ => (404, Value::Null, 0),
                         };
-                        let code = if answer.is_some() { 200 } else { 404 };
-                        let body = Full::new(Bytes::from(answer.unwrap_or_default().to_string()));
+                        let body = " ".repeat(padding) + &answer.to_string();
+                        let body = Full::new(Bytes::from(body));
                         let answer = Response::builder().status(code).body(body);
                         std::future::ready(answer)
                     });
@@ -465,4 +472,70 @@ async fn anonymous_requests_can_be_refused_or_kept_to_some_paths() {
     assert_eq!(codes().await, [401, 401, 401]);
     let (code, _) = ask(&world, Some("nonsense"), "/healthz", None).await;
     assert_eq!(code, 401);
+}
+
+#[tokio::test]
+async fn documents_of_an_issuer_have_a_length_and_a_number_of_keys() {
+    const LONG: usize = 1 << 20;
+    let (key, other) = (
+        Key::new("k", Algorithm::ES256),
+        Key::new("other", Algorithm::ES256),
+    );
+    for (padding, expected) in [
+        ([LONG - 1024, LONG - 1024], "authenticated"),
+        (
+            [LONG, 0],
+            "openid-configuration: the document is too long: it may have 1048576 bytes",
+        ),
+        (
+            [0, LONG],
+            "keys: the document is too long: it may have 1048576 bytes",
+        ),
+    ] {
+        let issuer = Issuer::start(&[&key]).await;
+        *issuer.padding.lock().unwrap() = padding;
+        let (world, _) = believing(&issuer.config(json!({}))).await;
+        let said = why(&world, &key.sign(&issuer.claims(json!({})))).await;
+        assert!(said.contains(expected), "{padding:?}: {said}");
+    }
+    // Further keys are not looked at.
+    for (count, expected) in [(255, "authenticated"), (256, "none of the issuer's keys")] {
+        let mut keys = vec![&other; count];
+        keys.push(&key);
+        let issuer = Issuer::start(&keys).await;
+        let (world, _) = believing(&issuer.config(json!({}))).await;
+        let said = why(&world, &key.sign(&issuer.claims(json!({})))).await;
+        assert!(said.contains(expected), "{count} others: {said}");
+    }
+}
+
+#[tokio::test]
+async fn long_tokens_of_an_issuer_are_refused_unread() {
+    let key = Key::new("k", Algorithm::ES256);
+    let issuer = Issuer::start(&[&key]).await;
+    let (world, _) = believing(&issuer.config(json!({}))).await;
+    for (length, is_read) in [(32 * 1024, true), (64 * 1024, false)] {
+        let more = json!({"more": "x".repeat(length)});
+        let said = why(&world, &key.sign(&issuer.claims(more))).await;
+        assert_eq!(said.contains("authenticated"), is_read, "{length}: {said}");
+        assert_eq!(issuer.asked.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_does_not_answer_is_given_up() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let issuer = Issuer {
+        url: format!("https://{}", listener.local_addr().unwrap()),
+        authority: ClusterKeys::generate("issuer", Timestamp::now())
+            .unwrap()
+            .ca_cert_pem,
+        keys: Arc::default(),
+        padding: Arc::default(),
+        asked: Arc::default(),
+    };
+    let (world, _) = believing(&issuer.config(json!({}))).await;
+    let token = Key::new("k", Algorithm::ES256).sign(&issuer.claims(json!({})));
+    let refused = why(&world, &token).await;
+    assert!(refused.contains("no answer within 10 s"), "{refused}");
 }

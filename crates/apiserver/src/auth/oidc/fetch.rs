@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http::header::{ACCEPT, HOST, USER_AGENT};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
@@ -17,7 +17,7 @@ use url::Url;
 
 /// For name, connection, handshake, request and answer together.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Longer documents are refused.
+/// Longer documents, in bytes, are refused.
 const BYTES_MAX: usize = 1 << 20;
 
 /// A client that believes `roots`, or the machine's authorities.
@@ -94,7 +94,13 @@ async fn get(url: &Url, client: Arc<ClientConfig>) -> Result<Value, String> {
         let body = Limited::new(response.into_body(), BYTES_MAX)
             .collect()
             .await;
-        let body = body.map_err(|error| error.to_string())?.to_bytes();
+        let body = body.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                return format!("the document is too long: it may have {BYTES_MAX} bytes");
+            }
+            error.to_string()
+        })?;
+        let body = body.to_bytes();
         serde_json::from_slice(&body).map_err(|error| format!("no JSON: {error}"))
     };
     tokio::pin!(answer);
