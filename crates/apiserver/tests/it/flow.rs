@@ -277,3 +277,26 @@ async fn a_user_with_many_requests_does_not_keep_another_waiting() {
     }
     assert_eq!(freed, 9);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_answers_so_many_requests_at_a_time() {
+    let world = World::new().await;
+    // So many shares that nothing is left for others.
+    let mut wide = level("wide", &json!({"type": "Reject"}));
+    wide["spec"]["limited"]["nominalConcurrencyShares"] = json!(1_000_000);
+    world.post(LEVELS, wide).await.ok();
+    world
+        .post(SCHEMAS, schema("wide", "wide", "testers", 50))
+        .await
+        .ok();
+    let user = world.seen_by(User::authenticated("many", ["testers".to_owned()]));
+    let mut held = vec![];
+    let refused = loop {
+        let (send, mut answer) = slow(&user);
+        match futures::poll!(&mut answer) {
+            std::task::Poll::Ready(code) => break code,
+            std::task::Poll::Pending => held.push((send, answer)),
+        }
+    };
+    assert_eq!((held.len(), refused), (600, 429));
+}
