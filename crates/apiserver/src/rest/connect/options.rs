@@ -7,9 +7,6 @@ use crate::rest::query::Query;
 use crate::runner::{LogOptions, LogSource, SessionOptions};
 use crate::status::{Cause, Status};
 
-/// Arguments of a command, and bytes of all of them.
-const MAX_ARGUMENTS: usize = 10_000;
-
 /// Reads the parameters of a log.
 pub(super) fn log(query: &Query, pod: &Value, now: Timestamp) -> Result<LogOptions, Status> {
     let number = |name: &str| -> Result<Option<i64>, Status> {
@@ -81,11 +78,7 @@ pub(super) fn log(query: &Query, pod: &Value, now: Timestamp) -> Result<LogOptio
 
 /// Reads the parameters of a session; `is_exec` says that a command is needed.
 pub(super) fn session(query: &Query, pod: &Value, is_exec: bool) -> Result<SessionOptions, Status> {
-    let command: Vec<String> = query
-        .all("command")
-        .take(MAX_ARGUMENTS)
-        .map(str::to_owned)
-        .collect();
+    let command: Vec<String> = query.all("command").map(str::to_owned).collect();
     if is_exec && command.is_empty() {
         return Err(Status::bad_request(
             "you must specify at least 1 command for the pod",
