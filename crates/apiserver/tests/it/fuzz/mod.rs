@@ -56,6 +56,10 @@ fn corpus(target: &Target) -> Vec<(String, Vec<u8>)> {
 struct Guard(Sender<Option<PathBuf>>);
 
 impl Guard {
+    #[expect(
+        clippy::print_stderr,
+        reason = "the process ends at once, and nothing else could say why"
+    )]
     fn new() -> Self {
         let (sender, inputs) = channel::<Option<PathBuf>>();
         std::thread::spawn(move || {
