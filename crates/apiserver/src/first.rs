@@ -1,9 +1,12 @@
 //! What a cluster begins with: the objects that all clusters share, and the first of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use futures::future::{try_join, try_join_all, try_join4};
+use futures::future::{join, join_all, join3};
 use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::aggregation::{self, Api};
 use crate::auth::{self, User};
@@ -17,22 +20,55 @@ use crate::status::Status;
 /// Namespaces that every cluster has.
 const SYSTEM_NAMESPACES: &[&str] = &["default", "kube-node-lease", "kube-public", "kube-system"];
 
+/// How long the start of a server waits for what all clusters begin with, in all.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// The first pause after what a cluster begins with could not be written; each further one is twice as long.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(300);
+
 impl Cluster {
-    /// Namespaces and the Service of the API itself. What exists stays as it is, but for the port where the API is.
+    /// What a new cluster begins with.
+    ///
+    /// # Errors
+    /// When one of the objects cannot be written.
     pub(crate) async fn write_first_objects(&self) -> Result<(), ServerError> {
-        let bootstrap = |source| ServerError::Bootstrap {
-            id: self.spec().id.clone(),
-            source: Box::new(source),
+        let written = async {
+            self.ensure_first_objects().await?;
+            aggregation::ensure_trust(self.registry(), &self.spec().keys).await
         };
+        Box::pin(written)
+            .await
+            .map_err(|source| ServerError::Bootstrap {
+                id: self.spec().id.clone(),
+                source: Box::new(source),
+            })
+    }
+
+    /// The same for a cluster that was there before. Its users may have made that impossible, with a policy, a quota or a
+    /// webhook that never answers, and that must keep no other cluster from being served: what cannot be written until
+    /// `deadline` is tried again in the background.
+    pub(crate) async fn restore_first_objects(self: &Arc<Self>, deadline: Instant) {
+        let written = Box::pin(self.ensure_first_objects());
+        let why = match tokio::time::timeout_at(deadline, written).await {
+            Ok(Ok(())) => return,
+            Ok(Err(status)) => status.to_string(),
+            Err(_) => "it takes too long".to_owned(),
+        };
+        let cluster = &*self.spec().id;
+        tracing::warn!(cluster, why, "what a cluster begins with is not as it should be");
+        tokio::spawn(keep_restoring(Arc::downgrade(self), self.ending()));
+    }
+
+    /// Namespaces and the Service of the API itself. What exists stays as it is, but for the port where the API is. What cannot
+    /// be written does not keep the rest from it.
+    async fn ensure_first_objects(&self) -> Result<(), Status> {
         // What does not need each other is written at once, so that it shares commits.
         let namespaces = SYSTEM_NAMESPACES.iter().map(|name| {
             let object =
                 json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             self.ensure("", "v1", "namespaces", object, "")
         });
-        try_join(try_join_all(namespaces), self.ensure_service_range())
-            .await
-            .map_err(bootstrap)?;
+        let (namespaces, range) = join(join_all(namespaces), self.ensure_service_range()).await;
         let labels = json!({"component": "apiserver", "provider": "kubernetes"});
         let service = json!({
             "apiVersion": "v1", "kind": "Service",
@@ -63,11 +99,9 @@ impl Cluster {
         });
         let at = "/ports/0/port";
         let slice = self.ensure("discovery.k8s.io", "v1", "endpointslices", slice, at);
-        let trust = aggregation::ensure_trust(self.registry(), &self.spec().keys);
-        Box::pin(try_join4(service, endpoints, slice, trust))
-            .await
-            .map_err(bootstrap)?;
-        Ok(())
+        let (service, endpoints, slice) = Box::pin(join3(service, endpoints, slice)).await;
+        let all = [range, service, endpoints, slice];
+        namespaces.into_iter().chain(all).collect()
     }
 
     /// The range of the addresses of Services, as an object, which is ready from the first.
@@ -135,6 +169,29 @@ impl Cluster {
         let target = Target::new(resource, &namespace, &name, "");
         let updated = self.registry().update(&mut call, &target, known).await;
         updated.map(drop)
+    }
+}
+
+/// Tries again to write what a cluster begins with, until that is done or the cluster ends.
+async fn keep_restoring(cluster: Weak<Cluster>, mut closed: watch::Receiver<bool>) {
+    let mut pause = RETRY_MIN;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            // An error means that the cluster is gone, which is the end as well.
+            _ = closed.wait_for(|closed| *closed) => return,
+        }
+        let Some(cluster) = cluster.upgrade() else {
+            return;
+        };
+        match Box::pin(cluster.ensure_first_objects()).await {
+            Ok(()) => return,
+            Err(error) => {
+                let cluster = &*cluster.spec().id;
+                tracing::debug!(cluster, %error, "what a cluster begins with is tried again later");
+            }
+        }
+        pause = (pause * 2).min(RETRY_MAX);
     }
 }
 

@@ -15,6 +15,7 @@ use http::{Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 
 use crate::admission::quota::ResourceQuota;
 use crate::admission::{Admission, Chain, Numbers};
@@ -181,6 +182,7 @@ impl Server {
             clusters: RwLock::default(),
             shutdown: watch::Sender::new(false),
         }));
+        let deadline = Instant::now() + first::PATIENCE;
         for (id, record) in server.0.store.records() {
             let mut spec: ClusterSpec =
                 serde_json::from_value(record).map_err(|error| ServerError::Spec {
@@ -196,7 +198,7 @@ impl Server {
                 server.0.store.update_record(&id, json!(spec)).await?;
             }
             let cluster = server.0.make(spec, store)?;
-            cluster.write_first_objects().await?;
+            cluster.restore_first_objects(deadline).await;
             server.0.insert(cluster);
         }
         Ok(server)
@@ -518,9 +520,9 @@ pub struct Cluster {
     audit: Option<Audit>,
     flow: FlowControl,
     places: Places,
-    /// Writes the numbers of what works on this cluster in this process.
     /// Of admission.
     numbers: Arc<Numbers>,
+    /// Writes the numbers of what works on this cluster in this process.
     more_metrics: OnceLock<MoreMetrics>,
     runner: OnceLock<Arc<dyn PodRunner>>,
     closed: watch::Sender<bool>,

@@ -26,6 +26,9 @@ const CHECK_PERIOD: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_millis(500);
 /// Every extension server is asked this often what it serves.
 const REFRESH_PERIOD: Duration = Duration::from_secs(60);
+/// The first pause after what extension servers need to know could not be published; each further one is twice as long.
+const PUBLISH_RETRY: Duration = Duration::from_secs(10);
+const PUBLISH_RETRY_MAX: Duration = Duration::from_secs(600);
 /// Extension servers that are asked at the same time.
 const CONCURRENCY: usize = 8;
 
@@ -43,6 +46,33 @@ struct Tended {
     failures: u32,
 }
 
+/// The state of what extension servers need to know.
+#[derive(Default)]
+struct Published {
+    failures: u32,
+    /// When it is to be written again, should nothing else happen before.
+    again_at: Option<Instant>,
+}
+
+impl Published {
+    /// Publishes it if need be. Users of the cluster can make that impossible for as long as they like.
+    async fn ensure(&mut self, cluster: &Cluster) {
+        let Err(error) = trust::ensure(cluster.registry(), &cluster.spec().keys).await else {
+            *self = Self::default();
+            return;
+        };
+        let cluster = &*cluster.spec().id;
+        if self.failures == 0 {
+            tracing::warn!(cluster, %error, "what extension API servers need to know is not published");
+        } else {
+            tracing::debug!(cluster, %error, "what extension API servers need to know is still not published");
+        }
+        let pause = PUBLISH_RETRY.saturating_mul(1 << self.failures.min(10));
+        self.again_at = Some(Instant::now() + pause.min(PUBLISH_RETRY_MAX));
+        self.failures = self.failures.saturating_add(1);
+    }
+}
+
 /// Keeps them for as long as the cluster lives.
 pub(crate) async fn keep(
     store: ClusterStore,
@@ -52,6 +82,7 @@ pub(crate) async fn keep(
 ) {
     let follow = async {
         let mut tended: HashMap<Box<str>, Tended> = HashMap::new();
+        let mut published = Published::default();
         let mut is_first = true;
         loop {
             let revision = store.revision();
@@ -62,9 +93,12 @@ pub(crate) async fn keep(
                 if std::mem::take(&mut is_first) {
                     automatic::at_start(cluster.registry(), &cluster.config.apis).await;
                 }
+                published.ensure(&cluster).await;
                 round(&cluster, &mut tended).await;
             }
-            let ends = wait(&store, revision, &tended, &woken).await;
+            let checks = tended.values().map(|t| t.check_at);
+            let due = checks.chain(published.again_at).min();
+            let ends = wait(&store, revision, (!tended.is_empty(), due), &woken).await;
             if ends == Err(CursorEnd::Closed) {
                 return;
             }
@@ -81,7 +115,7 @@ pub(crate) async fn keep(
 async fn wait(
     store: &ClusterStore,
     revision: u64,
-    tended: &HashMap<Box<str>, Tended>,
+    (has_remotes, due): (bool, Option<Instant>),
     woken: &Notify,
 ) -> Result<(), CursorEnd> {
     let watch = |resource: &str, namespace| store.watch(resource, namespace, revision).ok();
@@ -90,7 +124,7 @@ async fn wait(
         watch(API_SERVICES, None),
         watch("configmaps", Some(trust::NAMESPACE)),
     ];
-    if !tended.is_empty() {
+    if has_remotes {
         cursors.extend(ENDPOINTS.map(|resource| watch(resource, None)));
     }
     let Some(cursors) = cursors.into_iter().collect::<Option<Vec<Cursor>>>() else {
@@ -98,7 +132,6 @@ async fn wait(
         tokio::task::yield_now().await;
         return Ok(());
     };
-    let due = tended.values().map(|t| t.check_at).min();
     tokio::select! {
         event = next(cursors) => event.map(drop),
         () = woken.notified() => Ok(()),
@@ -123,9 +156,6 @@ async fn round(cluster: &Cluster, tended: &mut HashMap<Box<str>, Tended>) {
     let apis = aggregation.apis.load_full();
     automatic::always(registry, &apis, cluster.config.apis.len()).await;
     automatic::mark_local(registry).await;
-    if let Err(error) = trust::ensure(registry, &cluster.spec().keys).await {
-        tracing::warn!(%error, "what extension API servers need to know is not published");
-    }
     let routes = aggregation.routes(registry.store());
     for name in &routes.crowded {
         availability::report(registry, name, &Verdict::crowded()).await;

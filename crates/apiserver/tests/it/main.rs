@@ -22,6 +22,7 @@ mod policies;
 mod protobuf;
 mod quota;
 mod replay;
+mod restart;
 mod rules;
 mod sessions;
 mod spdy;

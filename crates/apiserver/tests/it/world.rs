@@ -20,6 +20,17 @@ pub(crate) fn now() -> Timestamp {
     "2026-04-22T12:00:00Z".parse().unwrap()
 }
 
+/// The cluster of all worlds.
+fn spec() -> ClusterSpec {
+    ClusterSpec {
+        id: "test".into(),
+        server_names: vec!["*".into()],
+        keys: ClusterKeys::generate("test", now()).unwrap(),
+        service_cidr: "10.96.0.0/12".into(),
+        version: "v1.36.0".into(),
+    }
+}
+
 pub(crate) struct World {
     pub(crate) service: InProcess,
     pub(crate) cluster: Arc<Cluster>,
@@ -130,7 +141,7 @@ impl World {
         Self::stored(Memory::new(), clock).await
     }
 
-    /// A world on this log of record.
+    /// A world on this log of record, with the cluster that is in it if there is one.
     pub(crate) async fn stored_in(storage: impl Storage) -> Self {
         Self::stored(storage, Arc::new(now)).await
     }
@@ -159,14 +170,10 @@ impl World {
             security,
         };
         let server = Server::open(storage, config).await.unwrap();
-        let spec = ClusterSpec {
-            id: "test".into(),
-            server_names: vec!["*".into()],
-            keys: ClusterKeys::generate("test", now()).unwrap(),
-            service_cidr: "10.96.0.0/12".into(),
-            version: "v1.36.0".into(),
+        let cluster = match server.cluster("test") {
+            Some(cluster) => cluster,
+            None => server.create_cluster(spec()).await.unwrap(),
         };
-        let cluster = server.create_cluster(spec).await.unwrap();
         let admin = User::authenticated("admin", ["system:masters".to_owned()]);
         let service = cluster.service(admin);
         Self {
