@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use apiserver::auth::User;
 use apiserver::{Cluster, ClusterSpec, Server, ServerError};
 use kube::Client;
-use runtime::{Clock, ClusterOptions, Controllers, Gauge, Options, Shared, Tasks};
+use runtime::{CacheLimits, Clock, ClusterOptions, Controllers, Gauge, Options, Shared, Tasks};
 
 use crate::connect::{InProcessConnector, client};
 use crate::kubelet::{self, KubeletSpec};
@@ -237,6 +237,7 @@ impl ControlPlanes {
         let options = Options {
             cluster: ClusterOptions {
                 shared: Some(self.0.shared.clone()),
+                limits: CacheLimits::of_one_of_many(),
                 ..ClusterOptions::default()
             },
             ..Options::default()

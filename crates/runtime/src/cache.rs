@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::queue::Dependent;
+use crate::room::{Held, Room};
 use crate::selector::Requirement;
 use crate::{Selector, Signal};
 
@@ -195,6 +196,7 @@ struct State {
     deleted: HashMap<(String, String), String>,
     /// Up to here the watch has told us everything.
     seen: u64,
+    held: Held,
     listeners: Vec<Arc<dyn Listener>>,
     by_name: HashMap<(String, String), HashSet<Dependent>>,
     by_list: HashMap<Bucket, HashMap<Selector, HashSet<Dependent>>>,
@@ -265,10 +267,15 @@ impl ReadRef {
 }
 
 impl KindCache {
-    pub(crate) fn new(resource: ApiResource) -> Arc<Self> {
+    /// An empty cache; `room` is what its objects have to share with those of others.
+    pub(crate) fn new(resource: ApiResource, room: Option<Arc<Room>>) -> Arc<Self> {
+        let state = State {
+            held: Held::new(room),
+            ..State::default()
+        };
         Arc::new(Self {
             resource,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             progress: tokio::sync::watch::Sender::new(Progress::Starting),
             arrived: Signal::new(),
             malformed: AtomicU64::new(0),
@@ -496,6 +503,16 @@ impl KindCache {
         self.relists.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A count of objects that are not in the cache yet.
+    pub(crate) fn counting(&self) -> Held {
+        self.state().held.another()
+    }
+
+    /// What is too much about the objects in the cache, in words.
+    pub(crate) fn excess(&self) -> Option<String> {
+        self.state().held.excess()
+    }
+
     /// The watch has told everything up to here.
     pub(crate) fn bookmark(&self, version: Option<u64>) {
         let mut state = self.state();
@@ -532,6 +549,8 @@ impl State {
         } = &new.header;
         let objects = self.objects.entry(namespace.clone()).or_default();
         let old = objects.insert(name.clone(), Arc::clone(&new));
+        self.held.add(new.json().len());
+        old.iter().for_each(|e| self.held.remove(e.json().len()));
         if old.as_ref().map(|e| &e.header.owners) != Some(&new.header.owners) {
             old.iter().for_each(|e| self.unlink_owners(&e.header));
             for owner in &new.header.owners {
@@ -555,6 +574,7 @@ impl State {
             self.objects.remove(namespace);
         }
         if let Some(old) = old {
+            self.held.remove(old.json().len());
             self.unlink_owners(&old.header);
             self.tell(Some(&old), None);
         }

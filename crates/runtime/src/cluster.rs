@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::cache::{Entry, Header, KindCache, Listener, Origin, Progress};
 use crate::discovery::{AllServed, Discovery, Served};
+use crate::room::{CacheLimits, Room};
 use crate::{Clock, GatherError, Selector, Shared, Tasks};
 
 /// How a cluster is talked to.
@@ -27,6 +28,8 @@ pub struct ClusterOptions {
     pub seed: u64,
     /// Keeps objects and kinds that are equal in several clusters once. `None` is best for a cluster unlike others.
     pub shared: Option<Shared>,
+    /// How much its caches may hold.
+    pub limits: CacheLimits,
 }
 
 impl Default for ClusterOptions {
@@ -37,6 +40,7 @@ impl Default for ClusterOptions {
             watch_timeout: Duration::from_secs(600),
             seed: 0,
             shared: None,
+            limits: CacheLimits::default(),
         }
     }
 }
@@ -49,6 +53,7 @@ pub struct Cluster {
     pub(crate) discovery: Arc<Discovery>,
     /// By plural and apiVersion.
     kinds: Mutex<HashMap<(String, String), Arc<KindCache>>>,
+    room: Arc<Room>,
     tasks: Tasks,
 }
 
@@ -75,6 +80,7 @@ impl Cluster {
             discovery: Arc::new(Discovery::new(client.clone(), &options)),
             client,
             clock,
+            room: Room::new(options.limits),
             options,
             kinds: Mutex::default(),
             tasks: Tasks::new(),
@@ -104,7 +110,7 @@ impl Cluster {
         if let Some(cache) = kinds.get(&key) {
             return Arc::clone(cache);
         }
-        let cache = KindCache::new(resource.clone());
+        let cache = KindCache::new(resource.clone(), self.room.of(&resource.group));
         kinds.insert(key, Arc::clone(&cache));
         let watch = crate::watch::Watch {
             cache: Arc::clone(&cache),

@@ -24,6 +24,7 @@ pub mod plan;
 mod queue;
 pub mod reconciler;
 mod remote;
+mod room;
 mod selector;
 mod shared;
 mod signal;
@@ -47,6 +48,7 @@ pub use reconciler::{GatherError, Reconciler};
 pub use remote::{
     Clusters, ConnectError, Connector, Remote, RemoteClusters, RemoteOptions, SocketConnector,
 };
+pub use room::CacheLimits;
 pub use selector::Selector;
 pub use shared::Shared;
 pub use signal::Signal;

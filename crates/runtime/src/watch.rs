@@ -27,6 +27,10 @@ const LINE_BYTES_KEPT: usize = 64 << 10;
 const PAGE_SIZE: usize = 500;
 const RETRY_MIN: Duration = Duration::from_millis(800);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// The pause after a kind had more objects than are kept.
+const TOO_MUCH_PAUSE: Duration = Duration::from_secs(300);
+/// Pages in a row without any object, after which a list is given up.
+const EMPTY_PAGES_MAX: usize = 100;
 
 pub(crate) struct Watch {
     pub(crate) cache: Arc<KindCache>,
@@ -48,6 +52,8 @@ enum Trouble {
     Expired,
     /// The server answered a watch with an error: whatever it means, a new list starts from what is true.
     Refused(String),
+    /// There is more than is kept of a kind.
+    TooMuch(String),
     Failed(String),
 }
 
@@ -104,6 +110,10 @@ impl Watch {
                     tracing::debug!(kind, why, "listing again, the watch was refused");
                     failures += 1;
                 }
+                Trouble::TooMuch(why) => {
+                    self.give_up(why).await;
+                    continue;
+                }
                 Trouble::Failed(why) => {
                     tracing::debug!(kind, why, "listing failed");
                     self.cache.progress.send_if_modified(|progress| {
@@ -122,6 +132,17 @@ impl Watch {
                 Ok(()) = self.kinds_changed.changed() => {}
             }
         }
+    }
+
+    /// Lets go of everything for a while: whoever reads the kind is told why, and nobody takes its objects for deleted ones.
+    async fn give_up(&self, why: String) {
+        let (kind, group) = (&self.cache.resource.kind, &self.cache.resource.group);
+        let seconds = TOO_MUCH_PAUSE.as_secs();
+        tracing::warn!(kind, group, why, seconds, "the objects of a kind are not kept, it is tried again later");
+        let why = Progress::Failed(Arc::from(why));
+        self.cache.progress.send_replace(why);
+        self.cache.replace(vec![], None);
+        tokio::time::sleep(TOO_MUCH_PAUSE).await;
     }
 
     /// Watches from `version` on, reconnecting as needed, until a list is needed.
@@ -165,6 +186,7 @@ impl Watch {
         }
         let mut entries = vec![];
         let mut next = String::new();
+        let (mut counted, mut empty_pages) = (self.cache.counting(), 0);
         loop {
             let mut query = format!("limit={PAGE_SIZE}");
             if !next.is_empty() {
@@ -178,7 +200,17 @@ impl Watch {
                 .map_err(|_| Trouble::Failed("the list timed out".to_owned()))??;
             let page: Page<'_> = serde_json::from_str(&text)
                 .map_err(|e| Trouble::Failed(format!("the list is unreadable: {e}")))?;
-            for item in page.items.into_iter().flatten() {
+            let items = page.items.unwrap_or_default();
+            empty_pages = if items.is_empty() { empty_pages + 1 } else { 0 };
+            if empty_pages > EMPTY_PAGES_MAX {
+                return Err(Trouble::Failed("the list does not end".to_owned()));
+            }
+            for item in items {
+                // Those that are skipped as malformed count as well: a list of them must end, too.
+                counted.add(item.get().len());
+                if let Some(why) = counted.excess() {
+                    return Err(Trouble::TooMuch(why));
+                }
                 let entry = self.parse(item.to_owned());
                 entries.extend(entry.map(|entry| match &self.shared {
                     Some(shared) => shared.entry(entry),
@@ -189,6 +221,7 @@ impl Watch {
                 Some(token) if !token.is_empty() => next = token.into_owned(),
                 _ => {
                     let version = page.metadata.resource_version.into_owned();
+                    drop(counted);
                     self.cache.replace(entries, version.parse().ok());
                     return Ok(version);
                 }
@@ -222,6 +255,9 @@ impl Watch {
                 rest = &rest[end + 1..];
                 if !line.is_empty() {
                     self.event(&line, version)?;
+                    if let Some(why) = self.cache.excess() {
+                        return Err(Trouble::TooMuch(why));
+                    }
                     line.clear();
                     line.shrink_to(LINE_BYTES_KEPT);
                 }
@@ -336,25 +372,4 @@ fn query_byte(byte: u8) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Hundreds of clusters times dozens of kinds wait in such a task.
-    #[tokio::test]
-    async fn an_idle_watch_is_small() {
-        let clock = crate::Clock::system();
-        let client = crate::testing::Api::default().client();
-        let cluster = crate::Cluster::new(client.clone(), clock, crate::ClusterOptions::default());
-        let watch = Watch {
-            cache: cluster.kind(&cluster.follow_definitions()),
-            client,
-            kinds_changed: cluster.kinds_changed(),
-            request_timeout: Duration::from_secs(1),
-            watch_timeout: Duration::from_secs(1),
-            seed: 0,
-            shared: None,
-        };
-        let size = size_of_val(&watch.run());
-        assert!(size < 1536, "{size} bytes");
-    }
-}
+mod tests;

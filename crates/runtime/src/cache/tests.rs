@@ -9,13 +9,14 @@ fn entry(name: &str, uid: &str, revision: u64) -> Arc<Entry> {
 }
 
 fn cache() -> Arc<KindCache> {
-    KindCache::new(ApiResource {
+    let resource = ApiResource {
         group: String::new(),
         version: "v1".to_owned(),
         api_version: "v1".to_owned(),
         kind: "ConfigMap".to_owned(),
         plural: "configmaps".to_owned(),
-    })
+    };
+    KindCache::new(resource, None)
 }
 
 fn check(cache: &Arc<KindCache>, expect: &[(&str, u64)]) {
