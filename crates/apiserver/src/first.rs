@@ -55,7 +55,11 @@ impl Cluster {
             Err(_) => "it takes too long".to_owned(),
         };
         let cluster = &*self.spec().id;
-        tracing::warn!(cluster, why, "what a cluster begins with is not as it should be");
+        tracing::warn!(
+            cluster,
+            why,
+            "what a cluster begins with is not as it should be"
+        );
         tokio::spawn(keep_restoring(Arc::downgrade(self), self.ending()));
     }
 

@@ -138,7 +138,13 @@ impl Watch {
     async fn give_up(&self, why: String) {
         let (kind, group) = (&self.cache.resource.kind, &self.cache.resource.group);
         let seconds = TOO_MUCH_PAUSE.as_secs();
-        tracing::warn!(kind, group, why, seconds, "the objects of a kind are not kept, it is tried again later");
+        tracing::warn!(
+            kind,
+            group,
+            why,
+            seconds,
+            "the objects of a kind are not kept, it is tried again later"
+        );
         let why = Progress::Failed(Arc::from(why));
         self.cache.progress.send_replace(why);
         self.cache.replace(vec![], None);

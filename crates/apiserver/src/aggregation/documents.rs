@@ -1,5 +1,7 @@
 //! What an extension server says about itself: its resources, and its OpenAPI documents. All of it is cut down to the group
 //! version that it is asked for, and nothing of it is believed to be well-formed.
+//!
+//! A cluster has so much room for all of this. What does not fit is left out, and its server is asked again later.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::remote::{Ask, Dialer, Remote, RemoteSpec};
 use crate::auth::MASTERS;
 use crate::discovery::AGGREGATED_CONTENT_TYPE;
-use crate::openapi;
+use crate::openapi::{self, Part};
 use crate::rest::respond;
 
 /// Discovery must come in this time.
@@ -25,20 +28,58 @@ const AGGREGATOR: (&str, &[&str]) = ("system:aggregator", &[]);
 /// Resources of a group version, subresources not counted.
 const MAX_RESOURCES: usize = 1_000;
 
+/// Bytes of documents of extension servers that one cluster keeps.
+pub(super) const MAX_KEPT: usize = 32 * 1024 * 1024;
+/// Discovery is kept as values, which take so many times the bytes of their text.
+const PARSED: usize = 8;
+/// Documents that are read at a time in this process: each may take many times its bytes while it is.
+const MAX_READERS: usize = 4;
+static READERS: Semaphore = Semaphore::const_new(MAX_READERS);
+
 /// Something with the tag of the document that it stood in.
 type Tagged<T> = (T, Option<Box<str>>);
+
+/// The room of a cluster for documents.
+#[derive(Clone)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_KEPT)))
+    }
+
+    /// A place for something of so many bytes.
+    ///
+    /// # Errors
+    /// In words.
+    fn place(&self, bytes: usize) -> Result<OwnedSemaphorePermit, String> {
+        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let place = Arc::clone(&self.0).try_acquire_many_owned(wanted);
+        place.map_err(|_| {
+            format!(
+                "it takes {bytes} bytes, and all extension API servers of the cluster may have {MAX_KEPT}"
+            )
+        })
+    }
+}
+
+/// Something that is kept, in its place.
+pub(super) struct Kept<T> {
+    pub(super) value: T,
+    _place: OwnedSemaphorePermit,
+}
 
 /// What is known of one extension server. The default is that of one that was never asked.
 #[derive(Clone, Default)]
 pub(super) struct Documents {
     /// Its entry in aggregated discovery.
-    entry: Option<Tagged<Arc<Value>>>,
+    entry: Option<Tagged<Arc<Kept<Arc<Value>>>>>,
     /// Whether it could not say last time.
     is_stale: bool,
     /// Where its document of version 3 is, with the hash of its content.
     pub(super) v3: Option<Box<str>>,
     /// Its document of version 2.
-    pub(super) v2: Option<Arc<Value>>,
+    pub(super) v2: Option<Arc<Kept<Part>>>,
     v2_etag: Option<Box<str>>,
 }
 
@@ -50,15 +91,25 @@ impl Documents {
             let stale = json!({"version": spec.version, "freshness": "Stale"});
             return Some(Arc::new(stale));
         }
-        self.entry.as_ref().map(|(entry, _)| entry.clone())
+        self.entry.as_ref().map(|(entry, _)| entry.value.clone())
+    }
+
+    /// Whether the same is known.
+    fn is_same(&self, other: &Self) -> bool {
+        let entry = |d: &Self| d.entry.as_ref().map(|(entry, _)| entry.value.clone());
+        let v2 = |d: &Self| d.v2.as_ref().map(|kept| kept.value.clone());
+        self.is_stale == other.is_stale
+            && entry(self) == entry(other)
+            && self.v3 == other.v3
+            && v2(self) == v2(other)
     }
 }
 
 /// Asks for everything; whether anything is new. What cannot be had stays as it was, but discovery is marked as stale.
-pub(super) async fn refresh(remote: &Remote, dialer: Dialer<'_>) -> bool {
+pub(super) async fn refresh(remote: &Remote, dialer: Dialer<'_>, room: &Room) -> bool {
     let known = remote.documents.load_full();
     let mut fresh = Documents::clone(&known);
-    match discover(remote, dialer, &known).await {
+    match discover(remote, dialer, (&known, room)).await {
         Ok(found) => {
             fresh.entry = found.or(fresh.entry);
             fresh.is_stale = false;
@@ -69,7 +120,8 @@ pub(super) async fn refresh(remote: &Remote, dialer: Dialer<'_>) -> bool {
                 why,
                 "an extension API server has no discovery"
             );
-            fresh.is_stale = true;
+            // What is not told of needs no room.
+            (fresh.entry, fresh.is_stale) = (None, true);
         }
     }
     match v3(remote, dialer).await {
@@ -82,14 +134,23 @@ pub(super) async fn refresh(remote: &Remote, dialer: Dialer<'_>) -> bool {
             );
         }
     }
-    match v2(remote, dialer, known.v2_etag.as_deref()).await {
+    match v2(remote, dialer, (known.v2_etag.as_deref(), room)).await {
         Ok(Some((document, etag))) => {
             fresh.v2 = document.map(Arc::new);
             fresh.v2_etag = etag;
         }
         // It is as it was.
         Ok(None) => {}
-        Err(why) => {
+        Err(Failure::NoRoom(why)) => {
+            tracing::warn!(
+                name = &*remote.spec.name,
+                why,
+                "the OpenAPI v2 document of an extension API server is left out"
+            );
+            // The next one may find the room of this one.
+            (fresh.v2, fresh.v2_etag) = (None, None);
+        }
+        Err(Failure::Of(why)) => {
             tracing::debug!(
                 name = &*remote.spec.name,
                 why,
@@ -97,20 +158,39 @@ pub(super) async fn refresh(remote: &Remote, dialer: Dialer<'_>) -> bool {
             );
         }
     }
-    let is_new = fresh.is_stale != known.is_stale
-        || fresh.entry.as_ref().map(|e| &e.0) != known.entry.as_ref().map(|e| &e.0)
-        || fresh.v3 != known.v3
-        || fresh.v2 != known.v2;
+    let is_new = !fresh.is_same(&known);
     remote.documents.store(Arc::new(fresh));
     is_new
+}
+
+/// Why a document cannot be had.
+enum Failure {
+    /// There is no room for it.
+    NoRoom(String),
+    Of(String),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Of(why)
+    }
+}
+
+/// Reads what may be large, without keeping others from their turn.
+async fn read<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let _reader = READERS.acquire().await.map_err(|error| error.to_string())?;
+    let read = tokio::task::spawn_blocking(work).await;
+    read.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 /// The entry in discovery with its tag; `None` if it is the known one.
 async fn discover(
     remote: &Remote,
     dialer: Dialer<'_>,
-    known: &Documents,
-) -> Result<Option<Tagged<Arc<Value>>>, String> {
+    (known, room): (&Documents, &Room),
+) -> Result<Option<Tagged<Arc<Kept<Arc<Value>>>>>, String> {
     let spec = &remote.spec;
     let ask = Ask {
         path: "/apis",
@@ -126,8 +206,9 @@ async fn discover(
         StatusCode::NOT_MODIFIED => return Ok(None),
         StatusCode::SERVICE_UNAVAILABLE => return Err(answered(parts.status)),
         StatusCode::OK if is_aggregated => {
-            let entry = aggregated_entry(spec, &json(&bytes)?);
-            return Ok(Some((Arc::new(entry), etag(&parts.headers))));
+            let spec = spec.clone();
+            let entry = read(move || Ok(aggregated_entry(&spec, &json(&bytes)?))).await?;
+            return Ok(Some((keep(entry, room)?, etag(&parts.headers))));
         }
         _ => {}
     }
@@ -142,7 +223,18 @@ async fn discover(
     if parts.status != StatusCode::OK {
         return Err(answered(parts.status));
     }
-    Ok(Some((Arc::new(legacy_entry(spec, &json(&bytes)?)), None)))
+    let spec = spec.clone();
+    let entry = read(move || Ok(legacy_entry(&spec, &json(&bytes)?))).await?;
+    Ok(Some((keep(entry, room)?, None)))
+}
+
+/// The entry in its place.
+fn keep(entry: Value, room: &Room) -> Result<Arc<Kept<Arc<Value>>>, String> {
+    let place = room.place(PARSED * entry.to_string().len())?;
+    Ok(Arc::new(Kept {
+        value: Arc::new(entry),
+        _place: place,
+    }))
 }
 
 fn answered(code: StatusCode) -> String {
@@ -279,8 +371,8 @@ async fn v3(remote: &Remote, dialer: Dialer<'_>) -> Result<Option<Box<str>>, Str
 async fn v2(
     remote: &Remote,
     dialer: Dialer<'_>,
-    known: Option<&str>,
-) -> Result<Option<Tagged<Option<Value>>>, String> {
+    (known, room): (Option<&str>, &Room),
+) -> Result<Option<Tagged<Option<Kept<Part>>>>, Failure> {
     let spec = &remote.spec;
     let ask = Ask {
         path: "/openapi/v2",
@@ -294,11 +386,19 @@ async fn v2(
         StatusCode::OK => {}
         StatusCode::NOT_MODIFIED => return Ok(None),
         StatusCode::NOT_FOUND => return Ok(Some((None, None))),
-        code => return Err(answered(code)),
+        code => return Err(Failure::Of(answered(code))),
     }
     let prefix = format!("/apis/{}/{}/", spec.group, spec.version);
-    let document = openapi::cut_down(json(&bytes)?, &prefix);
-    Ok(Some((Some(document), etag(&parts.headers))))
+    let part = read(move || {
+        let document = openapi::cut_down(json(&bytes)?, &prefix);
+        Ok(Part::new(document.to_string().into()))
+    });
+    let part = part.await?;
+    let kept = Kept {
+        _place: room.place(part.len()).map_err(Failure::NoRoom)?,
+        value: part,
+    };
+    Ok(Some((Some(kept), etag(&parts.headers))))
 }
 
 #[cfg(test)]
@@ -318,6 +418,22 @@ mod tests {
             ca_bundle: [].into(),
             skips_verification: false,
         }
+    }
+
+    #[test]
+    fn documents_of_a_cluster_share_its_room() {
+        let room = Room::new();
+        let most = room.place(MAX_KEPT - 10).unwrap();
+        let why = room.place(11).map(drop).unwrap_err();
+        assert_eq!(
+            why,
+            "it takes 11 bytes, and all extension API servers of the cluster may have 33554432"
+        );
+        let rest = room.place(10).unwrap();
+        drop(most);
+        assert!(room.place(MAX_KEPT).is_err());
+        drop(rest);
+        assert!(room.place(MAX_KEPT).is_ok());
     }
 
     #[test]

@@ -203,7 +203,7 @@ async fn tend(cluster: &Cluster, tended: &mut Tended) {
         // Before it is said to be available, so that who waits for that finds its resources.
         if has_recovered || tended.refresh_at <= now {
             tended.refresh_at = now + REFRESH_PERIOD;
-            if documents::refresh(remote, cluster.dialer()).await {
+            if documents::refresh(remote, cluster.dialer(), &cluster.aggregation().room).await {
                 cluster.aggregation().heard();
             }
         }

@@ -24,7 +24,6 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use serde_json::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 pub use api::{Api, ApiAnswer, ApiRequest, declare};
@@ -37,6 +36,7 @@ use routes::Routes;
 pub(crate) use trust::ensure as ensure_trust;
 
 use crate::discovery::{RemoteVersion, priority};
+use crate::openapi::{Merged, Part};
 use crate::resource::Resource;
 use crate::serve::CERTIFICATE_LIFETIME;
 use crate::server::Cluster;
@@ -60,6 +60,9 @@ pub(crate) struct Aggregation {
     /// Counts what extension servers said anew about themselves.
     said: AtomicU64,
     places: Arc<Semaphore>,
+    /// For what extension servers say about themselves.
+    room: documents::Room,
+    merged: Merged,
     identity: OnceLock<Option<Identity>>,
     /// Wakes the task that keeps all this.
     woken: Arc<Notify>,
@@ -73,6 +76,8 @@ impl Aggregation {
             apis: ArcSwap::from_pointee(apis.to_vec()),
             said: AtomicU64::new(0),
             places: Arc::new(Semaphore::new(MAX_PROXIED)),
+            room: documents::Room::new(),
+            merged: Merged::default(),
             identity: OnceLock::new(),
             woken: Arc::default(),
         }
@@ -129,10 +134,15 @@ impl Aggregation {
     }
 
     /// What extension servers say in version 2 of OpenAPI, each cut down to what is asked of it.
-    pub(crate) fn open_api_v2(&self, store: &ClusterStore) -> Vec<Arc<Value>> {
+    pub(crate) fn open_api_v2(&self, store: &ClusterStore) -> Vec<Part> {
         let routes = self.routes(store);
         let remotes = routes.remotes.iter();
         remotes.filter_map(|r| r.remote.open_api_v2()).collect()
+    }
+
+    /// Where the documents are kept that this is merged into.
+    pub(crate) fn merged(&self) -> &Merged {
+        &self.merged
     }
 
     /// Where extension servers have their documents of version 3: key and address in the index.
@@ -218,5 +228,25 @@ impl Cluster {
     pub(crate) fn is_own_proxy(&self, certificate: &[u8]) -> bool {
         let identity = self.aggregation().identity.get().and_then(Option::as_ref);
         identity.is_some_and(|identity| identity.chain.first().is_some_and(|c| **c == *certificate))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_to_extension_servers_have_so_many_places() {
+        let aggregation = Aggregation::new(&[]);
+        let places: Vec<_> = (0..MAX_PROXIED)
+            .map(|_| aggregation.place().unwrap())
+            .collect();
+        let refused = aggregation.place().unwrap_err();
+        assert_eq!(
+            (refused.code, refused.retry_after_seconds()),
+            (429, Some(1))
+        );
+        drop(places);
+        assert!(aggregation.place().is_ok());
     }
 }

@@ -18,6 +18,7 @@ use url::Url;
 
 use super::documents::Documents;
 use crate::auth::Objects;
+use crate::openapi::Part;
 use crate::rest::respond::{self, Outgoing};
 use crate::webhook::resolve::Target;
 use crate::webhook::verify::{self, Identity, Trust};
@@ -284,8 +285,9 @@ impl Remote {
     }
 
     /// See [`super::Aggregation::open_api_v2`].
-    pub(super) fn open_api_v2(&self) -> Option<Arc<Value>> {
-        self.documents.load().v2.clone()
+    pub(super) fn open_api_v2(&self) -> Option<Part> {
+        let documents = self.documents.load();
+        documents.v2.as_ref().map(|kept| kept.value.clone())
     }
 
     /// See [`super::Aggregation::open_api_v3`].

@@ -1,7 +1,6 @@
 //! Documents of version 2 that extension servers wrote, cut down to their group version and merged into ours.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -54,36 +53,38 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Adds `parts`, which were cut down, to a whole document. A path that is there already stays; a definition of the same name
-/// that says something else gets another name.
-pub(super) fn merge(document: &mut Value, parts: &[Arc<Value>]) {
-    for part in parts {
-        let mut part = Value::clone(part);
-        let renamed = match document["definitions"].as_object() {
-            Some(known) => renamed(known, &part["definitions"]),
-            None => BTreeMap::new(),
-        };
-        if !renamed.is_empty() {
-            rename(&mut part, &renamed);
+/// Adds a part, which was cut down, to a whole document. A path that is there already stays; a definition of the same name that
+/// says something else gets another name.
+///
+/// # Errors
+/// When `part` is no JSON.
+pub(super) fn merge(document: &mut Value, part: &[u8]) -> Result<(), serde_json::Error> {
+    let mut part: Value = serde_json::from_slice(part)?;
+    let renamed = match document["definitions"].as_object() {
+        Some(known) => renamed(known, &part["definitions"]),
+        None => BTreeMap::new(),
+    };
+    if !renamed.is_empty() {
+        rename(&mut part, &renamed);
+    }
+    let (paths, definitions) = (take(&mut part, "paths"), take(&mut part, "definitions"));
+    if let Some(known) = document["paths"].as_object_mut() {
+        for (path, operations) in paths {
+            known.entry(path).or_insert(operations);
         }
-        let (paths, definitions) = (take(&mut part, "paths"), take(&mut part, "definitions"));
-        if let Some(known) = document["paths"].as_object_mut() {
-            for (path, operations) in paths {
-                known.entry(path).or_insert(operations);
-            }
-        }
-        if let Some(known) = document["definitions"].as_object_mut() {
-            for (name, definition) in definitions {
-                let name = renamed.get(&name).cloned().unwrap_or(name);
-                match known.get_mut(&name) {
-                    Some(known) => add_kinds(known, &definition),
-                    None => {
-                        known.insert(name, definition);
-                    }
+    }
+    if let Some(known) = document["definitions"].as_object_mut() {
+        for (name, definition) in definitions {
+            let name = renamed.get(&name).cloned().unwrap_or(name);
+            match known.get_mut(&name) {
+                Some(known) => add_kinds(known, &definition),
+                None => {
+                    known.insert(name, definition);
                 }
             }
         }
     }
+    Ok(())
 }
 
 /// New names for the definitions that collide with known ones.
@@ -189,8 +190,7 @@ mod tests {
                 "Other": {"type": "object", "properties": {"other": refers("Other")}},
             },
         });
-        let once = [Arc::new(part)];
-        merge(&mut document, &once);
+        merge(&mut document, part.to_string().as_bytes()).unwrap();
         let expected = json!({
             "paths": {"/ours": 1, "/theirs": {"get": refers("Other_v3"), "post": refers("Same")}},
             "definitions": {

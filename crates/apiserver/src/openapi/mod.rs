@@ -13,6 +13,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 
 use crate::discovery::{Document, compare_groups, compare_versions};
 use crate::negotiate::accepts_gzip;
@@ -23,6 +24,7 @@ mod answer;
 mod components;
 mod document;
 mod merge;
+mod merged;
 mod paths;
 mod protobuf;
 mod protobuf_v3;
@@ -31,9 +33,12 @@ mod words;
 
 pub use answer::{Answer, Ask};
 pub use merge::cut_down;
+pub(crate) use merged::{Merged, Part};
 
 /// Documents kept at most; the one that was not asked for longest goes first.
 const MAX_DOCUMENTS: usize = 512;
+/// Documents that what others wrote is merged into at a time, each of which may take much memory.
+const MAX_MERGES: usize = 2;
 
 /// A finished document, kept compressed.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,6 +95,7 @@ enum Version {
 pub struct OpenApi {
     git_version: Box<str>,
     kept: Mutex<Kept>,
+    merges: Semaphore,
 }
 
 #[derive(Default)]
@@ -99,13 +105,12 @@ struct Kept {
     clock: u64,
 }
 
-/// Version, media type, and the addresses of the resources and of what others wrote.
+/// Version, media type, and the addresses of the resources.
 type Key = (Version, &'static str, Vec<usize>);
 
 struct Entry {
     /// The key is made of their addresses, which stay theirs as long as they are held here.
     _resources: Vec<Arc<Resource>>,
-    _parts: Vec<Arc<Value>>,
     document: Arc<Packed>,
     used: u64,
 }
@@ -117,17 +122,18 @@ impl OpenApi {
         Self {
             git_version: git_version.into(),
             kept: Mutex::default(),
+            merges: Semaphore::new(MAX_MERGES),
         }
     }
 
-    /// `/openapi/v2`: everything in one document, with `parts` that others wrote ([`cut_down`]).
+    /// `/openapi/v2`: everything in one document.
     #[must_use]
-    pub fn v2(&self, resources: &[Arc<Resource>], parts: &[Arc<Value>], ask: &Ask<'_>) -> Answer {
+    pub fn v2(&self, resources: &[Arc<Resource>], ask: &Ask<'_>) -> Answer {
         let media_type = match ask.v2_media_type() {
             Ok(media_type) => media_type,
             Err(refusal) => return refusal,
         };
-        match self.document(Version::V2, media_type, (resources.to_vec(), parts)) {
+        match self.document(Version::V2, media_type, resources.to_vec()) {
             Ok(document) => Answer::packed(&document, "/openapi/v2", ask),
             Err(error) => Answer::refused(&Status::internal(error)),
         }
@@ -217,24 +223,17 @@ impl OpenApi {
         if served.is_empty() {
             return Ok(None);
         }
-        self.document(Version::V3, media_type, (served, &[]))
-            .map(Some)
+        self.document(Version::V3, media_type, served).map(Some)
     }
 
     fn document(
         &self,
         version: Version,
         media_type: &'static str,
-        (mut resources, parts): (Vec<Arc<Resource>>, &[Arc<Value>]),
+        mut resources: Vec<Arc<Resource>>,
     ) -> Result<Arc<Packed>, std::io::Error> {
-        resources.sort_by(|a, b| {
-            compare_groups(&a.group, &b.group)
-                .then_with(|| compare_versions(&a.version, &b.version))
-                .then_with(|| a.plural.cmp(&b.plural))
-        });
-        let of_parts = parts.iter().map(|part| Arc::as_ptr(part).addr());
-        let of_resources = resources.iter().map(|r| Arc::as_ptr(r).addr());
-        let addresses: Vec<usize> = of_resources.chain(of_parts).collect();
+        sort(&mut resources);
+        let addresses = resources.iter().map(|r| Arc::as_ptr(r).addr()).collect();
         let key = (version, media_type, addresses);
         {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -243,12 +242,20 @@ impl OpenApi {
             }
         }
         // Written without the lock: others go on meanwhile, and at worst somebody writes the same.
-        let mut written = document::write(version, &resources, &self.git_version);
-        merge::merge(&mut written, parts);
+        let written = document::write(version, &resources, &self.git_version);
         let document = Packed::new(&written, media_type)?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(kept.keep(key, (resources, parts.to_vec()), document))
+        Ok(kept.keep(key, resources, document))
     }
+}
+
+/// The order in which documents are written.
+fn sort(resources: &mut [Arc<Resource>]) {
+    resources.sort_by(|a, b| {
+        compare_groups(&a.group, &b.group)
+            .then_with(|| compare_versions(&a.version, &b.version))
+            .then_with(|| a.plural.cmp(&b.plural))
+    });
 }
 
 impl Kept {
@@ -259,12 +266,7 @@ impl Kept {
         Some(Arc::clone(&entry.document))
     }
 
-    fn keep(
-        &mut self,
-        key: Key,
-        (resources, parts): (Vec<Arc<Resource>>, Vec<Arc<Value>>),
-        document: Packed,
-    ) -> Arc<Packed> {
+    fn keep(&mut self, key: Key, resources: Vec<Arc<Resource>>, document: Packed) -> Arc<Packed> {
         if self.documents.len() >= MAX_DOCUMENTS
             && let Some(oldest) = self.documents.iter().min_by_key(|(_, entry)| entry.used)
         {
@@ -278,7 +280,6 @@ impl Kept {
         let document = same.map_or_else(|| Arc::new(document), |entry| Arc::clone(&entry.document));
         let entry = Entry {
             _resources: resources,
-            _parts: parts,
             document: Arc::clone(&document),
             used: self.clock,
         };

@@ -185,7 +185,7 @@ fn the_old_document_is_whole() {
     let mut resources = builtin().to_vec();
     resources.push(shirts());
     let openapi = OpenApi::new("v1.36.0");
-    let document = openapi.document(Version::V2, answer::JSON, (resources, &[]));
+    let document = openapi.document(Version::V2, answer::JSON, resources);
     let document = read(&document.expect("written"));
     check_document(&document);
     assert_eq!(document["swagger"], "2.0");
@@ -239,13 +239,13 @@ fn the_old_document_is_written_as_protobuf() {
         accept: Some("application/com.github.proto-openapi.spec.v2@v1.0+protobuf"),
         ..Ask::default()
     };
-    let answer = openapi.v2(builtin(), &[], &ask);
+    let answer = openapi.v2(builtin(), &ask);
     assert_eq!(answer.content_type, answer::V2_PROTOBUF);
     assert_eq!(
         answer.body,
         protobuf::encode(&read(
             &openapi
-                .document(Version::V2, answer::JSON, (builtin().to_vec(), &[]))
+                .document(Version::V2, answer::JSON, builtin().to_vec())
                 .expect("written"),
         ))
     );
@@ -550,7 +550,6 @@ fn clients_are_told_what_they_may_keep() {
         shown(openapi.v3_index(&resources, &[], &accepting("application/json, */*"))),
         shown(openapi.v2(
             &resources,
-            &[],
             &accepting("application/com.github.proto-openapi.spec.v3@v1.0+protobuf"),
         )),
     ];

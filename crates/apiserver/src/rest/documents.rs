@@ -20,7 +20,10 @@ use crate::server::Cluster;
 use crate::status::Status;
 
 /// Answers a request to a document.
-pub(super) fn answer(cluster: &Cluster, request: &Admitted) -> Result<Response<Body>, Status> {
+pub(super) async fn answer(
+    cluster: &Cluster,
+    request: &Admitted,
+) -> Result<Response<Body>, Status> {
     if request.verb != "get" && request.verb != "head" {
         return Err(Status::new(
             405,
@@ -62,7 +65,7 @@ pub(super) fn answer(cluster: &Cluster, request: &Admitted) -> Result<Response<B
             group,
             version,
         )),
-        ["openapi", rest @ ..] => open_api(cluster, &served, rest, request),
+        ["openapi", rest @ ..] => open_api(cluster, &served, rest, request).await,
         [".well-known", "openid-configuration"] => document(Some(cluster.issuer_document())),
         ["openid", "v1", "jwks"] => document(Some(cluster.issuer_keys())),
         ["metrics"] => Ok(respond::raw(
@@ -98,7 +101,7 @@ fn all_resources<'a>(cluster: &Cluster, served: &'a Served) -> Cow<'a, [Arc<Reso
 }
 
 /// `/openapi/<rest>`.
-fn open_api(
+async fn open_api(
     cluster: &Cluster,
     served: &Served,
     rest: &[&str],
@@ -108,7 +111,14 @@ fn open_api(
     let resources = all_resources(cluster, served);
     let (documents, ask) = (cluster.open_api(), ask(request));
     Ok(written(match rest {
-        ["v2"] => documents.v2(&resources, &aggregation.open_api_v2(store), &ask),
+        ["v2"] => match aggregation.open_api_v2(store) {
+            parts if parts.is_empty() => documents.v2(&resources, &ask),
+            parts => {
+                let merged = aggregation.merged();
+                let resources = resources.into_owned();
+                Box::pin(documents.v2_merged(resources, parts, merged, &ask)).await
+            }
+        },
         ["v3"] => documents.v3_index(&resources, &aggregation.open_api_v3(store), &ask),
         ["v3", group_version @ ..] => documents.v3(&resources, &group_version.join("/"), &ask),
         _ => return Err(Status::no_such_resource()),

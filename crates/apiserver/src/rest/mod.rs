@@ -318,7 +318,7 @@ where
         upgrade: Mutex::new(parts.extensions.remove::<OnUpgrade>()),
     };
     if !request.path.is_resource {
-        return documents::answer(cluster, &request);
+        return documents::answer(cluster, &request).await;
     }
     let bytes = match request.method {
         Method::POST | Method::PUT | Method::PATCH | Method::DELETE => read(body).await?,

@@ -24,11 +24,11 @@ use crate::custom::{DEFINITIONS, definition};
 use crate::extension::{APIS, Extension, GROUP, NAME, WIDGETS, published, settled};
 use crate::world::{World, now};
 
-const SERVICES: &str = "/api/v1/namespaces/default/services";
-const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+pub(crate) const SERVICES: &str = "/api/v1/namespaces/default/services";
+pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
 
 /// Waits until there is an event like this about the APIService.
-async fn event(world: &World, name: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn event(world: &World, name: &str, is_it: impl Fn(&Value) -> bool) -> Value {
     let path = format!("{APIS}?watch=true&fieldSelector=metadata.name%3D{name}");
     let mut watch = world.watch(&path).await;
     loop {
@@ -40,7 +40,11 @@ async fn event(world: &World, name: &str, is_it: impl Fn(&Value) -> bool) -> Val
 }
 
 /// An answer that need not be JSON.
-async fn raw(world: &World, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, String) {
+pub(crate) async fn raw(
+    world: &World,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, HeaderMap, String) {
     let mut request = Request::get(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -54,7 +58,7 @@ async fn raw(world: &World, path: &str, headers: &[(&str, &str)]) -> (u16, Heade
 }
 
 /// The groups of aggregated discovery, each with its versions and how fresh they are.
-async fn aggregated(world: &World) -> Vec<String> {
+pub(crate) async fn aggregated(world: &World) -> Vec<String> {
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     let (_, _, text) = raw(world, "/apis", &[("accept", accept)]).await;
     let list: Value = serde_json::from_str(&text).unwrap();

@@ -14,6 +14,7 @@ mod extension;
 mod flow;
 mod fuzz;
 mod hook;
+mod hostile;
 mod http_surface;
 mod isolation;
 mod limits;

@@ -74,7 +74,10 @@ async fn an_idle_watch_is_small() {
 async fn a_kind_with_too_many_objects_is_given_up_and_tried_again() {
     let api = Api::default();
     let put = |name: &str| {
-        api.put(THINGS, json!({"metadata": {"namespace": "ns", "name": name}}));
+        api.put(
+            THINGS,
+            json!({"metadata": {"namespace": "ns", "name": name}}),
+        );
     };
     ["a", "b", "c"].map(put);
     let cluster = small(api.client());
@@ -84,7 +87,12 @@ async fn a_kind_with_too_many_objects_is_given_up_and_tried_again() {
     let is_given_up = |progress: &Progress| matches!(progress, Progress::Failed(_));
     until(&cluster, is_given_up).await;
     assert_eq!(names(&cluster).await, "the kind has more than 3 objects");
-    assert!(cluster.kind(&things()).list(None, None, &Selector::all()).is_empty());
+    assert!(
+        cluster
+            .kind(&things())
+            .list(None, None, &Selector::all())
+            .is_empty()
+    );
     // The next time it is a list that is too long; the one after that is short enough.
     tokio::time::sleep(TOO_MUCH_PAUSE + Duration::from_secs(1)).await;
     assert_eq!(names(&cluster).await, "the kind has more than 3 objects");
@@ -100,7 +108,8 @@ async fn lists_without_an_end_are_given_up() {
         json!([{"no": "object"}]),
         json!([]),
     ] {
-        let page = json!({"metadata": {"resourceVersion": "1", "continue": "more"}, "items": items});
+        let page =
+            json!({"metadata": {"resourceVersion": "1", "continue": "more"}, "items": items});
         let service = tower::service_fn(move |request: Request<Body>| {
             let mut response = Response::new(Body::from(page.to_string().into_bytes()));
             if !request.uri().path().ends_with("/things") {

@@ -1,0 +1,60 @@
+//! What extension servers, and users by their APIServices, may not do to a cluster and to the process.
+
+use serde_json::json;
+
+use crate::aggregation::aggregated;
+use crate::extension::{APIS, Extension, settled};
+use crate::world::World;
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_room_of_a_cluster_is_left_out() {
+    let world = World::new().await;
+    let extension = Extension::start(&world).await;
+    let long = "x".repeat(5_000);
+    let resources = (0..1_000).map(|at| {
+        json!({"name": format!("r{at}"), "singularName": "", "namespaced": true, "kind": "R", "verbs": [],
+            "categories": [long]})
+    });
+    let list = json!({"kind": "APIResourceList", "resources": resources.collect::<Vec<_>>()});
+    extension.behaviour.lock().unwrap().is_old = true;
+    (extension.behaviour.lock().unwrap().answers).insert("/apis/ext.example.com/v1", (200, list));
+    extension.register(&world).await;
+    assert_eq!(
+        aggregated(&world).await.last().unwrap(),
+        "ext.example.com v1 Stale []"
+    );
+}
+
+#[tokio::test]
+async fn documents_that_are_too_long_are_not_read() {
+    let world = World::new().await;
+    let extension = Extension::start(&world).await;
+    let list = json!({"kind": "APIResourceList", "resources": [], "more": "x".repeat(17 << 20)});
+    extension.behaviour.lock().unwrap().is_old = true;
+    (extension.behaviour.lock().unwrap().answers).insert("/apis/ext.example.com/v1", (200, list));
+    extension.register(&world).await;
+    assert_eq!(
+        aggregated(&world).await.last().unwrap(),
+        "ext.example.com v1 Stale []"
+    );
+}
+
+#[tokio::test]
+async fn extension_servers_beyond_the_limit_are_told_so() {
+    let world = World::new().await;
+    for at in 100..=228 {
+        let group = format!("g{at}.example.com");
+        let api_service = json!({
+            "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+            "metadata": {"name": format!("v1.{group}")},
+            "spec": {"group": group, "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1,
+                "insecureSkipTLSVerify": true, "service": {"namespace": "default", "name": "server"}},
+        });
+        world.post(APIS, api_service).await.ok();
+    }
+    assert_eq!(
+        settled(&world, "v1.g228.example.com", "TooManyAPIServices").await,
+        "False TooManyAPIServices: at most 128 extension API servers are supported"
+    );
+    settled(&world, "v1.g227.example.com", "ServiceNotFound").await;
+}
