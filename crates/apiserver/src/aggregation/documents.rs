@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::remote::{Ask, Dialer, Remote, RemoteSpec};
+use super::resources;
 use crate::auth::MASTERS;
 use crate::discovery::AGGREGATED_CONTENT_TYPE;
 use crate::openapi::{self, Part};
@@ -25,9 +26,6 @@ const OPEN_API_TIMEOUT: Duration = Duration::from_secs(20);
 const DISCOVERER: (&str, &[&str]) = ("system:kube-aggregator", &[MASTERS]);
 /// As whom OpenAPI documents are asked for.
 const AGGREGATOR: (&str, &[&str]) = ("system:aggregator", &[]);
-/// Resources of a group version, subresources not counted.
-const MAX_RESOURCES: usize = 1_000;
-
 /// Bytes of documents of extension servers that one cluster keeps.
 pub(super) const MAX_KEPT: usize = 32 * 1024 * 1024;
 /// Discovery is kept as values, which take so many times the bytes of their text.
@@ -207,7 +205,7 @@ async fn discover(
         StatusCode::SERVICE_UNAVAILABLE => return Err(answered(parts.status)),
         StatusCode::OK if is_aggregated => {
             let spec = spec.clone();
-            let entry = read(move || Ok(aggregated_entry(&spec, &json(&bytes)?))).await?;
+            let entry = read(move || resources::aggregated(&spec, json(&bytes)?)).await?;
             return Ok(Some((keep(entry, room)?, etag(&parts.headers))));
         }
         _ => {}
@@ -224,7 +222,7 @@ async fn discover(
         return Err(answered(parts.status));
     }
     let spec = spec.clone();
-    let entry = read(move || Ok(legacy_entry(&spec, &json(&bytes)?))).await?;
+    let entry = read(move || resources::legacy(&spec, json(&bytes)?)).await?;
     Ok(Some((keep(entry, room)?, None)))
 }
 
@@ -247,96 +245,6 @@ fn json(bytes: &Bytes) -> Result<Value, String> {
 
 fn etag(headers: &HeaderMap) -> Option<Box<str>> {
     respond::text(headers, &header::ETAG).map(Into::into)
-}
-
-/// Our group version in an aggregated document.
-fn aggregated_entry(spec: &RemoteSpec, list: &Value) -> Value {
-    let of = |value: &Value, list: &str| value[list].as_array().cloned().unwrap_or_default();
-    let groups = of(list, "items").into_iter();
-    let mut versions = groups
-        .filter(|group| group["metadata"]["name"] == *spec.group)
-        .flat_map(|group| of(&group, "versions"));
-    let found = versions.find(|version| version["version"] == *spec.version);
-    let resources = of(&found.unwrap_or_default(), "resources").into_iter();
-    let resources = resources.filter(Value::is_object).take(MAX_RESOURCES);
-    let resources = resources.map(|mut resource| {
-        // Clients rely on it.
-        if resource["responseKind"].is_null() {
-            resource["responseKind"] = no_kind();
-        }
-        for sub in resource["subresources"]
-            .as_array_mut()
-            .into_iter()
-            .flatten()
-        {
-            if sub.is_object() && sub["responseKind"].is_null() {
-                sub["responseKind"] = no_kind();
-            }
-        }
-        resource
-    });
-    entry(spec, resources.collect())
-}
-
-fn no_kind() -> Value {
-    json!({"group": "", "version": "", "kind": ""})
-}
-
-fn entry(spec: &RemoteSpec, resources: Vec<Value>) -> Value {
-    json!({"version": spec.version, "freshness": "Current", "resources": resources})
-}
-
-/// The same from the old document of the group version.
-fn legacy_entry(spec: &RemoteSpec, list: &Value) -> Value {
-    let listed = list["resources"].as_array().into_iter().flatten();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let kind = |listed: &Value| {
-        let or = |field: &str, ours: &str| match listed[field].as_str() {
-            Some(text) if !text.is_empty() => text.to_owned(),
-            _ => ours.to_owned(),
-        };
-        json!({
-            "group": or("group", &spec.group), "version": or("version", &spec.version),
-            "kind": text(&listed["kind"]),
-        })
-    };
-    let mut resources: Vec<Value> = vec![];
-    for listed in listed.filter(|listed| listed.is_object()) {
-        let name = text(&listed["name"]);
-        let (resource, subresource) = name.split_once('/').unwrap_or((&name, ""));
-        let mut known = resources.iter().position(|r| r["resource"] == *resource);
-        if known.is_none() && resources.len() < MAX_RESOURCES {
-            let is_namespaced = listed["namespaced"] == true;
-            // A resource may have subresources and no verb of its own.
-            resources.push(json!({
-                "resource": resource, "responseKind": no_kind(),
-                "scope": if is_namespaced { "Namespaced" } else { "Cluster" },
-                "singularResource": "", "verbs": [],
-            }));
-            known = Some(resources.len() - 1);
-        }
-        let Some(known) = known.map(|at| &mut resources[at]) else {
-            continue;
-        };
-        if subresource.is_empty() {
-            known["responseKind"] = kind(listed);
-            known["singularResource"] = text(&listed["singularName"]).into();
-            for member in ["verbs", "shortNames", "categories"] {
-                if listed[member].is_array() {
-                    known[member] = listed[member].clone();
-                }
-            }
-            continue;
-        }
-        let sub = json!({
-            "subresource": subresource, "responseKind": kind(listed), "verbs": listed["verbs"],
-        });
-        match known["subresources"].as_array_mut() {
-            Some(subs) => subs.push(sub),
-            None => known["subresources"] = json!([sub]),
-        }
-    }
-    entry(spec, resources)
 }
 
 /// Where the document of version 3 of our group version is; `None` if there is none.
@@ -403,22 +311,7 @@ async fn v2(
 
 #[cfg(test)]
 mod tests {
-    use expect_test::expect;
-
     use super::*;
-
-    fn spec() -> RemoteSpec {
-        RemoteSpec {
-            name: "v1.example.com".into(),
-            group: "example.com".into(),
-            version: "v1".into(),
-            namespace: "default".into(),
-            service: "server".into(),
-            port: 443,
-            ca_bundle: [].into(),
-            skips_verification: false,
-        }
-    }
 
     #[test]
     fn documents_of_a_cluster_share_its_room() {
@@ -434,39 +327,5 @@ mod tests {
         assert!(room.place(MAX_KEPT).is_err());
         drop(rest);
         assert!(room.place(MAX_KEPT).is_ok());
-    }
-
-    #[test]
-    fn both_forms_of_discovery_give_the_same_entry() {
-        let list = json!({"resources": [
-            {"name": "shirts/status", "singularName": "", "namespaced": true, "kind": "Shirt", "verbs": ["get"]},
-            {"name": "shirts", "singularName": "shirt", "namespaced": true, "kind": "Shirt",
-                "verbs": ["get", "list"], "shortNames": ["sh"]},
-            {"name": "shirts/scale", "singularName": "", "namespaced": true, "group": "autoscaling", "version": "v1",
-                "kind": "Scale", "verbs": ["get"]},
-            "no resource",
-        ]});
-        expect![[r#"{"freshness":"Current","resources":[{"resource":"shirts","responseKind":{"group":"example.com","kind":"Shirt","version":"v1"},"scope":"Namespaced","shortNames":["sh"],"singularResource":"shirt","subresources":[{"responseKind":{"group":"example.com","kind":"Shirt","version":"v1"},"subresource":"status","verbs":["get"]},{"responseKind":{"group":"autoscaling","kind":"Scale","version":"v1"},"subresource":"scale","verbs":["get"]}],"verbs":["get","list"]}],"version":"v1"}"#]]
-        .assert_eq(&legacy_entry(&spec(), &list).to_string());
-        let entry = legacy_entry(&spec(), &list);
-        let list = json!({"items": [
-            {"metadata": {"name": "other.com"}, "versions": [{"version": "v1", "resources": [{"resource": "x"}]}]},
-            {"metadata": {"name": "example.com"}, "versions": [{"version": "v2"}, entry]},
-        ]});
-        assert_eq!(aggregated_entry(&spec(), &list), entry);
-    }
-
-    #[test]
-    fn nonsense_is_a_group_version_without_resources() {
-        let empty = json!({"version": "v1", "freshness": "Current", "resources": []});
-        for nonsense in [
-            json!(null),
-            json!([1]),
-            json!({"items": 7}),
-            json!({"items": [{"metadata": 1, "versions": [[]]}], "resources": {"a": 1}}),
-        ] {
-            assert_eq!(aggregated_entry(&spec(), &nonsense), empty);
-            assert_eq!(legacy_entry(&spec(), &nonsense), empty);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Groups that others serve: extension servers behind Services, and parts of this process. APIServices say who serves what.
 //!
 //! `routes` reads them, `automatic` keeps those of what is served here, `availability` finds out whether an extension
-//! server answers, `documents` fetches what it says about itself, `proxy` passes requests on over `remote`'s connections,
+//! server answers, `documents` fetches what it says about itself, `resources` reads what it serves, `proxy` passes requests on over `remote`'s connections,
 //! and `trust` publishes how it recognizes us. `keep` is the one task of a cluster that does all of this; while nobody
 //! changes anything and there is no extension server, it sleeps.
 //!
@@ -14,6 +14,7 @@ mod documents;
 mod keep;
 mod proxy;
 mod remote;
+mod resources;
 mod routes;
 mod trust;
 

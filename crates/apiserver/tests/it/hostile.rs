@@ -58,3 +58,19 @@ async fn extension_servers_beyond_the_limit_are_told_so() {
     );
     settled(&world, "v1.g227.example.com", "ServiceNotFound").await;
 }
+
+#[tokio::test]
+async fn malformed_discovery_of_one_server_spoils_nobody_elses() {
+    let world = World::new().await;
+    let extension = Extension::start(&world).await;
+    let list = json!({"kind": "APIResourceList", "resources": [
+        {"name": "widgets", "singularName": "", "namespaced": true, "kind": "Widget", "verbs": "all of them"},
+    ]});
+    extension.behaviour.lock().unwrap().is_old = true;
+    (extension.behaviour.lock().unwrap().answers).insert("/apis/ext.example.com/v1", (200, list));
+    extension.register(&world).await;
+    assert_eq!(
+        aggregated(&world).await.last().unwrap(),
+        "ext.example.com v1 Stale []"
+    );
+}
