@@ -44,6 +44,11 @@ impl Verdict {
         Self::unavailable("TooManyAPIServices", message)
     }
 
+    pub(super) fn shadowing() -> Self {
+        let message = "this group is Kubernetes' own: all versions of it are answered here";
+        Self::unavailable("GroupServedHere", message.into())
+    }
+
     pub(super) fn is_available(&self) -> bool {
         self.status == "True"
     }

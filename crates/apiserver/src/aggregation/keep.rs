@@ -160,6 +160,9 @@ async fn round(cluster: &Cluster, tended: &mut HashMap<Box<str>, Tended>) {
     for name in &routes.crowded {
         availability::report(registry, name, &Verdict::crowded()).await;
     }
+    for name in &routes.shadowing {
+        availability::report(registry, name, &Verdict::shadowing()).await;
+    }
     tended.retain(|name, _| routes.remotes.iter().any(|r| r.remote.spec.name == *name));
     let now = Instant::now();
     for route in &routes.remotes {

@@ -107,7 +107,7 @@ impl Aggregation {
             ["openapi", "v3", "apis", group, version] => (group, version, true),
             _ => return None,
         };
-        if priority::builtin(group, version).is_some() {
+        if priority::is_builtin(group) {
             return None;
         }
         let route = self.routes(store).find(group, version)?;

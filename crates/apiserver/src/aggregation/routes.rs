@@ -29,6 +29,8 @@ pub(crate) struct Routes {
     pub(super) remotes: Vec<Arc<RemoteRoute>>,
     /// Names of APIServices for whose extension servers there is no room.
     pub(super) crowded: Vec<Box<str>>,
+    /// Names of APIServices that want others to serve further versions of Kubernetes' own groups.
+    pub(super) shadowing: Vec<Box<str>>,
     pub(super) in_process: Vec<(Priority, Arc<dyn Api>)>,
 }
 
@@ -62,7 +64,11 @@ impl Routes {
         }
         for object in store.list(API_SERVICES, None).objects {
             let (version, group) = object.header.name.split_once('.').unwrap_or_default();
-            if priority::builtin(group, version).is_some() {
+            if priority::is_builtin(group) {
+                let is_known = priority::builtin(group, version).is_some();
+                if !is_known && object.value()["spec"]["service"].is_object() {
+                    routes.shadowing.push(object.header.name.clone());
+                }
                 continue;
             }
             let served = apis.iter().rev().find(|api| is_of(&***api, group, version));

@@ -51,6 +51,12 @@ const BUILTIN: &[Row] = &[
     ("flowcontrol.apiserver.k8s.io", 16_100, &[("v1", 21)]),
 ];
 
+/// Whether a group is one of Kubernetes' own, in whatever version.
+#[must_use]
+pub(crate) fn is_builtin(group: &str) -> bool {
+    group == "apiregistration.k8s.io" || BUILTIN.iter().any(|(name, ..)| *name == group)
+}
+
 /// The priorities of one of Kubernetes' own group versions.
 #[must_use]
 pub(crate) fn builtin(group: &str, version: &str) -> Option<Priority> {

@@ -224,8 +224,7 @@ impl Asked {
         // A watch, a log that is followed, a session in a container, whatever an extension server makes of the connection.
         let may_last = verb == "watch"
             || connect::is_connection(&path.subresource)
-            || (priority::builtin(&path.group, &path.version).is_none()
-                && aggregation::is_upgrade(&parts.headers));
+            || (!priority::is_builtin(&path.group) && aggregation::is_upgrade(&parts.headers));
         let limit = if may_last {
             None
         } else {

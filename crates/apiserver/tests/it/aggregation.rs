@@ -489,6 +489,21 @@ async fn kubernetes_own_groups_are_always_answered_here() {
         .ok();
     let list = world.get("/apis/apps/v1/deployments").await.ok();
     assert_eq!(list["kind"], "DeploymentList");
+    // Nor does anybody add a version to them.
+    let mut api_service = extension.api_service();
+    api_service["metadata"]["name"] = "v9.apps".into();
+    (api_service["spec"]["group"], api_service["spec"]["version"]) = ("apps".into(), "v9".into());
+    world.post(APIS, api_service).await.ok();
+    expect![
+        "False GroupServedHere: this group is Kubernetes' own: all versions of it are answered here"
+    ]
+    .assert_eq(&settled(&world, "v9.apps", "GroupServedHere").await);
+    assert_eq!(world.get("/apis/apps/v9").await.code, 404);
+    let versions = world.get("/apis/apps").await.ok()["versions"].clone();
+    assert_eq!(
+        versions,
+        json!([{"groupVersion": "apps/v1", "version": "v1"}])
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Report, text};
+use super::{Report, meta, text};
 
 pub(super) fn lease(spec: &Value, report: &mut Report) {
     if spec["leaseDurationSeconds"]
@@ -46,13 +46,20 @@ pub(super) fn api_service(service: &Value, report: &mut Report) {
     let spec = &service["spec"];
     let name = &service["metadata"]["name"];
     let (group, version) = (text(spec, "group"), text(spec, "version"));
-    if *name != format!("{version}.{group}") {
-        let what = "must be `spec.version+\".\"+spec.group`";
-        report.invalid("metadata.name", name, what);
+    let required = format!("{version}.{group}");
+    if *name != required {
+        let what = format!("must be `spec.version+\".\"+spec.group`: {required:?}");
+        report.invalid("metadata.name", name, &what);
     }
-    if version.is_empty() {
-        report.required("spec.version", "");
+    if group.is_empty() && version != "v1" {
+        let what = "only v1 may have an empty group and it better be legacy kube";
+        report.required("spec.group", what);
     }
+    if !group.is_empty() {
+        report.all("spec.group", &spec["group"], meta::subdomain(group));
+    }
+    let errors = meta::label_1035(version);
+    report.all("spec.version", &version.into(), errors);
     for (field, limit) in [("groupPriorityMinimum", 20_000), ("versionPriority", 1_000)] {
         let value = &spec[field];
         if value.as_i64().is_none_or(|n| n <= 0 || n > limit) {

@@ -532,9 +532,32 @@ fn policies_and_cluster_kinds_are_checked() {
         "spec: {group: a.b, version: v1}",
         None,
         expect![[r#"
-            metadata.name: Invalid value: "a": must be `spec.version+"."+spec.group`
+            metadata.name: Invalid value: "a": must be `spec.version+"."+spec.group`: "v1.a.b"
             spec.groupPriorityMinimum: Invalid value: 0: must be positive and less than or equal to 20000
             spec.versionPriority: Invalid value: 0: must be positive and less than or equal to 1000"#]],
+    );
+    let rest = "groupPriorityMinimum: 1, versionPriority: 1";
+    check(
+        "apiservices",
+        &format!("{{metadata: {{name: v2.}}, spec: {{version: v2, {rest}}}}}"),
+        None,
+        expect![
+            "spec.group: Required value: only v1 may have an empty group and it better be legacy kube"
+        ],
+    );
+    check(
+        "apiservices",
+        &format!("{{metadata: {{name: v1.b.A_b}}, spec: {{version: v1.b, group: A_b, {rest}}}}}"),
+        None,
+        expect![[r#"
+            spec.group: Invalid value: "A_b": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
+            spec.version: Invalid value: "v1.b": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"#]],
+    );
+    check(
+        "apiservices",
+        &format!("{{metadata: {{name: v1.}}, spec: {{version: v1, {rest}}}}}"),
+        None,
+        expect![[r#""#]],
     );
     check(
         "resourcequotas",
