@@ -264,11 +264,14 @@ impl Remote {
         request.map_err(|error| error.to_string())
     }
 
+    /// A connection that is idle. One that was given back may still be sending somebody's body, to a server that answered
+    /// before it had read that: whoever took it would wait for them.
     fn take(&self) -> Option<Sender> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         idle.retain(|(sender, since)| !sender.is_closed() && now - *since < IDLE_TIMEOUT);
-        idle.pop().map(|(sender, _)| sender)
+        let at = idle.iter().rposition(|(sender, _)| sender.is_ready())?;
+        Some(idle.remove(at).0)
     }
 
     /// Keeps a connection for the next request.

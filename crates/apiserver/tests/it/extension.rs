@@ -186,6 +186,12 @@ impl Extension {
         let is_watch = request.uri().query().is_some_and(|q| q.contains("watch"));
         let upgrade = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
+        let full = |bytes: Bytes| Full::new(bytes).map_err(|n| match n {}).boxed_unsync();
+        if path.ends_with("/early") {
+            // Answered while the body is under way.
+            tokio::spawn(body.collect());
+            return Ok(Response::new(full("early".into())));
+        }
         let body = body
             .collect()
             .await
@@ -196,7 +202,6 @@ impl Extension {
             headers: parts.headers.clone(),
             body: body.clone(),
         });
-        let full = |bytes: Bytes| Full::new(bytes).map_err(|n| match n {}).boxed_unsync();
         if path.ends_with("/shell") {
             tokio::spawn(async move {
                 let mut io = TokioIo::new(upgrade.await.unwrap());

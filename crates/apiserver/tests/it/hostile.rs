@@ -1,10 +1,22 @@
 //! What extension servers, and users by their APIServices, may not do to a cluster and to the process.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use http::Request;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use serde_json::json;
+use tower::ServiceExt;
 
 use crate::aggregation::aggregated;
-use crate::extension::{APIS, Extension, settled};
+use crate::extension::{APIS, Extension, WIDGETS, settled};
 use crate::world::World;
+
+/// Nothing here takes so long unless it hangs.
+const LONG: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn what_does_not_fit_into_the_room_of_a_cluster_is_left_out() {
@@ -73,4 +85,20 @@ async fn malformed_discovery_of_one_server_spoils_nobody_elses() {
         aggregated(&world).await.last().unwrap(),
         "ext.example.com v1 Stale []"
     );
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_body_of_another_request() {
+    let world = World::new().await;
+    let extension = Extension::start(&world).await;
+    extension.register(&world).await;
+    // The server answers, and the body goes on and on.
+    let frame = Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"piece")));
+    let endless = futures::stream::iter([frame]).chain(futures::stream::pending());
+    let request = Request::post(format!("{WIDGETS}/a/early")).body(StreamBody::new(endless));
+    let response = world.service.clone().oneshot(request.unwrap()).await;
+    let body = response.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(body.to_bytes(), "early");
+    let next = tokio::time::timeout(LONG, world.get(WIDGETS)).await;
+    assert_eq!(next.unwrap().code, 200);
 }
