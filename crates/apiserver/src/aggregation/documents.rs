@@ -91,27 +91,25 @@ impl Documents {
         }
         self.entry.as_ref().map(|(entry, _)| entry.value.clone())
     }
-
-    /// Whether the same is known.
-    fn is_same(&self, other: &Self) -> bool {
-        let entry = |d: &Self| d.entry.as_ref().map(|(entry, _)| entry.value.clone());
-        let v2 = |d: &Self| d.v2.as_ref().map(|kept| kept.value.clone());
-        self.is_stale == other.is_stale
-            && entry(self) == entry(other)
-            && self.v3 == other.v3
-            && v2(self) == v2(other)
-    }
 }
 
-/// Asks for everything; whether anything is new. What cannot be had stays as it was, but discovery is marked as stale.
-pub(super) async fn refresh(remote: &Remote, dialer: Dialer<'_>, room: &Room) -> bool {
+/// How asking again went.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refreshed {
+    /// Something is not as it was.
+    pub is_new: bool,
+    pub has_failed: bool,
+}
+
+/// Asks what it serves. While it does not say, discovery is marked as stale.
+pub(super) async fn refresh_resources(
+    remote: &Remote,
+    dialer: Dialer<'_>,
+    room: &Room,
+) -> Refreshed {
     let known = remote.documents.load_full();
-    let mut fresh = Documents::clone(&known);
-    match discover(remote, dialer, (&known, room)).await {
-        Ok(found) => {
-            fresh.entry = found.or(fresh.entry);
-            fresh.is_stale = false;
-        }
+    let (entry, is_stale) = match discover(remote, dialer, (&known, room)).await {
+        Ok(found) => (found.or_else(|| known.entry.clone()), false),
         Err(why) => {
             tracing::debug!(
                 name = &*remote.spec.name,
@@ -119,12 +117,37 @@ pub(super) async fn refresh(remote: &Remote, dialer: Dialer<'_>, room: &Room) ->
                 "an extension API server has no discovery"
             );
             // What is not told of needs no room.
-            (fresh.entry, fresh.is_stale) = (None, true);
+            (None, true)
         }
+    };
+    let value = |entry: &Option<Tagged<Arc<Kept<Arc<Value>>>>>| {
+        entry.as_ref().map(|(entry, _)| entry.value.clone())
+    };
+    let is_new = is_stale != known.is_stale || value(&entry) != value(&known.entry);
+    remote.documents.rcu(|known| Documents {
+        entry: entry.clone(),
+        is_stale,
+        ..Documents::clone(known)
+    });
+    Refreshed {
+        is_new,
+        has_failed: is_stale,
     }
+}
+
+/// Asks for its OpenAPI documents. What cannot be had stays as it was.
+pub(super) async fn refresh_open_api(
+    remote: &Remote,
+    dialer: Dialer<'_>,
+    room: &Room,
+) -> Refreshed {
+    let known = remote.documents.load_full();
+    let mut fresh = Documents::clone(&known);
+    let mut has_failed = false;
     match v3(remote, dialer).await {
         Ok(found) => fresh.v3 = found,
         Err(why) => {
+            has_failed = true;
             tracing::debug!(
                 name = &*remote.spec.name,
                 why,
@@ -140,6 +163,7 @@ pub(super) async fn refresh(remote: &Remote, dialer: Dialer<'_>, room: &Room) ->
         // It is as it was.
         Ok(None) => {}
         Err(Failure::NoRoom(why)) => {
+            has_failed = true;
             tracing::warn!(
                 name = &*remote.spec.name,
                 why,
@@ -149,6 +173,7 @@ pub(super) async fn refresh(remote: &Remote, dialer: Dialer<'_>, room: &Room) ->
             (fresh.v2, fresh.v2_etag) = (None, None);
         }
         Err(Failure::Of(why)) => {
+            has_failed = true;
             tracing::debug!(
                 name = &*remote.spec.name,
                 why,
@@ -156,9 +181,14 @@ pub(super) async fn refresh(remote: &Remote, dialer: Dialer<'_>, room: &Room) ->
             );
         }
     }
-    let is_new = !fresh.is_same(&known);
-    remote.documents.store(Arc::new(fresh));
-    is_new
+    let part = |v2: &Option<Arc<Kept<Part>>>| v2.as_ref().map(|kept| kept.value.clone());
+    let is_new = fresh.v3 != known.v3 || part(&fresh.v2) != part(&known.v2);
+    remote.documents.rcu(|known| Documents {
+        entry: known.entry.clone(),
+        is_stale: known.is_stale,
+        ..fresh.clone()
+    });
+    Refreshed { is_new, has_failed }
 }
 
 /// Why a document cannot be had.

@@ -24,7 +24,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureS
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 use crate::world::{World, now};
@@ -41,6 +41,8 @@ pub(crate) struct Behaviour {
     pub(crate) answers: HashMap<&'static str, (u16, Value)>,
     /// It only knows the old form of discovery.
     pub(crate) is_old: bool,
+    /// Requests to this path are never answered.
+    pub(crate) hung: Option<&'static str>,
 }
 
 /// What it was asked.
@@ -61,6 +63,8 @@ pub(crate) struct Extension {
     /// What goes to those who watch.
     events: Arc<Mutex<Option<mpsc::Receiver<Bytes>>>>,
     pub(crate) send: mpsc::Sender<Bytes>,
+    /// Somebody asked what is never answered.
+    pub(crate) hanging: Arc<Notify>,
     bundle: String,
 }
 
@@ -152,6 +156,7 @@ impl Extension {
             behaviour: Arc::default(),
             events: Arc::new(Mutex::new(Some(events))),
             send,
+            hanging: Arc::default(),
             bundle,
         };
         let acceptor = TlsAcceptor::from(Arc::new(tls));
@@ -186,6 +191,15 @@ impl Extension {
         let is_watch = request.uri().query().is_some_and(|q| q.contains("watch"));
         let upgrade = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
+        if self.behaviour.lock().unwrap().hung == Some(&path) {
+            (self.asked.lock().unwrap()).push(Asked {
+                line,
+                headers: parts.headers,
+                body: Bytes::new(),
+            });
+            self.hanging.notify_one();
+            return std::future::pending().await;
+        }
         let full = |bytes: Bytes| Full::new(bytes).map_err(|n| match n {}).boxed_unsync();
         if path.ends_with("/early") {
             // Answered while the body is under way.

@@ -12,6 +12,7 @@ use serde_json::json;
 use tower::ServiceExt;
 
 use crate::aggregation::aggregated;
+use crate::custom::{DEFINITIONS, definition};
 use crate::extension::{APIS, Extension, WIDGETS, settled};
 use crate::world::World;
 
@@ -101,4 +102,19 @@ async fn nobody_waits_for_the_body_of_another_request() {
     assert_eq!(body.to_bytes(), "early");
     let next = tokio::time::timeout(LONG, world.get(WIDGETS)).await;
     assert_eq!(next.unwrap().code, 200);
+}
+
+#[tokio::test]
+async fn a_server_that_never_ends_its_documents_delays_nothing_else() {
+    let world = World::new().await;
+    let extension = Extension::start(&world).await;
+    extension.behaviour.lock().unwrap().hung = Some("/openapi/v3");
+    // It is available before that is known.
+    let registered = tokio::time::timeout(LONG, extension.register(&world)).await;
+    registered.unwrap();
+    extension.hanging.notified().await;
+    let mut watch = world.watch(&format!("{APIS}?watch=true")).await;
+    world.post(DEFINITIONS, definition()).await.ok();
+    let told = async { while watch.line().await != "ADDED v1.example.com" {} };
+    tokio::time::timeout(LONG, told).await.unwrap();
 }
