@@ -36,7 +36,7 @@ use hyper::upgrade::OnUpgrade;
 
 pub use respond::{Body, BodyError};
 
-use crate::aggregation::{self, Delegated};
+use crate::aggregation::{self, Delegated, Route};
 use crate::audit::Notes;
 use crate::auth::{self, Attributes, Authorizer, Selectors, User};
 use crate::discovery::priority;
@@ -290,8 +290,8 @@ where
         if certificate.is_some_and(|certificate| cluster.is_own_proxy(&certificate)) {
             return Err(loop_detected());
         }
-        // How long it takes there is not our doing.
-        drop(permit);
+        // How long an extension server takes is not our doing; a part of this process takes of what we have.
+        let _seat = permit.filter(|_| matches!(route, Route::InProcess(_)));
         let request = Delegated {
             parts,
             body: respond::streamed(body),

@@ -1,15 +1,10 @@
 //! Groups that others serve: their APIServices, requests that are passed on, and documents that are merged.
 
-use std::sync::Arc;
-
 use apiserver::ClusterSpec;
-use apiserver::aggregation::{Api, ApiAnswer, ApiRequest, declare};
 use apiserver::auth::{ClusterKeys, User};
-use apiserver::resource::Resource;
-use apiserver::status::Status;
 use bytes::Bytes;
 use expect_test::expect;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -596,120 +591,4 @@ async fn proxies_of_the_cluster_say_for_whom_they_ask() {
     world.delete(&format!("{path}/{name}")).await.ok();
     while watch.line().await != format!("ADDED {name}") {}
     assert_eq!(published(&world).await, data);
-}
-
-/// Serves two thermometers.
-struct Thermometers(Vec<Arc<Resource>>);
-
-impl Thermometers {
-    fn new() -> Arc<Self> {
-        let mut definition = definition();
-        definition["spec"]["group"] = "weather.example.com".into();
-        definition["spec"]["names"] = json!({"plural": "thermometers", "kind": "Thermometer"});
-        let version = &mut definition["spec"]["versions"][0];
-        version["subresources"] = json!({});
-        version["additionalPrinterColumns"] =
-            json!([{"name": "Degrees", "type": "integer", "jsonPath": ".degrees"}]);
-        version["schema"]["openAPIV3Schema"]["properties"] =
-            json!({"degrees": {"type": "integer"}});
-        Arc::new(Self(declare(&definition, &["get", "list"]).unwrap()))
-    }
-}
-
-#[async_trait::async_trait]
-impl Api for Thermometers {
-    fn resources(&self) -> &[Arc<Resource>] {
-        &self.0
-    }
-
-    async fn answer(&self, request: ApiRequest) -> Result<ApiAnswer, Status> {
-        assert!(!request.headers.contains_key("authorization"));
-        let one = |name: &str| {
-            json!({"apiVersion": "weather.example.com/v1", "kind": "Thermometer", "degrees": 21,
-                "metadata": {"name": name, "namespace": request.namespace,
-                    "annotations": {"for": request.user.name, "in": request.cluster}}})
-        };
-        let value = match request.name.as_str() {
-            "" => json!({"apiVersion": "weather.example.com/v1", "kind": "ThermometerList",
-                "items": [one("a"), one("b")]}),
-            name @ ("a" | "b") => one(name),
-            name => {
-                return Err(Status::not_found(
-                    "weather.example.com",
-                    "thermometers",
-                    name,
-                ));
-            }
-        };
-        Ok(ApiAnswer::Object(StatusCode::OK, value))
-    }
-}
-
-#[tokio::test]
-async fn a_part_of_the_process_serves_a_group() {
-    let world = World::new().await;
-    let path = "/apis/weather.example.com/v1/namespaces/default/thermometers";
-    assert_eq!(world.get(path).await.code, 404);
-    world.cluster.serve_api(Thermometers::new());
-    event(&world, "v1.weather.example.com", |event| {
-        event["type"] == "ADDED"
-    })
-    .await;
-    let one = world.get(&format!("{path}/a")).await.ok();
-    assert_eq!(
-        one["metadata"]["annotations"],
-        json!({"for": "admin", "in": "test"})
-    );
-    assert_eq!(
-        world.get(&format!("{path}/c")).await.refused(),
-        "404 NotFound: thermometers.weather.example.com \"c\" not found"
-    );
-    assert_eq!(world.delete(&format!("{path}/a")).await.code, 405);
-    assert_eq!(
-        world
-            .get(&path.replace("thermometers", "others"))
-            .await
-            .code,
-        404
-    );
-    let nobody = world.seen_by(User::authenticated("nobody", []));
-    assert_eq!(nobody.get(path).await.code, 403);
-    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
-    let (_, _, text) = raw(
-        &world,
-        path,
-        &[("accept", table), ("authorization", "Bearer x")],
-    )
-    .await;
-    let table: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(table["columnDefinitions"][1]["name"], "Degrees");
-    assert_eq!(table["rows"][1]["cells"], json!(["b", 21]));
-    assert_eq!(
-        aggregated(&world).await.last().unwrap(),
-        "weather.example.com v1 Current [\"thermometers\"]"
-    );
-    let kinds = world.get("/apis/weather.example.com/v1").await.ok();
-    assert_eq!(kinds["resources"][0]["verbs"], json!(["get", "list"]));
-    let group = world.get("/apis/weather.example.com").await.ok();
-    assert_eq!(group["preferredVersion"]["version"], "v1");
-    let v2 = world.get("/openapi/v2").await.ok();
-    assert!(
-        v2["paths"]["/apis/weather.example.com/v1/namespaces/{namespace}/thermometers"]["get"]
-            .is_object()
-    );
-    let v3 = world
-        .get("/openapi/v3/apis/weather.example.com/v1")
-        .await
-        .ok();
-    assert!(v3["components"]["schemas"]["com.example.weather.v1.Thermometer"].is_object());
-    // In another cluster there is nothing of it.
-    let api_service = world
-        .get(&format!("{APIS}/v1.weather.example.com"))
-        .await
-        .ok();
-    assert_eq!(api_service["spec"]["groupPriorityMinimum"], 100);
-    let answer = world
-        .send(Method::POST, path, "application/json", "{}")
-        .await;
-    assert_eq!(answer.code, 405);
 }

@@ -22,7 +22,7 @@ use crate::world::{World, now};
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 /// A world, and a second cluster beside it in the same server, each with some ConfigMaps and a service account.
-async fn two() -> (World, World) {
+pub(crate) async fn two() -> (World, World) {
     let one = World::new().await;
     let spec = ClusterSpec {
         id: "other".into(),

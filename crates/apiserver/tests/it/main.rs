@@ -16,6 +16,7 @@ mod fuzz;
 mod hook;
 mod hostile;
 mod http_surface;
+mod in_process;
 mod isolation;
 mod limits;
 mod oidc;
