@@ -43,6 +43,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
     HeaderName::from_static("keep-alive"),
 ];
+/// What a connection may become. Whatever else a client asks for, a server may understand as more requests, which nobody here
+/// would look at.
+const PROTOCOLS: [&str; 2] = ["websocket", "SPDY/3.1"];
 /// Headers by which proxies say for whom they ask; those of clients go no further.
 const IDENTITY: &str = "x-remote-";
 const IMPERSONATION: &str = "impersonate-";
@@ -126,6 +129,9 @@ impl Delegated {
         let began = Instant::now();
         let remote = route.remote.clone();
         let protocol = wanted_protocol(&self.parts.headers).cloned();
+        if let Some(protocol) = &protocol {
+            check_protocol(protocol)?;
+        }
         let taken = self.parts.extensions.remove::<OnUpgrade>();
         if protocol.is_some() && taken.is_none() {
             return Err(Status::bad_request(
@@ -158,6 +164,11 @@ impl Delegated {
         if let (Some(protocol), Some(client)) = (protocol, taken)
             && response.status() == StatusCode::SWITCHING_PROTOCOLS
         {
+            let became = response.headers().get(header::UPGRADE);
+            if became.is_none_or(|b| !b.as_bytes().eq_ignore_ascii_case(protocol.as_bytes())) {
+                let why = "invalid upgrade response: it is of another protocol than was asked for";
+                return Ok(plain(StatusCode::BAD_GATEWAY, why));
+            }
             let server = hyper::upgrade::on(&mut response);
             tokio::spawn(tunnel(cluster.clone(), client, server, place));
             return Ok(switched(response, &protocol));
@@ -213,6 +224,18 @@ impl Delegated {
         }
         request
     }
+}
+
+/// Only what is no HTTP may follow on a connection that is passed through.
+fn check_protocol(protocol: &HeaderValue) -> Result<(), Status> {
+    let is_asked = |known: &&str| protocol.as_bytes().eq_ignore_ascii_case(known.as_bytes());
+    if PROTOCOLS.iter().any(|known| is_asked(&known)) {
+        return Ok(());
+    }
+    Err(Status::bad_request(format!(
+        "the header Upgrade is {protocol:?}: want {} or {}",
+        PROTOCOLS[0], PROTOCOLS[1]
+    )))
 }
 
 /// Two servers must not understand one path in two ways, when one of them has decided who may.

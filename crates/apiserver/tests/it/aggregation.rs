@@ -6,6 +6,7 @@ use bytes::Bytes;
 use expect_test::expect;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use jiff::SignedDuration;
@@ -304,6 +305,21 @@ async fn requests_are_passed_on_with_the_user_and_without_the_credentials() {
     );
 }
 
+/// A connection to the server, which may become something else.
+pub(crate) async fn connected(world: &World) -> SendRequest<Full<Bytes>> {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let service = TowerToHyperService::new(world.service.clone());
+    let server = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(far), service)
+        .with_upgrades();
+    tokio::spawn(server);
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near))
+        .await
+        .unwrap();
+    tokio::spawn(connection.with_upgrades());
+    sender
+}
+
 #[tokio::test]
 async fn watches_and_other_protocols_are_passed_through() {
     let world = World::new().await;
@@ -319,16 +335,7 @@ async fn watches_and_other_protocols_are_passed_through() {
             .unwrap();
         assert_eq!(watch.line().await, format!("ADDED {name}"));
     }
-    let (near, far) = tokio::io::duplex(64 * 1024);
-    let service = TowerToHyperService::new(world.service.clone());
-    let server = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(far), service)
-        .with_upgrades();
-    tokio::spawn(server);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(near))
-        .await
-        .unwrap();
-    tokio::spawn(connection.with_upgrades());
+    let mut sender = connected(&world).await;
     let request = Request::post(format!("{WIDGETS}/a/shell"))
         .header("host", "localhost")
         .header("connection", "Upgrade")

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::Request;
 use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
-use serde_json::json;
+use http_body_util::{BodyExt, Full, StreamBody};
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::aggregation::aggregated;
+use crate::aggregation::{aggregated, connected};
 use crate::custom::{DEFINITIONS, definition};
 use crate::extension::{APIS, Extension, WIDGETS, settled};
 use crate::world::World;
@@ -117,4 +117,35 @@ async fn a_server_that_never_ends_its_documents_delays_nothing_else() {
     world.post(DEFINITIONS, definition()).await.ok();
     let told = async { while watch.line().await != "ADDED v1.example.com" {} };
     tokio::time::timeout(LONG, told).await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_become_nothing_that_may_carry_more_requests() {
+    let world = World::new().await;
+    let extension = Extension::start(&world).await;
+    extension.register(&world).await;
+    let mut sender = connected(&world).await;
+    for protocol in ["h2c", "HTTP/2.0", "websocket, h2c", "TLS/1.2"] {
+        let request = Request::post(format!("{WIDGETS}/a/shell"))
+            .header("host", "localhost")
+            .header("connection", "Upgrade, HTTP2-Settings")
+            .header("http2-settings", "AAMAAABkAAQAAP__")
+            .header("upgrade", protocol)
+            .body(Full::new(Bytes::new()));
+        let response = sender.send_request(request.unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), 400, "{protocol}");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let message = format!("the header Upgrade is {protocol:?}: want websocket or SPDY/3.1");
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["message"], message);
+    }
+    // A server that answers with another protocol than it was asked for is not believed.
+    let request = Request::post(format!("{WIDGETS}/a/shell"))
+        .header("host", "localhost")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .body(Full::new(Bytes::new()));
+    let response = sender.send_request(request.unwrap()).await.unwrap();
+    assert_eq!(response.status().as_u16(), 502);
+    assert_eq!(extension.widgets().len(), 1);
 }
