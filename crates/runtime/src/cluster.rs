@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::cache::{Entry, Header, KindCache, Listener, Origin, Progress};
 use crate::discovery::{AllServed, Discovery, Served};
-use crate::room::{CacheLimits, Room};
+use crate::room::{CacheLimits, Room, is_own};
 use crate::{Clock, GatherError, Selector, Shared, Tasks};
 
 /// How a cluster is talked to.
@@ -308,12 +308,13 @@ impl Cluster {
         self.write(resource, request).await.map(drop)
     }
 
-    /// Starts to notice new and changed CustomResourceDefinitions.
+    /// Starts to notice new and changed CustomResourceDefinitions, and the APIServices of extension servers.
     pub(crate) fn follow_definitions(&self) -> ApiResource {
         let definitions = definitions();
         if self.discovery.start_following() {
-            let listener = DefinitionListener(Arc::clone(&self.discovery));
-            self.listen(&definitions, Arc::new(listener));
+            let discovery = || Arc::clone(&self.discovery);
+            self.listen(&definitions, Arc::new(DefinitionListener(discovery())));
+            self.listen(&api_services(), Arc::new(ApiServiceListener(discovery())));
         }
         definitions
     }
@@ -421,6 +422,30 @@ impl Listener for DefinitionListener {
         if let Some((_, group)) = new.or(old).and_then(|header| header.name.split_once('.')) {
             self.0.forget(group);
         }
+    }
+}
+
+/// The same for APIServices, which extension servers have. Those of Kubernetes itself are there from the first.
+struct ApiServiceListener(Arc<Discovery>);
+
+impl Listener for ApiServiceListener {
+    fn changed(&self, old: Option<&Header>, new: Option<&Header>) {
+        // Its name is `<version>.<group>`.
+        if let Some((_, group)) = new.or(old).and_then(|header| header.name.split_once('.'))
+            && !is_own(group)
+        {
+            self.0.forget(group);
+        }
+    }
+}
+
+fn api_services() -> ApiResource {
+    ApiResource {
+        group: "apiregistration.k8s.io".to_owned(),
+        version: "v1".to_owned(),
+        api_version: "apiregistration.k8s.io/v1".to_owned(),
+        kind: "APIService".to_owned(),
+        plural: "apiservices".to_owned(),
     }
 }
 

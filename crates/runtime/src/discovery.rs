@@ -1,4 +1,4 @@
-//! What a server serves, asked once per group and forgotten when a definition of the group changes.
+//! What a server serves, asked once per group and forgotten when a definition or an APIService of the group changes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,8 @@ use crate::chain;
 use crate::cluster::ClusterOptions;
 use crate::shared::Shared;
 
-/// How long an answer is believed when no definition changes: aggregated APIs come and go without one.
+/// How long an answer is believed when nothing changes that says what is served: an extension server may serve other kinds than
+/// before, and nobody tells.
 const BELIEVED: Duration = Duration::from_secs(600);
 /// How long it is believed that a group does not exist.
 const BELIEVED_ABSENT: Duration = Duration::from_secs(30);
@@ -53,7 +54,7 @@ pub(crate) struct Discovery {
     timeout: Duration,
     shared: Option<Shared>,
     groups: Mutex<HashMap<String, Answer>>,
-    /// Counts the changes of definitions.
+    /// Counts the changes of definitions and APIServices.
     changes: tokio::sync::watch::Sender<u64>,
     is_following: AtomicBool,
 }
@@ -70,7 +71,7 @@ impl Discovery {
         }
     }
 
-    /// Hears of changes of definitions.
+    /// Hears of changes of definitions and APIServices.
     pub(crate) fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -80,7 +81,7 @@ impl Discovery {
         !self.is_following.swap(true, Ordering::AcqRel)
     }
 
-    /// A definition of this group changed.
+    /// A definition or an APIService of this group changed.
     pub(crate) fn forget(&self, group: &str) {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.remove(group);
@@ -206,4 +207,62 @@ fn kinds<'a>(group: &'a str, list: &'a APIResourceList) -> impl Iterator<Item = 
         is_namespaced: r.namespaced,
         verbs: r.verbs.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::Api;
+    use crate::{Clock, Cluster, ClusterOptions};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_cannot_say_what_it_serves_is_told_of() {
+        let api = Api::default();
+        let options = ClusterOptions::default();
+        let cluster = Cluster::new(api.client(), Clock::system(), options);
+        api.hang(Some("/apis/test.io/v1"));
+        let served = cluster.all_served().await.unwrap();
+        assert_eq!(
+            served.failures,
+            ["test.io: ServiceError: deadline has elapsed"]
+        );
+        let kinds: Vec<&str> = served.kinds.iter().map(|s| &*s.resource.plural).collect();
+        assert!(
+            kinds.contains(&"pods") && !kinds.contains(&"things"),
+            "{kinds:?}"
+        );
+        // It is asked again at once, and not believed to serve nothing.
+        api.hang(None);
+        let served = cluster.all_served().await.unwrap();
+        assert!(served.failures.is_empty());
+        assert!(served.kinds.iter().any(|s| s.resource.plural == "things"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_groups_of_extension_servers_are_heard_of() {
+        let api = Api::default();
+        let options = ClusterOptions::default();
+        let cluster = Cluster::new(api.client(), Clock::system(), options);
+        api.unserve("things", true);
+        let mut changes = cluster.kinds_changed();
+        assert_eq!(
+            cluster.served("test.io", None, "Thing").await.unwrap(),
+            None
+        );
+        // Those of Kubernetes itself say nothing new.
+        let api_services = "apiregistration.k8s.io/v1/apiservices";
+        api.put(api_services, json!({"metadata": {"name": "v1.apps"}}));
+        api.unserve("things", false);
+        api.put(api_services, json!({"metadata": {"name": "v1.test.io"}}));
+        changes.changed().await.unwrap();
+        assert_eq!(*changes.borrow(), 1);
+        assert!(
+            cluster
+                .served("test.io", None, "Thing")
+                .await
+                .unwrap()
+                .is_some()
+        );
+    }
 }

@@ -90,8 +90,13 @@ impl Room {
 
     /// The room for a kind of this group; `None` if it needs no limit.
     pub(crate) fn of(self: &Arc<Self>, group: &str) -> Option<Arc<Self>> {
-        (!OWN.contains(&group)).then(|| Arc::clone(self))
+        (!is_own(group)).then(|| Arc::clone(self))
     }
+}
+
+/// Whether a group is one of Kubernetes' own, which no extension server answers.
+pub(crate) fn is_own(group: &str) -> bool {
+    OWN.contains(&group)
 }
 
 /// The part of the room that somebody has, given back when dropped.

@@ -52,6 +52,12 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
     ("v1", "namespaces", "Namespace", false),
     ("test.io/v1", "things", "Thing", true),
     (
+        "apiregistration.k8s.io/v1",
+        "apiservices",
+        "APIService",
+        false,
+    ),
+    (
         "apiextensions.k8s.io/v1",
         "customresourcedefinitions",
         "CustomResourceDefinition",

@@ -529,8 +529,8 @@ async fn a_lost_watch_is_resumed_and_an_expired_one_listed_anew() {
     assert!(env.ready("b").starts_with("True Ready"));
     assert_eq!(
         env.gauge.read().caches.lists,
-        3,
-        "CRDs, things and pods once each"
+        4,
+        "CRDs, APIServices, things and pods once each"
     );
     let gone = json!({"kind": "Status", "code": 410, "message": "too old", "reason": "Expired", "status": "Failure"});
     env.api
@@ -539,7 +539,7 @@ async fn a_lost_watch_is_resumed_and_an_expired_one_listed_anew() {
     env.thing("c", json!({}));
     env.advance(1).await;
     assert!(env.ready("c").starts_with("True Ready"));
-    assert_eq!(env.gauge.read().caches.lists, 4);
+    assert_eq!(env.gauge.read().caches.lists, 5);
 }
 
 #[tokio::test(start_paused = true)]
