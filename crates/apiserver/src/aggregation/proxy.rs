@@ -28,6 +28,8 @@ use crate::status::Status;
 
 /// The longest that clients wait for the resources of a group version, as in Kubernetes.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest until any other answer begins, also that of a request that lasts.
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest answer, or line of a watch, that a part of this process gets from an extension server, in bytes: it may read
 /// the whole into memory. Everybody else gets it as it comes.
 const MAX_TRUSTED: usize = 16 * 1024 * 1024;
@@ -94,6 +96,26 @@ fn unavailable(why: &str) -> Response<Body> {
     plain(StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
+/// What comes of sending a request, if that comes in time and while the cluster is there.
+async fn begun<T>(
+    cluster: &Cluster,
+    limit: Duration,
+    sent: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    tokio::select! {
+        sent = tokio::time::timeout(limit, sent) => {
+            sent.unwrap_or_else(|_| Err("context deadline exceeded".into()))
+        }
+        () = cluster.closed() => Err("the cluster is gone".into()),
+    }
+}
+
+fn failed(remote: &Remote, why: &str) -> Response<Body> {
+    let name = &*remote.spec.name;
+    tracing::debug!(name, why, "an extension API server failed");
+    unavailable(&format!("error trying to reach service: {why}"))
+}
+
 impl Delegated {
     /// Takes away what is between the client and us, and whatever could be used to act as the user.
     pub(crate) fn strip(&mut self) {
@@ -141,25 +163,16 @@ impl Delegated {
         self.strip();
         let (limit, is_trusted, is_watch) = (self.limit, self.is_trusted, self.verb == "watch");
         let is_discovery = self.verb == "get" && self.parts.uri.path().matches('/').count() == 3;
+        let until_begin = if is_discovery {
+            DISCOVERY_TIMEOUT
+        } else {
+            BEGIN_TIMEOUT
+        };
         let request = self.into_request(&remote, protocol.as_ref());
         let sent = remote.send(cluster.dialer(), request, protocol.is_some());
-        let sent = if is_discovery {
-            let answered = tokio::time::timeout(DISCOVERY_TIMEOUT, sent).await;
-            answered.unwrap_or_else(|_| Err("context deadline exceeded".into()))
-        } else {
-            sent.await
-        };
-        let (mut response, sender) = match sent {
+        let (mut response, sender) = match begun(cluster, until_begin, sent).await {
             Ok(sent) => sent,
-            Err(why) => {
-                tracing::debug!(
-                    name = &*remote.spec.name,
-                    why,
-                    "an extension API server failed"
-                );
-                let why = format!("error trying to reach service: {why}");
-                return Ok(unavailable(&why));
-            }
+            Err(why) => return Ok(failed(&remote, &why)),
         };
         if let (Some(protocol), Some(client)) = (protocol, taken)
             && response.status() == StatusCode::SWITCHING_PROTOCOLS

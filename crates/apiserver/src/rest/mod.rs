@@ -39,7 +39,6 @@ pub use respond::{Body, BodyError};
 use crate::aggregation::{self, Delegated, Route};
 use crate::audit::Notes;
 use crate::auth::{self, Attributes, Authorizer, Selectors, User};
-use crate::discovery::priority;
 use crate::flow::{Permit, Schema};
 use crate::select::FieldRequirement;
 use crate::server::Cluster;
@@ -157,7 +156,7 @@ where
         schema: None,
     };
     let handling = async {
-        let asked = Asked::of(&parts, query)?;
+        let asked = Asked::of(&cluster, &parts, query)?;
         let limit = asked.limit;
         course.verb = asked.verb;
         let answer = answer(&cluster, peer, parts, asked, body, &mut course);
@@ -217,14 +216,16 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(parts: &Parts, query: Query) -> Result<Self, Status> {
+    fn of(cluster: &Cluster, parts: &Parts, query: Query) -> Result<Self, Status> {
         let path = path::parse(parts.uri.path())
             .ok_or_else(|| Status::bad_request("the path is not valid UTF-8"))?;
         let verb = path::verb(&parts.method, &path, query.is_set("watch"));
         // A watch, a log that is followed, a session in a container, whatever an extension server makes of the connection.
         let may_last = verb == "watch"
             || connect::is_connection(&path.subresource)
-            || (!priority::is_builtin(&path.group) && aggregation::is_upgrade(&parts.headers));
+            || (path.is_resource
+                && aggregation::is_upgrade(&parts.headers)
+                && leads_out(cluster, &path));
         let limit = if may_last {
             None
         } else {
@@ -237,6 +238,12 @@ impl Asked {
             limit,
         })
     }
+}
+
+/// Whether an extension server answers.
+fn leads_out(cluster: &Cluster, path: &Path) -> bool {
+    let route = (cluster.aggregation()).route(cluster.registry().store(), &path.segments);
+    matches!(route, Some(Route::Remote(_)))
 }
 
 async fn answer<B>(

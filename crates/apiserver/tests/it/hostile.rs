@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::aggregation::{aggregated, connected};
+use crate::aggregation::{aggregated, connected, raw};
 use crate::custom::{DEFINITIONS, definition};
 use crate::extension::{APIS, Extension, WIDGETS, settled};
 use crate::world::World;
@@ -148,4 +148,53 @@ async fn connections_become_nothing_that_may_carry_more_requests() {
     let response = sender.send_request(request.unwrap()).await.unwrap();
     assert_eq!(response.status().as_u16(), 502);
     assert_eq!(extension.widgets().len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_never_begins_its_answer_is_given_up() {
+    let world = World::new().await;
+    let extension = Extension::start(&world).await;
+    extension.register(&world).await;
+    extension.behaviour.lock().unwrap().hung = Some(WIDGETS);
+    let watch = Request::get(format!("{WIDGETS}?watch=true")).body(Full::new(Bytes::new()));
+    let asking = tokio::spawn(world.service.clone().oneshot(watch.unwrap()));
+    extension.hanging.notified().await;
+    tokio::time::pause();
+    let response = asking.await.unwrap().unwrap();
+    assert_eq!(response.status(), 503);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(
+        body,
+        "error trying to reach service: context deadline exceeded\n"
+    );
+}
+
+#[tokio::test]
+async fn who_waits_for_a_server_hears_when_the_cluster_goes() {
+    let world = World::new().await;
+    let extension = Extension::start(&world).await;
+    extension.register(&world).await;
+    extension.behaviour.lock().unwrap().hung = Some(WIDGETS);
+    let watch = Request::get(format!("{WIDGETS}?watch=true")).body(Full::new(Bytes::new()));
+    let asking = tokio::spawn(world.service.clone().oneshot(watch.unwrap()));
+    extension.hanging.notified().await;
+    world.server.drop_cluster("test").await.unwrap();
+    let response = tokio::time::timeout(LONG, asking).await.unwrap();
+    assert_eq!(response.unwrap().unwrap().status(), 503);
+}
+
+#[tokio::test]
+async fn only_requests_that_are_passed_on_may_last_for_another_protocol() {
+    let world = World::new().await;
+    world.post(DEFINITIONS, definition()).await.ok();
+    let upgrade = [("connection", "upgrade"), ("upgrade", "websocket")];
+    // A request that may last has no time to be checked.
+    for path in [
+        "/apis/example.com/v1/bees",
+        "/version",
+        "/apis/none.example.com/v1/nobody",
+    ] {
+        let (code, _, text) = raw(&world, &format!("{path}?timeout=nonsense"), &upgrade).await;
+        assert_eq!(code, 400, "{path} {text}");
+    }
 }
