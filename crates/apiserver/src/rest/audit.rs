@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::respond::{self, Body, BodyError};
+use super::respond::{self, Body, BodyError, Wish};
 use super::{Admitted, Peer};
 use crate::audit::{Asked, Audit, Notes, Trail};
 use crate::auth::{Attributes, User};
@@ -221,16 +221,21 @@ impl Auditing {
             || (is_write && length <= STATUS_BYTES_MAX)
         {
             let body = std::mem::replace(response.body_mut(), respond::full(Bytes::new()));
-            // The length is known, so the body is in memory: this neither waits nor fails.
-            if let Ok(body) = body.collect().await {
-                let bytes = body.to_bytes();
-                if let Some(object) =
-                    response_object(self.resource.as_deref(), response.headers(), &bytes)
-                {
-                    trail.response_object(object);
+            // The length is known: our own bodies are in memory, those of extension servers may break off.
+            let bytes = match body.collect().await {
+                Ok(body) => body.to_bytes(),
+                Err(error) => {
+                    let status = broken_off(&error);
+                    trail.refused(&status);
+                    return Some(respond::refusal(&status, &Wish::plain()));
                 }
-                *response.body_mut() = respond::full(bytes);
+            };
+            if let Some(object) =
+                response_object(self.resource.as_deref(), response.headers(), &bytes)
+            {
+                trail.response_object(object);
             }
+            *response.body_mut() = respond::full(bytes);
         }
         trail.code(code);
         Some(response)
@@ -242,6 +247,12 @@ impl Auditing {
             trail.panicked(status);
         }
     }
+}
+
+/// An answer of somebody else ended in the middle.
+fn broken_off(error: &BodyError) -> Status {
+    let message = format!("error trying to reach service: reading its answer: {error}");
+    Status::new(503, "ServiceUnavailable", message)
 }
 
 /// What of an object says which one it is.

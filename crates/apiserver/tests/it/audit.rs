@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::extension::{Extension, WIDGETS};
 use crate::hook;
 use crate::world::World;
 
@@ -531,4 +532,29 @@ async fn answers_are_written_down_however_they_are_encoded() {
         let kept = event["responseObject"]["data"]["a"].as_str().unwrap();
         assert_eq!(kept.len(), 200_000, "{header}: {value}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_of_an_extension_server_that_breaks_off_is_no_success() {
+    let audited = audited(
+        "
+rules:
+- {level: RequestResponse, omitStages: [RequestReceived], resources: [{group: ext.example.com}]}
+",
+    )
+    .await;
+    let extension = Extension::start(&audited.world).await;
+    extension.register(&audited.world).await;
+    let answer = audited
+        .world
+        .post(&format!("{WIDGETS}/a/broken"), json!({}))
+        .await;
+    let refused = answer.refused();
+    let text = "503 ServiceUnavailable: error trying to reach service: reading its answer: ";
+    assert!(refused.starts_with(text), "{refused}");
+    audited
+        .check(expect![[r#"
+            RequestResponse ResponseComplete create widgets/a 503
+        "#]])
+        .await;
 }

@@ -63,6 +63,8 @@ pub(crate) struct Extension {
     /// What goes to those who watch.
     events: Arc<Mutex<Option<mpsc::Receiver<Bytes>>>>,
     pub(crate) send: mpsc::Sender<Bytes>,
+    /// The certificate of who asked last.
+    pub(crate) proxy: Arc<Mutex<Vec<u8>>>,
     /// Somebody asked what is never answered.
     pub(crate) hanging: Arc<Notify>,
     bundle: String,
@@ -156,6 +158,7 @@ impl Extension {
             behaviour: Arc::default(),
             events: Arc::new(Mutex::new(Some(events))),
             send,
+            proxy: Arc::default(),
             hanging: Arc::default(),
             bundle,
         };
@@ -171,7 +174,8 @@ impl Extension {
                 let Ok(stream) = acceptor.accept(stream).await else {
                     return;
                 };
-                assert!(stream.get_ref().1.peer_certificates().is_some());
+                let certificates = stream.get_ref().1.peer_certificates().unwrap();
+                *this.proxy.lock().unwrap() = certificates[0].to_vec();
                 let service = service_fn(move |request| this.clone().answer(request));
                 // Clients may go at any time.
                 _ = hyper::server::conn::http1::Builder::new()
@@ -205,6 +209,22 @@ impl Extension {
             // Answered while the body is under way.
             tokio::spawn(body.collect());
             return Ok(Response::new(full("early".into())));
+        }
+        if path.ends_with("/broken") {
+            // Less than it promises; what there is goes out before that is found.
+            let piece = Ok(Frame::data(Bytes::from_static(b"{}")));
+            let end = async {
+                tokio::task::yield_now().await;
+                Err("broken".into())
+            };
+            let pieces = futures::stream::iter([piece]).chain(futures::stream::once(end));
+            let mut response = Response::new(StreamBody::new(pieces).boxed_unsync());
+            let headers = response.headers_mut();
+            headers.insert(
+                header::CONTENT_LENGTH,
+                header::HeaderValue::from_static("100"),
+            );
+            return Ok(response);
         }
         let body = body
             .collect()
