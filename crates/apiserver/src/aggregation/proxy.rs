@@ -137,7 +137,7 @@ impl Delegated {
     /// Passes the request on to an extension server.
     ///
     /// # Errors
-    /// 429 when there are too many such requests, 400 for paths that it may understand otherwise than we did.
+    /// 429 when there are too many such requests, 400 for paths, protocols and users that it may understand otherwise than we did.
     pub(crate) async fn pass_on(
         mut self,
         cluster: &Arc<Cluster>,
@@ -168,7 +168,7 @@ impl Delegated {
         } else {
             BEGIN_TIMEOUT
         };
-        let request = self.into_request(&remote, protocol.as_ref());
+        let request = self.into_request(&remote, protocol.as_ref())?;
         let sent = remote.send(cluster.dialer(), request, protocol.is_some());
         let (mut response, sender) = match begun(cluster, until_begin, sent).await {
             Ok(sent) => sent,
@@ -214,7 +214,7 @@ impl Delegated {
         self,
         remote: &Remote,
         protocol: Option<&HeaderValue>,
-    ) -> Request<respond::Outgoing> {
+    ) -> Result<Request<respond::Outgoing>, Status> {
         let mut request = Request::new(respond::outgoing(self.body));
         *request.method_mut() = self.parts.method;
         let target = self.parts.uri.path_and_query().map_or("/", |p| p.as_str());
@@ -230,12 +230,12 @@ impl Delegated {
         if let Some(address) = self.address {
             forwarded_for(headers, address);
         }
-        identify(headers, &self.user);
+        identify(headers, &self.user)?;
         if let Some(protocol) = protocol {
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, protocol.clone());
         }
-        request
+        Ok(request)
     }
 }
 
@@ -267,27 +267,37 @@ fn check_path(path: &str) -> Result<(), Status> {
 }
 
 /// Says for whom the request is.
-fn identify(headers: &mut HeaderMap, user: &User) {
-    let mut add = |name: &str, text: &str| {
-        let name = HeaderName::try_from(name);
-        let value = HeaderValue::from_bytes(text.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, value) {
-            headers.append(name, value);
-        }
+///
+/// # Errors
+/// 400 for what a header cannot say: a server that is told less of a user takes them for somebody else.
+fn identify(headers: &mut HeaderMap, user: &User) -> Result<(), Status> {
+    let mut add = |name: &str, what: &str, text: &str| {
+        let refused = |why: &str| {
+            Status::bad_request(format!(
+                "{what} {text:?} of the user cannot be told to an extension API server: {why}"
+            ))
+        };
+        let value = HeaderValue::from_bytes(text.as_bytes())
+            .map_err(|_| refused("want text without control characters"))?;
+        let name = HeaderName::try_from(name).map_err(|_| refused("its key is too long"))?;
+        let added = headers.try_append(name, value);
+        added.map_err(|_| refused("there are too many headers"))?;
+        Ok(())
     };
-    add("x-remote-user", &user.name);
+    add("x-remote-user", "the name", &user.name)?;
     if !user.uid.is_empty() {
-        add("x-remote-uid", &user.uid);
+        add("x-remote-uid", "the uid", &user.uid)?;
     }
     for group in &user.groups {
-        add("x-remote-group", group);
+        add("x-remote-group", "the group", group)?;
     }
     for (key, values) in &user.extra {
         let name = format!("x-remote-extra-{}", escape_key(key));
         for value in values {
-            add(&name, value);
+            add(&name, "the extra value", value)?;
         }
     }
+    Ok(())
 }
 
 /// A key of `extra` as it stands in the name of a header: whatever may not be in one is escaped, and percent signs.
@@ -468,6 +478,8 @@ impl http_body::Body for Relayed {
 
 #[cfg(test)]
 mod tests {
+    use expect_test::expect;
+
     use super::*;
 
     fn names(headers: &HeaderMap) -> Vec<&str> {
@@ -519,7 +531,7 @@ mod tests {
         user.extra
             .insert("example.com/a%b".into(), vec!["c".into(), "d".into()]);
         let mut headers = HeaderMap::new();
-        identify(&mut headers, &user);
+        identify(&mut headers, &user).unwrap();
         let lines: Vec<String> = headers
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
@@ -535,6 +547,42 @@ mod tests {
                 "x-remote-extra-example.com%2fa%25b: d",
             ]
         );
+    }
+
+    #[test]
+    fn users_that_cannot_be_told_are_refused() {
+        let ada = || User::authenticated("ada", []);
+        let mut said = vec![];
+        for user in [
+            User::authenticated("ada\nx-remote-group: system:masters", []),
+            User {
+                uid: "\0".into(),
+                ..ada()
+            },
+            User::authenticated("ada", ["a\rb".to_owned()]),
+            User {
+                extra: [("scopes".to_owned(), vec!["a\nb".to_owned()])].into(),
+                ..ada()
+            },
+        ] {
+            let refused = identify(&mut HeaderMap::new(), &user).unwrap_err();
+            said.push(format!("{} {}", refused.code, refused.message));
+        }
+        expect![[r#"
+            400 the name "ada\nx-remote-group: system:masters" of the user cannot be told to an extension API server: want text without control characters
+            400 the uid "\0" of the user cannot be told to an extension API server: want text without control characters
+            400 the group "a\rb" of the user cannot be told to an extension API server: want text without control characters
+            400 the extra value "a\nb" of the user cannot be told to an extension API server: want text without control characters"#]].assert_eq(&said.join("\n"));
+        let many = User {
+            extra: (0..40_000)
+                .map(|at| (at.to_string(), vec![String::new()]))
+                .collect(),
+            ..ada()
+        };
+        let refused = identify(&mut HeaderMap::new(), &many);
+        assert_eq!(refused.unwrap_err().code, 400);
+        // Letters of all languages are no control characters.
+        identify(&mut HeaderMap::new(), &User::authenticated("Ædæ 名", [])).unwrap();
     }
 
     #[test]
