@@ -87,16 +87,21 @@ pub(super) fn merge(document: &mut Value, part: &[u8]) -> Result<(), serde_json:
     Ok(())
 }
 
-/// New names for the definitions that collide with known ones.
+/// New names for the definitions that collide with known ones: names of nobody else, be it here, there or among the new ones.
 fn renamed(known: &Map<String, Value>, definitions: &Value) -> BTreeMap<String, String> {
     let mut renamed = BTreeMap::new();
-    for (name, definition) in definitions.as_object().into_iter().flatten() {
-        let is_free = |name: &str| known.get(name).is_none_or(|k| is_same(k, definition));
-        if is_free(name) {
+    let Some(definitions) = definitions.as_object() else {
+        return renamed;
+    };
+    for (name, definition) in definitions {
+        if known.get(name).is_none_or(|k| is_same(k, definition)) {
             continue;
         }
+        let is_free = |new: &String| {
+            known.get(new).is_none_or(|k| is_same(k, definition)) && !definitions.contains_key(new)
+        };
         let mut names = (2_u32..).map(|number| format!("{name}_v{number}"));
-        if let Some(new) = names.find(|name| is_free(name)) {
+        if let Some(new) = names.find(is_free) {
             renamed.insert(name.clone(), new);
         }
     }
@@ -174,6 +179,23 @@ mod tests {
         for nonsense in [json!(null), json!({"paths": 1, "definitions": [1]})] {
             assert_eq!(cut_down(nonsense, "/apis/"), nothing);
         }
+    }
+
+    #[test]
+    fn new_names_are_nobody_elses() {
+        let mut document = json!({"paths": {}, "definitions": {"A": {"type": "string"}}});
+        let part = json!({
+            "paths": {"/a": {"get": refers("A"), "post": refers("A_v2")}},
+            "definitions": {"A": {"type": "object"}, "A_v2": {"type": "integer"}},
+        });
+        merge(&mut document, part.to_string().as_bytes()).unwrap();
+        let expected = json!({
+            "paths": {"/a": {"get": refers("A_v3"), "post": refers("A_v2")}},
+            "definitions": {
+                "A": {"type": "string"}, "A_v2": {"type": "integer"}, "A_v3": {"type": "object"},
+            },
+        });
+        assert_eq!(document, expected);
     }
 
     #[test]
