@@ -13,7 +13,7 @@ use super::authenticate::{AuthenticatorError, lock, verifier};
 use super::bounded::{Bounded, fingerprint};
 use super::impersonate::unescape;
 use super::pki::{self, ClusterKeys};
-use super::{ALL_UNAUTHENTICATED, User};
+use super::{ALL_UNAUTHENTICATED, ANONYMOUS, User};
 use crate::aggregation::PROXY_NAME;
 
 /// Proxies whose certificates are remembered.
@@ -69,7 +69,8 @@ impl FrontProxies {
                 values.push(String::from_utf8_lossy(value.as_bytes()).into_owned());
             }
         }
-        if !user.is_in(ALL_UNAUTHENTICATED) {
+        // Nobody in particular is not somebody because a proxy says so.
+        if user.name != ANONYMOUS && !user.is_in(ALL_UNAUTHENTICATED) {
             user.groups = User::authenticated("", std::mem::take(&mut user.groups)).groups;
         }
         Some(user)

@@ -557,6 +557,7 @@ async fn proxies_of_the_cluster_say_for_whom_they_ask() {
     let mut said = vec![];
     for (authority, name, user) in [
         ("proxies", "front-proxy-client", "ada"),
+        ("proxies", "front-proxy-client", "system:anonymous"),
         ("proxies", "front-proxy-client", ""),
         ("proxies", "somebody", "ada"),
         ("clients", "front-proxy-client", "ada"),
@@ -584,6 +585,7 @@ async fn proxies_of_the_cluster_say_for_whom_they_ask() {
     }
     expect![[r#"
         201 {"extra":{"example.com/team":["x"]},"groups":["a","system:authenticated"],"uid":"u1","username":"ada"}
+        201 {"extra":{"example.com/team":["x"]},"groups":["a"],"uid":"u1","username":"system:anonymous"}
         401 null
         401 null
         201 {"extra":{},"groups":["system:authenticated"],"username":"front-proxy-client"}"#]]
