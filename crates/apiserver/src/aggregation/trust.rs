@@ -71,7 +71,13 @@ fn data(known: &Value, keys: &ClusterKeys) -> Value {
     ] {
         let text = known[key].as_str().unwrap_or_default();
         if !text.contains(bundle.trim()) {
-            data[key] = format!("{text}{bundle}").into();
+            // What others wrote may end without the end of a line.
+            let end = if text.is_empty() || text.ends_with('\n') {
+                ""
+            } else {
+                "\n"
+            };
+            data[key] = format!("{text}{end}{bundle}").into();
         }
     }
     for (key, entry) in LISTS {
@@ -95,7 +101,7 @@ mod tests {
         let whole = data(&Value::Null, &keys);
         assert_eq!(data(&whole, &keys), whole);
         let changed = json!({
-            "client-ca-file": "another\n", "requestheader-allowed-names": "[\"another\"]",
+            "client-ca-file": "another", "requestheader-allowed-names": "[\"another\"]",
             "requestheader-group-headers": "no list", "theirs": "stays",
         });
         let merged = data(&changed, &keys);
