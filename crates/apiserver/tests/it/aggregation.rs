@@ -475,6 +475,30 @@ async fn an_extension_server_knows_the_cluster_that_it_belongs_to() {
 }
 
 #[tokio::test]
+async fn only_a_server_that_is_known_is_asked_unless_anybody_will_do() {
+    let world = World::new().await;
+    let extension = Extension::start(&world).await;
+    world.post(SERVICES, Extension::service(443)).await.ok();
+    world
+        .post(SLICES, Extension::slice(extension.port, "https"))
+        .await
+        .ok();
+    let mut api_service = extension.api_service();
+    api_service["spec"]["caBundle"] = json!(null);
+    world.post(APIS, api_service).await.ok();
+    let said = settled(&world, NAME, "FailedDiscoveryCheck").await;
+    assert!(
+        said.contains("x509: certificate signed by unknown authority"),
+        "{said}"
+    );
+    assert!(extension.asked.lock().unwrap().is_empty());
+    let anybody = json!({"spec": {"insecureSkipTLSVerify": true}});
+    world.merge(&format!("{APIS}/{NAME}"), anybody).await.ok();
+    settled(&world, NAME, "Passed").await;
+    assert_eq!(world.get(WIDGETS).await.ok()["kind"], "WidgetList");
+}
+
+#[tokio::test]
 async fn a_service_that_leads_back_here_is_not_asked() {
     let world = World::new().await;
     let extension = Extension::start(&world).await;
@@ -585,7 +609,7 @@ async fn proxies_of_the_cluster_say_for_whom_they_ask() {
     }
     expect![[r#"
         201 {"extra":{"example.com/team":["x"]},"groups":["a","system:authenticated"],"uid":"u1","username":"ada"}
-        201 {"extra":{"example.com/team":["x"]},"groups":["a"],"uid":"u1","username":"system:anonymous"}
+        403 null
         401 null
         401 null
         201 {"extra":{},"groups":["system:authenticated"],"username":"front-proxy-client"}"#]]

@@ -198,3 +198,23 @@ async fn only_requests_that_are_passed_on_may_last_for_another_protocol() {
         assert_eq!(code, 400, "{path} {text}");
     }
 }
+
+#[tokio::test]
+async fn requests_that_come_back_are_refused() {
+    let world = World::new().await;
+    let extension = Extension::start(&world).await;
+    extension.register(&world).await;
+    let certificate = extension.proxy.lock().unwrap().clone();
+    let mut codes = vec![];
+    for path in [WIDGETS, "/api/v1/namespaces"] {
+        let request = Request::get(path)
+            .header("x-remote-user", "ada")
+            .header("x-remote-group", "system:masters")
+            .body(Full::new(Bytes::new()));
+        let service = world.cluster.network_service(Some(certificate.clone()));
+        let response = service.oneshot(request.unwrap()).await.unwrap();
+        codes.push(response.status().as_u16());
+    }
+    assert_eq!(codes, [508, 200]);
+    assert!(extension.widgets().is_empty());
+}

@@ -3,6 +3,8 @@
 use apiserver::store::Memory;
 use serde_json::json;
 
+use crate::aggregation::event;
+use crate::extension::{APIS, settled};
 use crate::world::World;
 
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
@@ -65,4 +67,31 @@ async fn users_of_a_cluster_cannot_keep_the_server_from_starting() {
     world.delete(&format!("{MAPS}/{TRUST}")).await.ok();
     while maps.line().await != format!("DELETED {TRUST}") {}
     while maps.line().await != format!("ADDED {TRUST}") {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn api_services_of_kubernetes_are_put_right_by_a_restart() {
+    let storage = Memory::new();
+    let world = World::stored_in(storage.clone()).await;
+    let apps = format!("{APIS}/v1.apps");
+    let mine = json!({"spec": {"versionPriority": 7}});
+    world.merge(&apps, mine).await.ok();
+    world.delete(&format!("{APIS}/v1.batch")).await.ok();
+    // While the server runs they are the users'.
+    let theirs = json!({
+        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1.example.com"},
+        "spec": {"group": "example.com", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1},
+    });
+    world.post(APIS, theirs).await.ok();
+    settled(&world, "v1.example.com", "Local").await;
+    assert_eq!(world.get(&apps).await.ok()["spec"]["versionPriority"], 7);
+
+    let world = again(world, &storage).await;
+    event(&world, "v1.batch", |e| e["type"] == "ADDED").await;
+    event(&world, "v1.apps", |e| {
+        e["object"]["spec"]["versionPriority"] == 15
+    })
+    .await;
+    let theirs = world.get(&format!("{APIS}/v1.example.com")).await.ok();
+    assert_eq!(theirs["spec"]["versionPriority"], 1);
 }
