@@ -134,11 +134,13 @@ async fn changes_of_the_objects_hold_at_once() {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["reason"], "TooManyRequests");
-    let exempt = json!({"spec": {"type": "Exempt", "limited": null, "exempt": {}}});
-    world.merge(&format!("{LEVELS}/mine"), exempt).await.ok();
+    let mine = format!("{LEVELS}/mine");
+    let room = json!({"spec": {"limited": {"nominalConcurrencyShares": 100}}});
+    world.merge(&mine, room).await.ok();
     let response = respond(&world.seen_by(jane()), MAPS).await;
     assert_eq!(response.status(), 403);
     world.delete(&format!("{SCHEMAS}/mine")).await.ok();
+    world.delete(&mine).await.ok();
     assert_eq!(sorted(&world, jane(), MAPS).await, unknown);
     let metrics = world.get("/metrics").await.ok();
     let metrics = metrics.as_str().unwrap();
@@ -199,11 +201,15 @@ async fn what_must_be_there_comes_back() {
     assert_eq!(watching.line().await, "DELETED catch-all");
     assert_eq!(watching.line().await, "ADDED catch-all");
     let shares = json!({"spec": {"limited": {"nominalConcurrencyShares": 77}}});
-    world.merge(&catch_all, shares.clone()).await.ok();
-    watching.next().await.unwrap();
-    let event = watching.next().await.unwrap();
+    assert_eq!(world.merge(&catch_all, shares.clone()).await.code, 422);
     let shares_of = |object: &Value| object["spec"]["limited"]["nominalConcurrencyShares"].clone();
-    assert_eq!(shares_of(&event["object"]), 5);
+    let high = format!("{LEVELS}?watch=1&fieldSelector=metadata.name%3Dworkload-high");
+    let mut seen = world.watch(&high).await;
+    assert_eq!(shares_of(&seen.next().await.unwrap()["object"]), 40);
+    let path = format!("{LEVELS}/workload-high");
+    world.merge(&path, shares.clone()).await.ok();
+    assert_eq!(shares_of(&seen.next().await.unwrap()["object"]), 77);
+    assert_eq!(shares_of(&seen.next().await.unwrap()["object"]), 40);
     // Whoever says that the spec is theirs keeps it.
     let low = format!("{LEVELS}/workload-low");
     let mut own = shares;

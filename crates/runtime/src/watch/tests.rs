@@ -79,7 +79,9 @@ async fn a_kind_with_too_many_objects_is_given_up_and_tried_again() {
             json!({"metadata": {"namespace": "ns", "name": name}}),
         );
     };
-    ["a", "b", "c"].map(put);
+    for name in ["a", "b", "c"] {
+        put(name);
+    }
     let cluster = small(api.client());
     assert_eq!(names(&cluster).await, "a b c");
     // One more comes by the watch.
