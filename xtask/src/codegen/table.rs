@@ -163,10 +163,11 @@ impl Names<'_> {
         if !omit_empty && !field.markers.iter().any(|m| m == "optional") {
             flags.push_str(" !");
         }
+        // `omitempty` means nothing for structures, and times are such.
         let is_struct = !ty.starts_with(['[', '{'])
             && !matches!(
                 &*ty,
-                "str" | "bool" | "i32" | "i64" | "f64" | "bytes" | "time" | "microtime" | "raw"
+                "str" | "bool" | "i32" | "i64" | "f64" | "bytes" | "raw"
             )
             && !ty.starts_with('@');
         if is_pointer {

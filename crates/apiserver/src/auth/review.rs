@@ -58,12 +58,20 @@ pub fn review(resource: &str, body: &Value, cx: &ReviewContext<'_>) -> Result<Va
 }
 
 /// The review with its answer.
-fn answer(body: &Value, cx: &ReviewContext<'_>, status: Value) -> Value {
+fn answer(body: &Value, status: Value) -> Value {
     let mut review = body.clone();
     let metadata = review["metadata"].as_object().cloned().unwrap_or_default();
     review["metadata"] = metadata.into();
-    review["metadata"]["creationTimestamp"] = wire_time(cx.now).into();
     review["status"] = status;
+    review
+}
+
+/// An answer that repeats nothing of the question.
+fn bare_answer(body: &Value, metadata: Value, status: Value) -> Value {
+    let mut review = json!({"metadata": metadata, "status": status});
+    for member in ["apiVersion", "kind"] {
+        review[member] = body[member].clone();
+    }
     review
 }
 
@@ -113,7 +121,7 @@ fn decide(body: &Value, cx: &ReviewContext<'_>, user: &User) -> Value {
     if !error.is_empty() {
         status["evaluationError"] = error.into();
     }
-    answer(body, cx, status)
+    answer(body, status)
 }
 
 fn self_subject_rules_review(body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> {
@@ -149,7 +157,9 @@ fn self_subject_rules_review(body: &Value, cx: &ReviewContext<'_>) -> Result<Val
         [one] => status["evaluationError"] = one.as_str().into(),
         many => status["evaluationError"] = format!("[{}]", many.join(", ")).into(),
     }
-    Ok(answer(body, cx, status))
+    let mut review = bare_answer(body, json!({}), status);
+    review["spec"] = json!({});
+    Ok(review)
 }
 
 fn token_review(body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> {
@@ -183,11 +193,12 @@ fn token_review(body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> {
         }
         Err(error) => json!({"user": {}, "error": error.to_string()}),
     };
-    Ok(answer(body, cx, status))
+    Ok(answer(body, status))
 }
 
 fn self_subject_review(body: &Value, cx: &ReviewContext<'_>) -> Value {
-    answer(body, cx, json!({"userInfo": user_info(cx.user)}))
+    let metadata = json!({"creationTimestamp": wire_time(cx.now)});
+    bare_answer(body, metadata, json!({"userInfo": user_info(cx.user)}))
 }
 
 /// A user as `authentication.k8s.io/v1` `UserInfo`, without empty members.
@@ -242,12 +253,18 @@ fn token_request(body: &Value, cx: &ReviewContext<'_>) -> Result<Value, Status> 
     let expires = cx.now.as_second().saturating_add(seconds);
     let expires = Timestamp::from_second(expires).unwrap_or(Timestamp::MAX);
     let status = json!({"token": signed, "expirationTimestamp": wire_time(expires)});
-    let mut review = answer(body, cx, status);
+    let mut review = answer(body, status);
     if !review["spec"].is_object() {
         review["spec"] = json!({});
     }
     review["metadata"]["name"] = cx.name.into();
     review["metadata"]["namespace"] = cx.namespace.into();
+    review["metadata"]["uid"] = (*account.header.uid).into();
+    review["metadata"]["creationTimestamp"] = wire_time(cx.now).into();
+    // Always written.
+    if review["spec"]["boundObjectRef"].is_null() {
+        review["spec"]["boundObjectRef"] = Value::Null;
+    }
     review["spec"]["audiences"] = json!(audiences);
     review["spec"]["expirationSeconds"] = seconds.into();
     Ok(review)

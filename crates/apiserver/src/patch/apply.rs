@@ -11,7 +11,7 @@ use super::path::is_equal;
 use super::set::Set;
 use super::typed::{self, Delta, Node};
 use super::{MAX_DEPTH, is_deeper_than, too_deep};
-use crate::schema::{ListType, Schema, Type};
+use crate::schema::{self, ListType, Schema, Type};
 use crate::status::Status;
 
 /// Where `kubectl apply` (client side) keeps what it applied.
@@ -89,7 +89,7 @@ pub fn apply(
     let stored = take_managed_fields(&mut bare);
     let mut managed = Managed::of_stored(stored.as_ref());
     if managed.is_empty() && live.is_some() {
-        managed = before_first_apply(&bare, node, manager, reset)?;
+        managed = before_first_apply(&bare, schema, manager, reset)?;
     }
     for entry in &mut managed.entries {
         entry.replace_set(typed::reconcile(entry.set(), node));
@@ -198,14 +198,23 @@ fn version_and_kind(object: &Value) -> String {
     )
 }
 
+/// What a new object is compared with: an object of its kind of which nothing is set. What is always written is in both.
+fn nothing(object: &Value, schema: &Schema, manager: &Manager<'_>) -> Value {
+    let mut nothing = schema::empty(schema);
+    nothing["apiVersion"] = manager.api_version.into();
+    nothing["kind"] = object["kind"].clone();
+    nothing
+}
+
 /// All fields of an object that nobody owns yet become those of one manager.
 fn before_first_apply(
     live: &Value,
-    node: Node<'_>,
+    schema: &Schema,
     manager: &Manager<'_>,
     reset: Reset,
 ) -> Result<Managed, Status> {
-    let nothing = json!({"apiVersion": manager.api_version, "kind": live["kind"]});
+    let node = Node::root(schema);
+    let nothing = nothing(live, schema, manager);
     let delta = typed::compare(&nothing, live, node).map_err(|fault| {
         Status::new(
             500,
@@ -499,8 +508,11 @@ pub fn record_update(
         return;
     }
     let node = Node::root(schema);
-    let nothing = json!({"apiVersion": manager.api_version, "kind": new["kind"]});
-    match typed::compare(live.unwrap_or(&nothing), new, node) {
+    let before = match live {
+        Some(live) => Cow::Borrowed(live),
+        None => Cow::Owned(nothing(new, schema, manager)),
+    };
+    match typed::compare(&before, new, node) {
         Ok(delta) => {
             let managed = attribute(managed, delta, node, manager, Reset::of(manager));
             put_managed_fields(new, managed.encode());

@@ -6,7 +6,7 @@ use super::{Call, Registry, Shown, Target, metadata, prepare, write_failed};
 use crate::admission::Operation;
 use crate::object::Object;
 use crate::patch;
-use crate::schema;
+use crate::schema::{self, Schema};
 use crate::status::Status;
 use crate::store::{Change, Expected, WriteError};
 
@@ -86,6 +86,7 @@ impl Registry {
             let named = target.named(metadata::text(&value, "name"));
             schema::prepare(&target.resource, &mut value, None);
             schema::default(&target.resource, &mut value);
+            schema::settle(&target.resource, &mut value);
             self.observe(target, &mut value);
             let causes = schema::validate(&target.resource, &value, None);
             if !causes.is_empty() {
@@ -145,6 +146,19 @@ impl Registry {
             }) => Err(taken(target, &existing)),
             Err(error) => Err(write_failed(target, &error)),
         }
+    }
+
+    /// What is asked with a POST and not stored, with its asker as the owner of its fields.
+    pub(crate) fn own(
+        &self,
+        call: &Call<'_>,
+        target: &Target,
+        schema: &Schema,
+        mut value: Value,
+    ) -> Value {
+        let manager = self.manager(call, target);
+        patch::record_update(None, &mut value, schema, &manager);
+        value
     }
 
     pub(super) fn manager<'a>(&self, call: &'a Call<'_>, target: &'a Target) -> patch::Manager<'a> {

@@ -358,6 +358,7 @@ impl Registry {
         }
         self.admit_change(call, target, how, old, &mut new).await?;
         schema::default(&target.resource, &mut new);
+        schema::settle(&target.resource, &mut new);
         prepare::generation_of_changed(target, old, &mut new);
         if new["metadata"]["generation"] != old["metadata"]["generation"] {
             self.observe(target, &mut new);

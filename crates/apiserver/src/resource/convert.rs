@@ -41,6 +41,15 @@ pub fn convert(mut value: Value, from: &Resource, to: &Resource) -> Value {
             for name in ["reportingComponent", "reportingInstance"] {
                 members.entry(name).or_insert_with(|| "".into());
             }
+            for name in ["eventTime", "firstTimestamp", "lastTimestamp"] {
+                members.entry(name).or_insert(Value::Null);
+            }
+        } else {
+            for name in ["reportingController", "reportingInstance"] {
+                if members.get(name).is_some_and(|text| text == "") {
+                    members.remove(name);
+                }
+            }
         }
     }
     if &*from.storage == "horizontalpodautoscalers.autoscaling" {
@@ -69,7 +78,7 @@ mod tests {
         let core = json!({
             "apiVersion": "v1", "kind": "Event", "metadata": {"name": "a"}, "involvedObject": {"kind": "Pod"},
             "message": "hello", "reason": "Started", "count": 2, "source": {"component": "kubelet"},
-            "reportingComponent": "kubelet", "reportingInstance": "",
+            "reportingComponent": "kubelet", "reportingInstance": "", "eventTime": null,
             "firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:00Z", "type": "Normal",
         });
         let new = convert(core.clone(), both[0], both[1]);
@@ -78,7 +87,7 @@ mod tests {
             json!({
                 "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "a"}, "regarding": {"kind": "Pod"},
                 "note": "hello", "reason": "Started", "deprecatedCount": 2, "deprecatedSource": {"component": "kubelet"},
-                "reportingController": "kubelet", "reportingInstance": "",
+                "reportingController": "kubelet", "eventTime": null,
                 "deprecatedFirstTimestamp": "2026-01-01T00:00:00Z", "deprecatedLastTimestamp": "2026-01-01T00:00:00Z",
                 "type": "Normal",
             })

@@ -259,6 +259,7 @@ impl Exchange<'_> {
                     let pods = self.pods(value["metadata"]["name"].as_str().unwrap_or_default())?;
                     return self.status(registry.bind(call, &pods, &value).await?);
                 }
+                let value = registry.own(call, target, &target.resource.schema, value);
                 let value = registry.admit_subresource(call, target, value).await?;
                 let place = (target.namespace.as_str(), "");
                 let reviewed = self
@@ -278,6 +279,8 @@ impl Exchange<'_> {
             }
             "token" => {
                 let ask = self.decode_kind(call, "TokenRequest", body)?;
+                let schema = Expected::body("TokenRequest").schema;
+                let ask = registry.own(call, target, &schema, ask);
                 let ask = registry.admit_subresource(call, target, ask).await?;
                 let place = (target.namespace.as_str(), target.name.as_str());
                 let token = self

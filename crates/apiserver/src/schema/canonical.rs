@@ -69,7 +69,7 @@ fn fits_node(value: &Value, schema: &Schema, wire: Option<Wire>, depth: usize) -
                 members.iter().all(|(name, member)| {
                     object.fields.get(&**name).is_some_and(|field| {
                         let wire = field.proto.map(|proto| proto.wire);
-                        fits_node(member, &field.schema, wire, depth + 1)
+                        member.is_null() || fits_node(member, &field.schema, wire, depth + 1)
                     })
                 })
             }
@@ -376,6 +376,45 @@ impl<'s> Walk<'s> {
     }
 }
 
+/// What Go writes of an object of this built-in type of which nothing is set; `{}` for custom kinds.
+pub(super) fn empty(schema: &Schema) -> Value {
+    let mut members = Map::new();
+    if let Type::Object(object) = &schema.resolve().ty {
+        fill(&mut members, object, 0);
+    }
+    Value::Object(members)
+}
+
+/// Makes lists and maps that are always written null when they are empty: what becomes of them in storage, which does not
+/// tell an empty list from none.
+pub(super) fn settle(value: &mut Value, schema: &Schema) {
+    match (&schema.resolve().ty, value) {
+        (Type::Object(object), Value::Object(members)) => {
+            for (name, member) in members.iter_mut() {
+                match object.fields.get(&**name) {
+                    Some(field)
+                        if matches!(field.schema.ty, Type::Array(_) | Type::Object(_))
+                            && field.proto.is_some_and(|p| p.presence == Presence::Always)
+                            && is_zero(member) =>
+                    {
+                        *member = Value::Null;
+                    }
+                    Some(field) => settle(member, &field.schema),
+                    None => {
+                        if let Some(item) = &object.additional {
+                            settle(member, item);
+                        }
+                    }
+                }
+            }
+        }
+        (Type::Array(item), Value::Array(items)) => {
+            items.iter_mut().for_each(|member| settle(member, item));
+        }
+        _ => {}
+    }
+}
+
 /// Adds the members that Go writes also when they are not set.
 fn fill(members: &mut Map<String, Value>, object: &Object, depth: usize) {
     // Messages that hold themselves do so through pointers or lists, so this is never reached.
@@ -396,12 +435,11 @@ fn fill(members: &mut Map<String, Value>, object: &Object, depth: usize) {
                 }
                 _ => continue,
             },
-            // Go writes null for these; nobody reads that, and many clients trip over it.
-            Type::Array(_) | Type::Object(_) | Type::Any => continue,
+            Type::Array(_) | Type::Object(_) | Type::Any => Value::Null,
             Type::String
                 if matches!(field.schema.format(), "byte" | "date-time" | "micro-time") =>
             {
-                continue;
+                Value::Null
             }
             _ => zero(&field.schema),
         };
@@ -550,6 +588,27 @@ mod tests {
                 r#"{"metadata":{},"spec":{"ports":[{"port":80,"targetPort":0}]},"status":{"loadBalancer":{}}} unknown []"#
             ]],
         );
+    }
+
+    #[test]
+    fn what_is_always_written_is_null_or_empty() {
+        check(
+            "core.v1.Event",
+            r#"{"metadata":{},"involvedObject":{}}"#,
+            expect![[
+                r#"{"eventTime":null,"firstTimestamp":null,"involvedObject":{},"lastTimestamp":null,"metadata":{},"reportingComponent":"","reportingInstance":"","source":{}} unknown []"#
+            ]],
+        );
+        let schema = builtin::reference("io.k8s.api.rbac.v1.Role");
+        expect![[r#"{"metadata":{},"rules":null}"#]].assert_eq(&empty(&schema).to_string());
+        let mut role =
+            serde_json::json!({"metadata": {}, "rules": [{"verbs": [], "resources": ["x"]}]});
+        settle(&mut role, &schema);
+        expect![[r#"{"metadata":{},"rules":[{"resources":["x"],"verbs":null}]}"#]]
+            .assert_eq(&role.to_string());
+        let mut role = serde_json::json!({"metadata": {}, "rules": []});
+        settle(&mut role, &schema);
+        assert_eq!(role, empty(&schema));
     }
 
     #[test]

@@ -33,6 +33,22 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
+use crate::resource::Resource;
+
+/// An object of the built-in type `schema` of which nothing is set, as the server would write it; `{}` for custom kinds.
+#[must_use]
+pub fn empty(schema: &Schema) -> Value {
+    canonical::empty(schema)
+}
+
+/// The last step before an object is stored: empty lists that are always written become null, as in a storage that does not
+/// tell the two apart. Definitions are stored as they are written.
+pub fn settle(resource: &Resource, value: &mut Value) {
+    if resource.custom.is_none() && &*resource.group != "apiextensions.k8s.io" {
+        canonical::settle(value, &resource.schema);
+    }
+}
+
 /// One node of a kind's structure.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {

@@ -71,7 +71,6 @@ fn a_created_deployment_is_owned_as_kubernetes_says() {
           .spec.selector
           .spec.template.metadata.labels
           .spec.template.metadata.labels.app
-          .spec.template.spec.containers
           .spec.template.spec.tolerations
           .spec.template.spec.volumes
           .spec.template.spec.containers[name="nginx"]
