@@ -246,7 +246,9 @@ fn begin(target: &Target, value: &mut Value, options: &DeleteOptions, now: Times
         "deletionTimestamp".into(),
         metadata::timestamp(deadline).into(),
     );
-    meta.insert("deletionGracePeriodSeconds".into(), json!(grace));
+    if &*target.resource.storage != "namespaces" {
+        meta.insert("deletionGracePeriodSeconds".into(), json!(grace));
+    }
     if let Some(generation) = meta.get("generation").and_then(Value::as_i64)
         && !was_deleting
     {

@@ -44,7 +44,7 @@ pub(super) fn generate_name(base: &str) -> String {
     base[..end].chars().chain(suffix).collect()
 }
 
-/// Removes what only the server may say about a new object.
+/// Removes what only the server may say about a new object; the generation is left to those kinds that have one.
 pub(super) fn wipe_system_fields(value: &mut Value) {
     let meta = of(value);
     for field in [
@@ -53,7 +53,6 @@ pub(super) fn wipe_system_fields(value: &mut Value) {
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
         "selfLink",
-        "generation",
     ] {
         meta.remove(field);
     }

@@ -140,6 +140,11 @@ fn keep_for_status(target: &Target, old: &Value, new: &mut Value) {
     if !kept.is_empty() {
         put(&mut metadata, kept, old["metadata"].get(kept).cloned());
     }
+    if storage == "daemonsets.apps" {
+        let name = schema::TEMPLATE_GENERATION;
+        let kept = old["metadata"]["annotations"].get(name).cloned();
+        put(&mut metadata["annotations"], name, kept);
+    }
     *new = old.clone();
     put(new, "metadata", Some(metadata));
 }

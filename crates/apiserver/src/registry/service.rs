@@ -190,14 +190,33 @@ fn fill(
     let spec = &mut service["spec"];
     spec["clusterIP"] = address.clone().into();
     spec["clusterIPs"] = json!([address]);
-    if spec["ipFamilies"].is_null() {
-        spec["ipFamilies"] = json!(["IPv4"]);
-    }
-    if spec["ipFamilyPolicy"].is_null() {
-        spec["ipFamilyPolicy"] = "SingleStack".into();
-    }
+    fill_families(spec, &address);
     fill_node_ports(service, others, &mut causes);
     causes
+}
+
+/// Which families of addresses the Service has. One that has neither an address nor pods of its own leaves that to whoever
+/// writes its endpoints, so it has both.
+fn fill_families(spec: &mut Value, address: &str) {
+    let has_pods = spec["selector"].as_object().is_some_and(|s| !s.is_empty());
+    let is_open = address == "None" && !has_pods;
+    if spec["ipFamilyPolicy"].is_null() {
+        let policy = if is_open {
+            "RequireDualStack"
+        } else {
+            "SingleStack"
+        };
+        spec["ipFamilyPolicy"] = policy.into();
+    }
+    let is_unset = spec["ipFamilies"].as_array().is_none_or(Vec::is_empty);
+    if is_unset {
+        let both = is_open && spec["ipFamilyPolicy"] != "SingleStack";
+        spec["ipFamilies"] = if both {
+            json!(["IPv4", "IPv6"])
+        } else {
+            json!(["IPv4"])
+        };
+    }
 }
 
 fn check_address(cidr: Cidr, asked: &str, taken: &HashSet<&str>) -> Option<Cause> {
@@ -206,7 +225,7 @@ fn check_address(cidr: Cidr, asked: &str, taken: &HashSet<&str>) -> Option<Cause
     match asked.parse::<Ipv4Addr>() {
         Err(_) => refuse("must be a valid IPv4 address, empty, or \"None\""),
         Ok(address) if !cidr.contains(address) => refuse(&format!(
-            "failed to allocate IP {asked}: the provided IP ({asked}) is not in the valid range"
+            "failed to allocate IP {asked}: the provided network does not match the current range"
         )),
         Ok(_) if taken.contains(asked) => refuse(&format!(
             "failed to allocate IP {asked}: provided IP is already allocated"
@@ -312,6 +331,30 @@ mod tests {
             fill(cidr, &mut next, &mut one_more, None, &given)[0]
                 .message
                 .contains("the range is full")
+        );
+    }
+
+    #[test]
+    fn what_has_neither_address_nor_pods_has_both_families() {
+        let cidr = Cidr::parse("10.0.0.0/24").unwrap();
+        let families = |mut service: Value| {
+            assert_eq!(fill(cidr, &mut 0, &mut service, None, &[]), vec![]);
+            let spec = &service["spec"];
+            format!("{} {}", spec["ipFamilyPolicy"], spec["ipFamilies"])
+        };
+        let one = r#""SingleStack" ["IPv4"]"#;
+        assert_eq!(families(json!({"spec": {}})), one);
+        assert_eq!(
+            families(json!({"spec": {"clusterIP": "None", "selector": {"a": "b"}}})),
+            one
+        );
+        assert_eq!(
+            families(json!({"spec": {"clusterIP": "None", "ipFamilyPolicy": "SingleStack"}})),
+            one
+        );
+        assert_eq!(
+            families(json!({"spec": {"clusterIP": "None"}})),
+            r#""RequireDualStack" ["IPv4","IPv6"]"#
         );
     }
 

@@ -211,6 +211,7 @@ impl Registry {
         let named = |field| metadata::text(binding, field).to_owned();
         let (uid, version) = (named("uid"), named("resourceVersion"));
         let seen = (&*door.subresource, Seen::Nothing);
+        let unbindable = |why: &str| Status::conflict("", "pods/binding", &target.name, why);
         self.change(call, &door, seen, &|old| {
             let is_meant =
                 |wanted: &str, field| wanted.is_empty() || wanted == metadata::text(old, field);
@@ -219,13 +220,13 @@ impl Registry {
             }
             let bound = old["spec"]["nodeName"].as_str().unwrap_or_default();
             if !bound.is_empty() {
-                return Err(target.conflict(&format!(
+                return Err(unbindable(&format!(
                     "pod {} is already assigned to node {bound:?}",
                     target.name
                 )));
             }
             if metadata::is_deleting(old) {
-                return Err(target.conflict(&format!(
+                return Err(unbindable(&format!(
                     "pod {} is being deleted, cannot be assigned to a host",
                     target.name
                 )));
@@ -234,7 +235,7 @@ impl Registry {
                 .as_array()
                 .is_some_and(|gates| !gates.is_empty())
             {
-                return Err(target.conflict(&format!(
+                return Err(unbindable(&format!(
                     "pod {} has non-empty .spec.schedulingGates",
                     target.name
                 )));

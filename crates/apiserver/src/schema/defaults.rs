@@ -13,6 +13,9 @@ use crate::resource::Resource;
 /// Nesting that is defaulted; deeper values are left alone (decoding refuses them).
 const MAX_DEPTH: usize = super::parse::MAX_DEPTH + 8;
 
+/// Counts the changes of the template of a DaemonSet.
+pub const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
 /// Sets what the client left out. Idempotent. Built-in objects are brought into canonical form first (unknown fields,
 /// nulls and zero values go; see [`decode`](super::decode())), so that patched objects can be passed as they are; what cannot
 /// be (a value of a wrong type) is left for validation to refuse.
@@ -130,6 +133,8 @@ fn message(full_name: &str, members: &mut Map<String, Value>) {
         | "apps.v1.StatefulSetUpdateStrategy" => {
             rolling_update(members);
         }
+        "apps.v1.DaemonSet" => template_generation(members),
+        "apps.v1.StatefulSetSpec" => claim_templates(members),
         "batch.v1.Job" => job(members),
         "networking.v1.NetworkPolicySpec" => policy_types(members),
         "rbac.v1.Subject" => subject(members),
@@ -324,13 +329,6 @@ fn service(spec: &mut Map<String, Value>) {
     }
     if ty != "ExternalName" {
         set_default(spec, "internalTrafficPolicy", "Cluster".into());
-        let is_v6 = text(spec, "clusterIP").contains(':');
-        set_default(spec, "ipFamilyPolicy", "SingleStack".into());
-        set_default(
-            spec,
-            "ipFamilies",
-            json!([if is_v6 { "IPv6" } else { "IPv4" }]),
-        );
     }
 }
 
@@ -413,6 +411,32 @@ fn replication_controller(members: &mut Map<String, Value>) {
     }
     if let Some(metadata) = object(members, "metadata") {
         set_default(metadata, "labels", labels);
+    }
+}
+
+/// A number from before there were generations, as an annotation; what it is comes with preparation.
+fn template_generation(members: &mut Map<String, Value>) {
+    let Some(metadata) = object(members, "metadata") else {
+        return;
+    };
+    let annotations = metadata
+        .entry("annotations")
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(annotations) = annotations {
+        set_default(annotations, TEMPLATE_GENERATION, "0".into());
+    }
+}
+
+/// Templates of claims say what they are.
+fn claim_templates(spec: &mut Map<String, Value>) {
+    let templates = spec
+        .get_mut("volumeClaimTemplates")
+        .and_then(Value::as_array_mut);
+    for template in templates.into_iter().flatten() {
+        if let Some(template) = template.as_object_mut() {
+            template.insert("apiVersion".into(), "v1".into());
+            template.insert("kind".into(), "PersistentVolumeClaim".into());
+        }
     }
 }
 
@@ -550,7 +574,7 @@ mod tests {
             "core.v1.Service",
             r#"{"spec":{"ports":[{"port":80},{"port":81,"targetPort":"x"}],"type":"LoadBalancer","sessionAffinity":"ClientIP"}}"#,
             expect![[
-                r#"{"metadata":{},"spec":{"allocateLoadBalancerNodePorts":true,"externalTrafficPolicy":"Cluster","internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"port":80,"protocol":"TCP","targetPort":80},{"port":81,"protocol":"TCP","targetPort":"x"}],"sessionAffinity":"ClientIP","sessionAffinityConfig":{"clientIP":{"timeoutSeconds":10800}},"type":"LoadBalancer"},"status":{"loadBalancer":{}}}"#
+                r#"{"metadata":{},"spec":{"allocateLoadBalancerNodePorts":true,"externalTrafficPolicy":"Cluster","internalTrafficPolicy":"Cluster","ports":[{"port":80,"protocol":"TCP","targetPort":80},{"port":81,"protocol":"TCP","targetPort":"x"}],"sessionAffinity":"ClientIP","sessionAffinityConfig":{"clientIP":{"timeoutSeconds":10800}},"type":"LoadBalancer"},"status":{"loadBalancer":{}}}"#
             ]],
         );
         check(

@@ -22,7 +22,7 @@ pub use decode::{
     ContentType, Decoded, Expected, FieldValidation, admitted, decode, decode_applied, decode_as,
     decode_document, decode_value,
 };
-pub use defaults::default;
+pub use defaults::{TEMPLATE_GENERATION, default};
 pub use fields::{check_fields, prune};
 pub use prepare::prepare;
 pub use validate::{validate, validate_subresource};

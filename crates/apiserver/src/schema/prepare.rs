@@ -37,6 +37,10 @@ fn create(resource: &Resource, value: &mut Value) {
             job_selector(value);
             return;
         }
+        ("apps", "DaemonSet") => {
+            value["metadata"]["annotations"][defaults::TEMPLATE_GENERATION] = "1".into();
+            return;
+        }
         ("apiextensions.k8s.io", _) => {
             let versions = value["spec"]["versions"].as_array().into_iter().flatten();
             let storage: Vec<Value> = versions
@@ -73,8 +77,21 @@ fn update(resource: &Resource, value: &mut Value, old: &Value) {
             drop_what_the_type_left(&mut value["spec"], &old["spec"]);
         }
         ("certificates.k8s.io", _) => value["spec"] = old["spec"].clone(),
+        ("apps", "DaemonSet") => count_templates(value, old),
         _ => {}
     }
+}
+
+/// Each change of its template counts up a number of the DaemonSet that no client may set.
+fn count_templates(value: &mut Value, old: &Value) {
+    let before = &old["metadata"]["annotations"][defaults::TEMPLATE_GENERATION];
+    let before: i64 = before
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default();
+    let is_changed = value["spec"]["template"] != old["spec"]["template"];
+    let now = before + i64::from(is_changed);
+    value["metadata"]["annotations"][defaults::TEMPLATE_GENERATION] = now.to_string().into();
 }
 
 /// A service keeps the addresses and ports that it was given when a client leaves them out.
@@ -83,7 +100,15 @@ fn keep_addresses(spec: &mut Value, old: &Value) {
     let (new_type, old_type) = (ty(spec), ty(old));
     let needs_address = |ty: &str| matches!(ty, "ClusterIP" | "NodePort" | "LoadBalancer");
     if needs_address(&new_type) && needs_address(&old_type) {
-        for name in ["clusterIP", "clusterIPs"] {
+        // Who changes the one address means the list of them, too.
+        let asked = spec["clusterIP"].as_str().unwrap_or_default();
+        if !asked.is_empty()
+            && spec["clusterIP"] != old["clusterIP"]
+            && spec["clusterIPs"] == old["clusterIPs"]
+        {
+            spec["clusterIPs"] = json!([asked]);
+        }
+        for name in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
             let is_unset = spec[name].as_str().is_none_or(str::is_empty)
                 && spec[name].as_array().is_none_or(Vec::is_empty);
             if is_unset && !old[name].is_null() {
@@ -309,6 +334,34 @@ mod tests {
     }
 
     #[test]
+    fn changes_of_the_template_of_a_daemon_set_are_counted() {
+        let set = |count: &str, image: &str| {
+            format!(
+                "metadata: {{annotations: {{deprecated.daemonset.template.generation: '{count}'}}}}\n\
+                 spec: {{template: {{spec: {{containers: [{{name: a, image: {image}}}]}}}}}}"
+            )
+        };
+        let count = |yaml: &str, old: Option<&str>| {
+            let resource = crate::resource::builtin()
+                .iter()
+                .find(|r| &*r.plural == "daemonsets")
+                .unwrap();
+            let read = |yaml: &str| {
+                let mut value: Value = serde_saphyr::from_str(yaml).unwrap();
+                defaults::default(resource, &mut value);
+                value
+            };
+            let mut value = read(yaml);
+            prepare(resource, &mut value, old.map(read).as_ref());
+            value["metadata"]["annotations"][defaults::TEMPLATE_GENERATION].clone()
+        };
+        assert_eq!(count(&set("7", "x"), None), "1");
+        assert_eq!(count("metadata: {}", Some("metadata: {}")), "0");
+        assert_eq!(count(&set("7", "x"), Some(&set("2", "x"))), "2");
+        assert_eq!(count(&set("7", "y"), Some(&set("2", "x"))), "3");
+    }
+
+    #[test]
     fn services_keep_their_addresses() {
         let old = "spec: {type: NodePort, clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1], ports: [{port: 80, nodePort: 30001}]}";
         check(
@@ -317,7 +370,7 @@ mod tests {
             Some(old),
             expect![[r#"
                 {}
-                {"allocateLoadBalancerNodePorts":true,"clusterIP":"10.0.0.1","clusterIPs":["10.0.0.1"],"externalTrafficPolicy":"Cluster","internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"nodePort":30001,"port":80,"protocol":"TCP","targetPort":80},{"name":"x","port":81,"protocol":"TCP","targetPort":81}],"sessionAffinity":"None","type":"LoadBalancer"}
+                {"allocateLoadBalancerNodePorts":true,"clusterIP":"10.0.0.1","clusterIPs":["10.0.0.1"],"externalTrafficPolicy":"Cluster","internalTrafficPolicy":"Cluster","ports":[{"nodePort":30001,"port":80,"protocol":"TCP","targetPort":80},{"name":"x","port":81,"protocol":"TCP","targetPort":81}],"sessionAffinity":"None","type":"LoadBalancer"}
                 {"loadBalancer":{}}"#]],
         );
         check(
@@ -326,7 +379,16 @@ mod tests {
             Some(old),
             expect![[r#"
                 {}
-                {"clusterIP":"10.0.0.1","clusterIPs":["10.0.0.1"],"internalTrafficPolicy":"Cluster","ipFamilies":["IPv4"],"ipFamilyPolicy":"SingleStack","ports":[{"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"ClusterIP"}
+                {"clusterIP":"10.0.0.1","clusterIPs":["10.0.0.1"],"internalTrafficPolicy":"Cluster","ports":[{"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"ClusterIP"}
+                {"loadBalancer":{}}"#]],
+        );
+        check(
+            "services",
+            "spec: {clusterIP: None, clusterIPs: [10.0.0.1], ports: [{port: 80}]}",
+            Some(old),
+            expect![[r#"
+                {}
+                {"clusterIP":"None","clusterIPs":["None"],"internalTrafficPolicy":"Cluster","ports":[{"port":80,"protocol":"TCP","targetPort":80}],"sessionAffinity":"None","type":"ClusterIP"}
                 {"loadBalancer":{}}"#]],
         );
         check(

@@ -87,6 +87,11 @@ const fn integer(name: &'static str, path: &'static str) -> Col {
     col(name, Cell::Integer(path))
 }
 
+/// Numbers in a column of texts, for whatever reason.
+const fn number_as_text(name: &'static str, cell: fn(&Row<'_>) -> Value) -> Col {
+    col(name, Cell::Value(cell))
+}
+
 const fn of(name: &'static str, text: fn(&Row<'_>) -> String) -> Col {
     col(name, Cell::Of(text))
 }
@@ -286,8 +291,12 @@ const COMPONENT_STATUSES: &[Col] = &[
 const DEPLOYMENTS: &[Col] = &[
     NAME,
     of("Ready", workload::ready_of_desired),
-    integer("Up-to-date", "status.updatedReplicas"),
-    integer("Available", "status.availableReplicas"),
+    number_as_text("Up-to-date", |row| {
+        row.integer("status.updatedReplicas").into()
+    }),
+    number_as_text("Available", |row| {
+        row.integer("status.availableReplicas").into()
+    }),
     AGE,
     CONTAINERS,
     IMAGES,

@@ -4,6 +4,7 @@ mod access;
 mod admission;
 mod cluster;
 mod config;
+mod event;
 mod flowcontrol;
 mod job;
 mod pod;
@@ -49,6 +50,9 @@ pub(super) fn validate(
         ("", "Service") => service::service(value, old, &mut report),
         ("", "ConfigMap") => config::config_map(value, old, &mut report),
         ("", "Secret") => config::secret(value, old, &mut report),
+        ("" | "events.k8s.io", "Event") => {
+            event::event(value, old, resource.group.is_empty(), &mut report);
+        }
         ("", "PersistentVolumeClaim") => storage::claim(spec, old, &mut report),
         ("", "PersistentVolume") => storage::volume(spec, &mut report),
         ("", "ResourceQuota") => quota::quota(spec, old_spec, &mut report),
