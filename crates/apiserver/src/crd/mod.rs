@@ -174,13 +174,14 @@ fn resource(
     (schema, rules): (Schema, Option<Arc<RuleNode>>),
     storage_version: &Arc<str>,
 ) -> Resource {
+    // In the order in which clients see them.
     let verbs = vec![
-        "create",
         "delete",
         "deletecollection",
         "get",
         "list",
         "patch",
+        "create",
         "update",
         "watch",
     ];
@@ -194,15 +195,15 @@ fn resource(
     let has_status = version["subresources"]["status"].is_object();
     let mut subresources = Vec::new();
     let scale = scale(&version["subresources"]["scale"]);
+    if has_status {
+        subresources.push(subresource("status", &names.kind, None));
+    }
     if scale.is_some() {
         subresources.push(subresource(
             "scale",
             "Scale",
             Some(("autoscaling".into(), "v1".into())),
         ));
-    }
-    if has_status {
-        subresources.push(subresource("status", &names.kind, None));
     }
     let list = |names: &[String]| names.iter().map(|name| name.as_str().into()).collect();
     Resource {

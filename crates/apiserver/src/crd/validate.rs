@@ -134,10 +134,8 @@ fn versions(crd: &Value, causes: &mut Vec<Cause>) {
         if !version["schema"]["openAPIV3Schema"].is_object()
             && crd["spec"]["preserveUnknownFields"] != true
         {
-            causes.push(Cause::required(
-                format!("{at}.schema.openAPIV3Schema"),
-                "schemas are required",
-            ));
+            let field = format!("{at}.schema.openAPIV3Schema");
+            causes.push(Cause::required(field, ""));
         }
         subresources(
             &version["subresources"],

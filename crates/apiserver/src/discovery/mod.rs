@@ -196,8 +196,7 @@ pub fn resource_list(resources: &[Arc<Resource>], group: &str, version: &str) ->
         if !resource.verbs.is_empty() {
             entries.push(resource_entry(resource, resources));
         }
-        let mut subresources: Vec<&Subresource> = resource.subresources.iter().collect();
-        subresources.sort_by(|a, b| a.name.cmp(&b.name));
+        let subresources = subresources(resource);
         entries.extend(
             subresources
                 .into_iter()
@@ -230,6 +229,15 @@ fn insert_names(entry: &mut Value, resource: &Resource) {
     if !resource.categories.is_empty() {
         entry["categories"] = json!(resource.categories);
     }
+}
+
+/// By name, but those of custom resources: they have the status first.
+fn subresources(resource: &Resource) -> Vec<&Subresource> {
+    let mut subresources: Vec<&Subresource> = resource.subresources.iter().collect();
+    if resource.custom.is_none() {
+        subresources.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    subresources
 }
 
 fn subresource_entry(resource: &Resource, sub: &Subresource) -> Value {
@@ -280,8 +288,12 @@ pub fn aggregated(
                     Source::Remote(remote) => Some((**remote.entry.as_ref()?).clone()),
                 });
             let versions: Vec<Value> = versions.collect();
-            (!versions.is_empty())
-                .then(|| json!({"metadata": {"name": group.name}, "versions": versions}))
+            // The core group has no name.
+            let metadata = match group.name {
+                "" => json!({}),
+                name => json!({"name": name}),
+            };
+            (!versions.is_empty()).then(|| json!({"metadata": metadata, "versions": versions}))
         })
         .collect();
     let list = json!({
@@ -315,9 +327,7 @@ fn aggregated_entry(resource: &Resource) -> Value {
     });
     insert_names(&mut entry, resource);
     if !resource.subresources.is_empty() {
-        let mut subresources: Vec<&Subresource> = resource.subresources.iter().collect();
-        subresources.sort_by(|a, b| a.name.cmp(&b.name));
-        let entries = subresources.into_iter().map(|sub| {
+        let entries = subresources(resource).into_iter().map(|sub| {
             json!({
                 "subresource": sub.name, "responseKind": kind(&sub.kind, sub.group_version.as_ref()),
                 "verbs": sub.verbs,

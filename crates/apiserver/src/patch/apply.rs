@@ -610,6 +610,11 @@ fn attribute(
     if changed.is_empty() && removed.is_empty() {
         return managed;
     }
+    // The owners of a scale are those of the replicas: while there are none, nobody becomes one by an update.
+    if manager.subresource == "scale" && !managed.entries.iter().any(|e| e.is_touched_by(&changed))
+    {
+        return managed;
+    }
     let owner = manager.owner(Operation::Update);
     let lost = changed.clone().union(&removed);
     for entry in &mut managed.entries {

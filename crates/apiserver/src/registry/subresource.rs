@@ -41,14 +41,22 @@ impl Registry {
     /// The `Scale` of an object.
     ///
     /// # Errors
-    /// 404 if there is no such object or its kind has no scale.
+    /// 404 if there is no such object or its kind has no scale, 500 if a custom one does not say how many replicas it wants.
     pub async fn scale(&self, target: &Target) -> Result<Value, Status> {
         let parent = Target {
             subresource: String::new(),
             ..target.clone()
         };
         let parent = self.get(&parent).await?.into_value();
-        Ok(scale_of(&parent, &scale_paths(target)?))
+        let paths = scale_paths(target)?;
+        if target.resource.custom.is_some() && get_path(&parent, &paths.spec_replicas).is_null() {
+            let why = format!(
+                "the spec replicas field \".{}\" does not exist",
+                paths.spec_replicas
+            );
+            return Err(Status::internal(&why).with_details(json!({"causes": [{"message": why}]})));
+        }
+        Ok(scale_of(&parent, &paths))
     }
 
     /// Sets the replicas of an object through its `Scale`.

@@ -50,9 +50,13 @@ pub(super) async fn answer(
     // The path of a namespace itself names it as what it is in, too. Who may do something there was decided by that.
     let is_itself = &*resource.storage == "namespaces" && path.namespace == path.name;
     let is_fit = resource.namespaced || path.namespace.is_empty() || is_itself;
-    if !is_fit
-        || (!path.subresource.is_empty() && resource.subresource(&path.subresource).is_none())
-    {
+    let is_unknown =
+        !path.subresource.is_empty() && resource.subresource(&path.subresource).is_none();
+    if is_fit && is_unknown && resource.custom.is_some() {
+        let (group, plural) = (&resource.group, &resource.plural);
+        return Err(Status::not_found(group, plural, &path.name));
+    }
+    if !is_fit || is_unknown {
         return Err(Status::no_such_resource());
     }
     if resource.namespaced && namespace.is_empty() && !path.name.is_empty() {

@@ -293,28 +293,31 @@ impl Check {
     }
 
     fn text(&mut self, value: &Value, text: &str, rules: &Rules) {
+        self.length_or_pattern(value, text, rules);
+        if let Some(format) = &rules.format
+            && !formats::is_valid(format, text)
+        {
+            let detail = format!("{} in body must be of type {format}: {value}", self.path);
+            self.add(Cause::type_invalid(self.path.clone(), value, &detail));
+        }
+    }
+
+    /// Tells the first rule that is broken: what is too long is not also told to match something.
+    fn length_or_pattern(&mut self, value: &Value, text: &str, rules: &Rules) {
         let length = text.chars().count() as u64;
         if let Some(max) = rules.max_length.filter(|max| length > *max) {
             self.add(Cause::too_long(
                 self.path.clone(),
                 usize::try_from(max).unwrap_or(usize::MAX),
             ));
-        }
-        if let Some(min) = rules.min_length.filter(|min| length < *min) {
+        } else if let Some(min) = rules.min_length.filter(|min| length < *min) {
             self.broken(value, &format!("should be at least {min} chars long"));
-        }
-        if let Some(pattern) = &rules.pattern {
+        } else if let Some(pattern) = &rules.pattern {
             let regex = rules.regex.get_or_init(|| regexp::compile(pattern).ok());
             // A pattern that cannot be compiled is refused with its definition; a stored one lets everything pass.
             if regex.as_ref().is_some_and(|regex| !regex.is_match(text)) {
                 self.broken(value, &format!("should match '{pattern}'"));
             }
-        }
-        if let Some(format) = &rules.format
-            && !formats::is_valid(format, text)
-        {
-            let detail = format!("{} in body must be of type {format}: {value}", self.path);
-            self.add(Cause::type_invalid(self.path.clone(), value, &detail));
         }
     }
 
