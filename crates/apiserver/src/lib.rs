@@ -14,6 +14,7 @@ pub mod discovery;
 mod expiry;
 mod first;
 mod flow;
+mod go;
 pub mod jsonpath;
 mod metrics;
 pub mod negotiate;

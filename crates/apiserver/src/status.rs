@@ -255,6 +255,16 @@ impl Status {
         status
     }
 
+    /// 422: a patch makes something of an object that cannot be read. The object is hinted at only: it may hold secrets.
+    pub fn invalid_patch(why: &str) -> Self {
+        let cause = Cause {
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: \"{{…}}\": {why}"),
+            field: "patch".into(),
+        };
+        Self::invalid("", "", "", vec![cause])
+    }
+
     /// 400.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::plain(400, "BadRequest", message)

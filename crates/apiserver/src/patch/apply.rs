@@ -189,7 +189,8 @@ fn identity(object: &Value) -> String {
 }
 
 /// `apps/v1, Kind=Deployment`, `/v1, Kind=Pod`.
-fn version_and_kind(object: &Value) -> String {
+#[must_use]
+pub fn version_and_kind(object: &Value) -> String {
     let version = object["apiVersion"].as_str().unwrap_or_default();
     let slash = if version.contains('/') { "" } else { "/" };
     format!(

@@ -5,6 +5,7 @@ use json_patch::{PatchOperation, patch_unsafe};
 use serde_json::Value;
 
 use super::{MAX_DEPTH, depth, too_deep, unprocessable};
+use crate::go;
 use crate::status::Status;
 
 /// Operations in one JSON Patch.
@@ -20,11 +21,10 @@ const MAX_LOOKS: usize = 1_000;
 /// items and nesting are bounded.
 ///
 /// # Errors
-/// 400 if `patch` is not a JSON Patch or nests too deeply, 413 if it is too large, 422 if an operation does not fit
-/// the target.
+/// 400 if `patch` is not a list of objects or nests too deeply, 413 if it is too large, 422 if an operation is none or does
+/// not fit the target.
 pub fn json(target: &Value, patch: &[u8]) -> Result<Value, Status> {
-    let operations: Vec<Value> = serde_json::from_slice(patch)
-        .map_err(|error| Status::bad_request(format!("the patch is not a JSON Patch: {error}")))?;
+    let operations = operations(patch)?;
     if operations.len() > MAX_OPERATIONS {
         return Err(Status::too_large(format!(
             "Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
@@ -40,7 +40,7 @@ pub fn json(target: &Value, patch: &[u8]) -> Result<Value, Status> {
     };
     for (at, operation) in operations.into_iter().enumerate() {
         let operation: PatchOperation = serde_json::from_value(operation).map_err(|error| {
-            Status::bad_request(format!(
+            unprocessable(format!(
                 "operation {at} of the JSON Patch is invalid: {error}"
             ))
         })?;
@@ -54,6 +54,41 @@ pub fn json(target: &Value, patch: &[u8]) -> Result<Value, Status> {
         })?;
     }
     Ok(result)
+}
+
+/// The operations of a JSON Patch, which are objects.
+fn operations(patch: &[u8]) -> Result<Vec<Value>, Status> {
+    let refuse = |why: String| Err(Status::bad_request(format!("error decoding patch: {why}")));
+    let of_type = |found: &Value, ty: &str| {
+        let found = go::type_name(found);
+        refuse(format!(
+            "json: cannot unmarshal {found} into Go value of type {ty}"
+        ))
+    };
+    let operations = match serde_json::from_slice(patch) {
+        Ok(Value::Array(operations)) => operations,
+        Ok(other) => return of_type(&other, "[]handlers.jsonPatchOp"),
+        Err(error) => return refuse(go::json_error(patch).unwrap_or_else(|| error.to_string())),
+    };
+    match operations.iter().find(|operation| !operation.is_object()) {
+        Some(other) => of_type(other, "handlers.jsonPatchOp"),
+        None => Ok(operations),
+    }
+}
+
+/// A patch that is an object.
+///
+/// # Errors
+/// Why it is none, in Go's words.
+pub fn object(patch: &[u8]) -> Result<Value, String> {
+    match serde_json::from_slice(patch) {
+        Ok(Value::Object(members)) => Ok(Value::Object(members)),
+        Ok(other) => Err(format!(
+            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            go::type_name(&other)
+        )),
+        Err(error) => Err(go::json_error(patch).unwrap_or_else(|| error.to_string())),
+    }
 }
 
 /// What the operations so far have cost.

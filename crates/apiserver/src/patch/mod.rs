@@ -22,8 +22,10 @@ mod tests;
 
 use serde_json::Value;
 
-pub use apply::{Manager, apply, check_managed_fields, is_same, lay_over, record_update};
-pub use document::{json, merge};
+pub use apply::{
+    Manager, apply, check_managed_fields, is_same, lay_over, record_update, version_and_kind,
+};
+pub use document::{json, merge, object};
 pub use strategic::strategic;
 
 use crate::status::Status;

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::{MAX_DEPTH, is_deeper_than, too_deep, unprocessable};
+use crate::go;
 use crate::schema::{PatchStrategy, Schema, Type};
 use crate::status::Status;
 
@@ -175,18 +176,15 @@ fn without_directives(members: &Object) -> Object {
 }
 
 fn unknown_directive(directive: &Value, patch: &Object) -> Status {
-    let mut fields: Vec<&str> = patch
-        .keys()
-        .map(String::as_str)
-        .filter(|name| *name != PATCH)
-        .collect();
-    fields.truncate(10);
-    let directive = directive
-        .as_str()
-        .map_or_else(|| directive.to_string(), str::to_owned);
     Status::bad_request(format!(
-        "unknown patch type: {directive} in map with fields {fields:?}: must be replace, delete or merge"
+        "unknown patch type: {} in map: {}",
+        go::printed(directive),
+        printed(patch)
     ))
+}
+
+fn printed(members: &Object) -> String {
+    go::printed(&Value::Object(members.clone()))
 }
 
 /// `$retainKeys`: everything else goes, and the patch may not bring anything else.
@@ -335,13 +333,10 @@ fn identity(item: &Value, merge_key: Option<&str>) -> Result<String, Status> {
         (None, item) => Ok(item.to_string()),
         (Some(key), Value::Object(members)) => match members.get(key) {
             Some(value) => Ok(value.to_string()),
-            None => {
-                let mut names: Vec<&str> = members.keys().map(String::as_str).collect();
-                names.truncate(10);
-                Err(Status::bad_request(format!(
-                    "map with fields {names:?} does not contain declared merge key: {key}"
-                )))
-            }
+            None => Err(Status::bad_request(format!(
+                "map: {} does not contain declared merge key: {key}",
+                printed(members)
+            ))),
         },
         (Some(key), _) => Err(Status::bad_request(format!(
             "list items must be objects with the merge key {key:?}"

@@ -83,15 +83,10 @@ impl Registry {
         target: &Target,
         body: &PatchBody<'_>,
     ) -> Result<Value, Status> {
-        let document = match body.kind {
-            PatchType::Json => Value::Null,
-            PatchType::Merge | PatchType::Strategic => {
-                serde_json::from_slice(body.bytes).map_err(|error| {
-                    Status::bad_request(format!("the patch is not valid JSON: {error}"))
-                })?
-            }
-            PatchType::Apply => return self.apply_scale(call, target, body).await,
-        };
+        if body.kind == PatchType::Apply {
+            return self.apply_scale(call, target, body).await;
+        }
+        let document = body.document()?;
         self.change_scale(call, target, &|old| match body.kind {
             PatchType::Json => patch::json(old, body.bytes),
             _ => Ok(patch::merge(old, &document)),

@@ -19,6 +19,21 @@ pub struct PatchBody<'a> {
     pub force: bool,
 }
 
+impl PatchBody<'_> {
+    /// The document of a merge patch of either kind; null for a JSON Patch, which has none.
+    ///
+    /// # Errors
+    /// 400 if it is no object.
+    pub(super) fn document(&self) -> Result<Value, Status> {
+        match self.kind {
+            PatchType::Json | PatchType::Apply => Ok(Value::Null),
+            PatchType::Merge => patch::object(self.bytes)
+                .map_err(|why| Status::bad_request(format!("error decoding patch: {why}"))),
+            PatchType::Strategic => patch::object(self.bytes).map_err(Status::bad_request),
+        }
+    }
+}
+
 /// The document of an apply; what is wrong with it for strict readers is refused, told or ignored, as asked for.
 fn applied(call: &mut Call<'_>, bytes: &[u8]) -> Result<Value, Status> {
     let (config, strict) = schema::decode_applied(bytes)?;
@@ -148,12 +163,7 @@ impl Registry {
         if body.kind == PatchType::Apply {
             return self.apply(call, target, body).await;
         }
-        let document = match body.kind {
-            PatchType::Json => Value::Null,
-            _ => serde_json::from_slice(body.bytes).map_err(|error| {
-                Status::bad_request(format!("the patch is not valid JSON: {error}"))
-            })?,
-        };
+        let document = body.document()?;
         let (resource, validation) = (&target.resource, call.field_validation);
         let is_new =
             |old: &Value, field: &String| !schema::check_fields(resource, old).contains(field);
@@ -174,11 +184,10 @@ impl Registry {
                     .filter(|f| is_new(old, f))
                     .collect();
                 if !unknown.is_empty() {
-                    return Err(unknown_in_patch(target, &unknown));
+                    return Err(unknown_in_patch(&unknown));
                 }
             }
-            schema::decode_value(resource, new, FieldValidation::Ignore)
-                .map(|decoded| decoded.value)
+            schema::decode_patched(resource, new)
         };
         let revision = metadata::revision(&document).filter(|r| *r != 0);
         let modification = Modification {
@@ -199,6 +208,10 @@ impl Registry {
         body: &PatchBody<'_>,
     ) -> Result<(Shown, bool), Status> {
         let config = applied(call, body.bytes)?;
+        if config["apiVersion"] != target.api_version || config["kind"] != *target.resource.kind {
+            let found = patch::version_and_kind(&config);
+            return Err(Status::bad_request(format!("invalid object type: {found}")));
+        }
         check_identity(target, &config)?;
         let Some(revision) = metadata::revision(&config) else {
             return Err(target.modified());
@@ -505,16 +518,11 @@ fn check_uid(target: &Target, old: &Value, new: &Value) -> Result<(), Status> {
     )))
 }
 
-fn unknown_in_patch(target: &Target, unknown: &[String]) -> Status {
+fn unknown_in_patch(unknown: &[String]) -> Status {
     let list = unknown
         .iter()
         .map(|f| format!("unknown field {f:?}"))
         .collect::<Vec<_>>()
         .join(", ");
-    let cause = Cause {
-        reason: "FieldValueInvalid",
-        message: format!("Invalid value: strict decoding error: {list}"),
-        field: "patch".into(),
-    };
-    target.invalid(vec![cause])
+    Status::invalid_patch(&format!("strict decoding error: {list}"))
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::canonical::{self, Walk};
-use super::{Schema, builtin, fields, parse, protobuf};
+use super::{Schema, builtin, fields, parse, places, protobuf};
+use crate::go;
 use crate::resource::Resource;
-use crate::status::Status;
+use crate::status::{Cause, Status};
 
 /// Encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +133,11 @@ pub fn decode_as(
 ) -> Result<Decoded, Status> {
     let (mut value, duplicates) = read(expected, content_type, body)?;
     identify(expected, &mut value, body)?;
-    finish(expected, value, &duplicates, validation)
+    let json = match content_type {
+        ContentType::Json if !expected.is_custom => body,
+        _ => b"",
+    };
+    finish(expected, value, (&duplicates, json), validation)
 }
 
 /// As [`decode`], for an object that is a value already: what a patch made.
@@ -146,7 +151,18 @@ pub fn decode_value(
 ) -> Result<Decoded, Status> {
     let expected = Expected::of(resource);
     identify(&expected, &mut value, b"")?;
-    finish(&expected, value, &[], validation)
+    finish(&expected, value, (&[], b""), validation)
+}
+
+/// What a patch made of an object of `resource`, as it would have been decoded; unknown fields are dropped.
+///
+/// # Errors
+/// 400 if it became something of another kind, 422 if it has values of wrong types.
+pub fn decode_patched(resource: &Resource, mut value: Value) -> Result<Value, Status> {
+    let expected = Expected::of(resource);
+    identify(&expected, &mut value, b"")?;
+    canonical(&expected, &mut value).map_err(|why| Status::invalid_patch(&why))?;
+    Ok(value)
 }
 
 /// What admission made of an object of `resource`, or of a body of its `subresource`: as it would have been decoded, and
@@ -164,7 +180,7 @@ pub fn admitted(resource: &Resource, subresource: &str, value: Value) -> Result<
     let expected = Expected::body(own_kind.map_or("", |kind| kind));
     let mut value = value;
     identify(&expected, &mut value, b"")?;
-    let mut value = finish(&expected, value, &[], FieldValidation::Ignore)?.value;
+    let mut value = finish(&expected, value, (&[], b""), FieldValidation::Ignore)?.value;
     super::defaults::default_node(&mut value, &expected.schema);
     Ok(value)
 }
@@ -189,34 +205,16 @@ pub fn decode_applied(body: &[u8]) -> Result<(Value, Option<String>), Status> {
     Ok((document.value, strict.flatten()))
 }
 
-/// Checks and canonicalizes a document whose kind is settled.
+/// Checks and canonicalizes a document whose kind is settled; `json` is its text, if that is JSON.
 fn finish(
     expected: &Expected,
     mut value: Value,
-    duplicates: &[String],
+    (duplicates, json): (&[String], &[u8]),
     validation: FieldValidation,
 ) -> Result<Decoded, Status> {
-    let mut unknown = Vec::new();
-    let result = if expected.is_custom {
-        let result = custom_metadata(expected, &mut value, &mut unknown);
-        unknown.append(&mut fields::prune_node(&mut value, &expected.schema));
-        result
-    } else {
-        let mut walk = Walk::default();
-        let result = canonical::canonicalize(&mut value, &expected.schema, &mut walk);
-        unknown.append(&mut walk.unknown);
-        result
-    };
-    result.map_err(|error| unfit(expected, &value, &error))?;
-    let problems: Vec<String> = unknown
-        .iter()
-        .map(|path| format!("unknown field {path:?}"))
-        .chain(
-            duplicates
-                .iter()
-                .map(|path| format!("duplicate field {path:?}")),
-        )
-        .collect();
+    let unknown = canonical(expected, &mut value);
+    let unknown = unknown.map_err(|error| unfit(expected, &value, &error))?;
+    let problems = problems(&unknown, duplicates, json);
     match validation {
         FieldValidation::Strict if !problems.is_empty() => {
             let error = format!("strict decoding error: {}", problems.join(", "));
@@ -233,6 +231,39 @@ fn finish(
     }
 }
 
+/// What is told of unknown and duplicate fields: in the order of the text, as far as it is known.
+fn problems(unknown: &[String], duplicates: &[String], json: &[u8]) -> Vec<String> {
+    let unknown = unknown.iter().map(|path| ("unknown", path.as_str()));
+    let duplicates = duplicates.iter().map(|path| ("duplicate", path.as_str()));
+    let mut all: Vec<(&str, &str)> = unknown.chain(duplicates).collect();
+    if all.len() > 1 && !json.is_empty() {
+        let paths: Vec<&str> = all.iter().map(|(_, path)| *path).collect();
+        let places = places::places(json, &paths);
+        all.sort_by_key(|(what, path)| match (*what, places.get(path)) {
+            // It is one from its second place on.
+            ("duplicate", Some((_, last))) => *last,
+            (_, Some((first, _))) => *first,
+            (_, None) => usize::MAX,
+        });
+    }
+    let told = all.into_iter();
+    told.map(|(what, path)| format!("{what} field {path:?}"))
+        .collect()
+}
+
+/// Brings a document whose kind is settled into canonical form. Gives the paths of what is unknown in it.
+fn canonical(expected: &Expected, value: &mut Value) -> Result<Vec<String>, String> {
+    if expected.is_custom {
+        let mut unknown = Vec::new();
+        let result = custom_metadata(expected, value, &mut unknown);
+        unknown.append(&mut fields::prune_node(value, &expected.schema));
+        return result.map(|()| unknown);
+    }
+    let mut walk = Walk::default();
+    let result = canonical::canonicalize(value, &expected.schema, &mut walk);
+    result.map(|()| walk.unknown)
+}
+
 /// The document and the paths of its duplicate keys.
 fn read(
     expected: &Expected,
@@ -240,7 +271,10 @@ fn read(
     body: &[u8],
 ) -> Result<(Value, Vec<String>), Status> {
     let parsed = match content_type {
-        ContentType::Json => parse::json(body).map_err(|e| format!("json parse error: {e}")),
+        ContentType::Json => parse::json(body).map_err(|error| {
+            let error = go::json_error(body).unwrap_or(error);
+            format!("json parse error: {error}")
+        }),
         ContentType::Yaml => parse::yaml(body).map_err(|e| format!("yaml parse error: {e}")),
         ContentType::Protobuf if expected.is_custom => {
             return Err(Status::unsupported_media_type(
@@ -298,13 +332,7 @@ fn read_protobuf(expected: &Expected, body: &[u8]) -> Result<(Value, Vec<String>
 /// Checks `apiVersion` and `kind`, and sets them where a built-in kind may leave them out.
 fn identify(expected: &Expected, value: &mut Value, body: &[u8]) -> Result<(), Status> {
     let Value::Object(members) = value else {
-        let got = match value {
-            Value::Null => "null",
-            Value::Array(_) => "array",
-            Value::String(_) => "string",
-            Value::Bool(_) => "bool",
-            _ => "number",
-        };
+        let got = go::type_name(value);
         let error = format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {got} into Go value of type \
              struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
@@ -336,17 +364,46 @@ fn identify(expected: &Expected, value: &mut Value, body: &[u8]) -> Result<(), S
         )));
     }
     if !kind.is_empty() && kind != expected.kind {
-        let version = api_version.rsplit('/').next().unwrap_or_default();
-        return Err(Status::bad_request(format!(
-            "{kind} in version {version:?} cannot be handled as a {}",
-            expected.kind
-        )));
+        return Err(of_another_kind(expected, members, (&api_version, &kind)));
     }
     if !is_other_version {
         members.insert("apiVersion".into(), expected.api_version.clone().into());
     }
     members.insert("kind".into(), expected.kind.clone().into());
     Ok(())
+}
+
+/// A body of another kind than the path's: 422 for custom kinds, 400 for others.
+fn of_another_kind(
+    expected: &Expected,
+    members: &serde_json::Map<String, Value>,
+    (api_version, kind): (&str, &str),
+) -> Status {
+    let (group, version) =
+        (expected.api_version.split_once('/')).unwrap_or(("", &expected.api_version));
+    if expected.is_custom {
+        let name = members.get("metadata").and_then(|m| m["name"].as_str());
+        let rule = format!("must be {}", expected.kind);
+        let cause = Cause::invalid("kind", &kind.into(), &rule);
+        return Status::invalid(group, kind, name.unwrap_or_default(), vec![cause]);
+    }
+    let given = api_version.rsplit('/').next().unwrap_or_default();
+    let mut message = format!(
+        "{kind} in version {given:?} cannot be handled as a {}",
+        expected.kind
+    );
+    if builtin::kind(api_version, kind).is_some() {
+        // What the types are called inside Kubernetes.
+        let package = match group.split('.').next().unwrap_or_default() {
+            "" | "events" => "core",
+            word => word,
+        };
+        message.push_str(&format!(
+            ": converting ({version}.{kind}) to ({package}.{}): unknown conversion",
+            expected.kind
+        ));
+    }
+    Status::bad_request(message)
 }
 
 /// `metadata` of custom kinds is read as strictly as that of built-in ones.
@@ -380,12 +437,16 @@ fn unfit(expected: &Expected, value: &Value, error: &str) -> Status {
 
 /// 400 for a body that is nothing at all.
 fn unrecognized(expected: &Expected, error: &str, body: &[u8]) -> Status {
-    let shown = &body[..body.len().min(30)];
+    let begun = &body[..body.len().min(30)];
+    let shown = match begun.first() {
+        None => "<empty>".into(),
+        Some(b'{') => String::from_utf8_lossy(begun).into_owned(),
+        Some(_) => hex::encode(begun),
+    };
     let more = if body.len() > 30 { " ..." } else { "" };
     Status::bad_request(format!(
-        "the object provided is unrecognized (must be of type {}): {error} ({}{more})",
-        expected.kind,
-        hex::encode(shown)
+        "the object provided is unrecognized (must be of type {}): {error} ({shown}{more})",
+        expected.kind
     ))
 }
 
@@ -429,7 +490,7 @@ mod tests {
             body,
             FieldValidation::Warn,
             expect![[
-                r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{},"spec":{"replicas":2,"strategy":{},"template":{"metadata":{},"spec":{"containers":[{"name":"","resources":{}}]}}},"status":{}} ["unknown field \"spec.template.spec.containers[0].nam\"", "unknown field \"spec.x\"", "duplicate field \"spec.replicas\""]"#
+                r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{},"spec":{"replicas":2,"strategy":{},"template":{"metadata":{},"spec":{"containers":[{"name":"","resources":{}}]}}},"status":{}} ["duplicate field \"spec.replicas\"", "unknown field \"spec.x\"", "unknown field \"spec.template.spec.containers[0].nam\""]"#
             ]],
         );
         check(
@@ -438,7 +499,7 @@ mod tests {
             body,
             FieldValidation::Strict,
             expect![[
-                r#"400 Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec.template.spec.containers[0].nam", unknown field "spec.x", duplicate field "spec.replicas""#
+                r#"400 Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: duplicate field "spec.replicas", unknown field "spec.x", unknown field "spec.template.spec.containers[0].nam""#
             ]],
         );
         check(
@@ -459,7 +520,9 @@ mod tests {
             ContentType::Json,
             b"{\"kind\":\"Secret\",\"apiVersion\":\"v1\"}",
             FieldValidation::Warn,
-            expect![[r#"400 Secret in version "v1" cannot be handled as a ConfigMap"#]],
+            expect![[
+                r#"400 Secret in version "v1" cannot be handled as a ConfigMap: converting (v1.Secret) to (core.ConfigMap): unknown conversion"#
+            ]],
         );
         check(
             CONFIG_MAP,
@@ -475,9 +538,9 @@ mod tests {
             ContentType::Json,
             b"{\"a\"",
             FieldValidation::Warn,
-            expect![
-                "400 the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: EOF while parsing an object at line 1 column 4 (7b226122)"
-            ],
+            expect![[
+                r#"400 the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: unexpected end of JSON input ({"a")"#
+            ]],
         );
         check(
             CONFIG_MAP,
@@ -512,7 +575,7 @@ mod tests {
             b"{}",
             FieldValidation::Warn,
             expect![
-                "400 the object provided is unrecognized (must be of type ConfigMap): provided data does not appear to be a protobuf message, expected prefix [107 56 115 0] (7b7d)"
+                "400 the object provided is unrecognized (must be of type ConfigMap): provided data does not appear to be a protobuf message, expected prefix [107 56 115 0] ({})"
             ],
         );
         check(CONFIG_MAP, ContentType::Protobuf, b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12\x0d\x12\x0b\x0a\x01a\x12\x06\xc3\xa9\xc3\xa9\xc3\xa9", FieldValidation::Warn, expect![[r#"{"apiVersion":"v1","data":{"a":"ééé"},"kind":"ConfigMap","metadata":{}} []"#]]);
@@ -521,7 +584,9 @@ mod tests {
             ContentType::Protobuf,
             b"k8s\0\x0a\x0c\x0a\x02v1\x12\x06Secret",
             FieldValidation::Warn,
-            expect![[r#"400 Secret in version "v1" cannot be handled as a ConfigMap"#]],
+            expect![[
+                r#"400 Secret in version "v1" cannot be handled as a ConfigMap: converting (v1.Secret) to (core.ConfigMap): unknown conversion"#
+            ]],
         );
     }
 

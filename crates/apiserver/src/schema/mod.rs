@@ -10,6 +10,7 @@ pub(crate) mod fields;
 pub(crate) mod formats;
 pub mod meta;
 mod parse;
+mod places;
 mod prepare;
 pub(crate) mod protobuf;
 pub(crate) mod regexp;
@@ -20,7 +21,7 @@ mod validate_builtin;
 
 pub use decode::{
     ContentType, Decoded, Expected, FieldValidation, admitted, decode, decode_applied, decode_as,
-    decode_document, decode_value,
+    decode_document, decode_patched, decode_value,
 };
 pub use defaults::{TEMPLATE_GENERATION, default};
 pub use fields::{check_fields, prune};

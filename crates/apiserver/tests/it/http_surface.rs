@@ -114,12 +114,14 @@ async fn large_and_strange_bodies_are_refused() {
             let path = format!("{MAPS}/a?fieldManager=x");
             let answer = world.send(Method::PATCH, &path, patch, body).await;
             let is_nothing = body == b"[]" && patch.contains("json-patch");
-            assert_eq!(
-                answer.code,
-                if is_nothing { 200 } else { 400 },
-                "{patch} {body:?}: {}",
-                answer.body
-            );
+            // Such a patch is one, but makes no object.
+            let is_unfit = body.starts_with(b"{") && patch.contains("merge-patch");
+            let expected = match (is_nothing, is_unfit) {
+                (true, _) => 200,
+                (_, true) => 422,
+                _ => 400,
+            };
+            assert_eq!(answer.code, expected, "{patch} {body:?}: {}", answer.body);
         }
     }
     let odd = world.send(Method::POST, MAPS, "text/html", "{}").await;

@@ -529,7 +529,7 @@ async fn answers_that_are_none_are_failures() {
         500 InternalError: Internal error occurred: failed calling webhook "says.example.com": received invalid webhook response: webhook returned response.patch but not response.patchType
         500 InternalError: Internal error occurred: failed calling webhook "says.example.com": received invalid webhook response: webhook returned response.patchType but not response.patch
         ok
-        500 InternalError: Internal error occurred: failed calling webhook "says.example.com": received undecodable patch in webhook response: the patch is not a JSON Patch: expected ident at line 1 column 2
+        500 InternalError: Internal error occurred: failed calling webhook "says.example.com": received undecodable patch in webhook response: invalid character 'o' in literal null (expecting 'u')
         500 InternalError: Internal error occurred: operation 0 of the JSON Patch at path "/data/absent": path is invalid
         500 InternalError: Internal error occurred: ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal string into Go struct field ConfigMap.data of type map[string]string"#]].assert_eq(&said.join("\n"));
 }

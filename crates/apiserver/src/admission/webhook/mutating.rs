@@ -116,7 +116,9 @@ fn patched(
     let patched = patch::json(shown, &verdict.patch).map_err(|status| {
         let why = status.details.as_ref();
         let why = why.and_then(|d| d["causes"][0]["message"].as_str());
-        let why = why.unwrap_or(&status.message).to_owned();
+        let why = why.unwrap_or(&status.message);
+        // Whose patch it is is said here.
+        let why = why.strip_prefix("error decoding patch: ").unwrap_or(why);
         if status.code == 400 {
             Failure::nonsense(format!(
                 "received undecodable patch in webhook response: {why}"

@@ -79,25 +79,30 @@ fn operations_that_do_not_fit_are_unprocessable() {
 }
 
 #[test]
-fn what_is_no_patch_is_a_bad_request() {
+fn what_is_no_patch_is_refused() {
     check(
         &json!({}),
         &json!({"a": 1}),
         &expect![
-            "400 BadRequest the patch is not a JSON Patch: invalid type: map, expected a sequence at line 1 column 0 "
+            "400 BadRequest error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp "
         ],
     );
     check(
         &json!({}),
         &json!([{"op": "tickle", "path": "/a"}]),
+        &expect![[
+            r#"422 Invalid the server rejected our request due to an error in our request "operation 0 of the JSON Patch is invalid: unknown variant `tickle`, expected one of `add`, `remove`, `replace`, `move`, `copy`, `test`""#
+        ]],
+    );
+    check(
+        &json!({}),
+        &json!([{"op": "remove", "path": "/a"}, 7]),
         &expect![
-            "400 BadRequest operation 0 of the JSON Patch is invalid: unknown variant `tickle`, expected one of `add`, `remove`, `replace`, `move`, `copy`, `test` "
+            "400 BadRequest error decoding patch: json: cannot unmarshal number into Go value of type handlers.jsonPatchOp "
         ],
     );
-    expect![
-        "400 BadRequest the patch is not a JSON Patch: EOF while parsing a list at line 1 column 1 "
-    ]
-    .assert_eq(&show(json_patch(&json!({}), b"[")));
+    expect!["400 BadRequest error decoding patch: unexpected end of JSON input "]
+        .assert_eq(&show(json_patch(&json!({}), b"[")));
 }
 
 #[test]
