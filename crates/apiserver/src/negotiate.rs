@@ -43,6 +43,9 @@ impl Encoding {
     }
 }
 
+/// What objects are written in.
+const ENCODINGS: [Encoding; 3] = [Encoding::Json, Encoding::Yaml, Encoding::Protobuf];
+
 /// Version of `meta.k8s.io` in which a transformed answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetaVersion {
@@ -113,6 +116,11 @@ pub fn accept(header: Option<&str>, offer: Offer, has_protobuf: bool) -> Result<
         .iter()
         .find_map(|clause| clause.satisfied_by(offer, has_protobuf))
         .ok_or_else(|| {
+            let has_encodings = !matches!(offer, Offer::Discovery | Offer::Document);
+            let is_known = |clause: &Clause<'_>| ENCODINGS.iter().any(|e| clause.matches(e.media_type()));
+            if has_protobuf && has_encodings && !clauses(header).iter().any(is_known) {
+                return nothing_acceptable();
+            }
             let known = match offer {
                 Offer::Watch => {
                     "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
@@ -124,6 +132,16 @@ pub fn accept(header: Option<&str>, offer: Offer, has_protobuf: bool) -> Result<
                 "only the following media types are accepted: {known}"
             ))
         })
+}
+
+/// 406 for a client that reads nothing of what built-in kinds are written in.
+fn nothing_acceptable() -> Status {
+    let known: Vec<&str> = ENCODINGS.iter().map(|e| e.media_type()).collect();
+    let message = format!(
+        "406: Not Acceptable\n\nAvailable representations: {}",
+        known.join(", ")
+    );
+    Status::not_acceptable(message).with_details(serde_json::json!({}))
 }
 
 /// The one of `offered` media types that an `Accept` header likes best; the first where it has no preference. For what
@@ -224,7 +242,7 @@ impl<'a> Clause<'a> {
     }
 
     fn satisfied_by(&self, offer: Offer, has_protobuf: bool) -> Option<Accepted> {
-        let encoding = [Encoding::Json, Encoding::Yaml, Encoding::Protobuf]
+        let encoding = ENCODINGS
             .into_iter()
             .find(|encoding| self.matches(encoding.media_type()))?;
         if offer == Offer::Watch && encoding == Encoding::Yaml {
@@ -530,13 +548,19 @@ mod tests {
                 Objects application/json;sv=v2
                     406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
                 Objects application/json;q=0
-                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
+                    406 406: Not Acceptable
+
+                Available representations: application/json, application/yaml, application/vnd.kubernetes.protobuf
                 Watch application/yaml
                     406 only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch
                 Objects json
-                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
+                    406 406: Not Acceptable
+
+                Available representations: application/json, application/yaml, application/vnd.kubernetes.protobuf
                 Objects ,;=/
-                    406 only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf
+                    406 406: Not Acceptable
+
+                Available representations: application/json, application/yaml, application/vnd.kubernetes.protobuf
             "#]],
         );
     }

@@ -286,6 +286,15 @@ impl Status {
         Self::about(403, "Forbidden", (group, plural, name), message)
     }
 
+    /// 405 of a path that knows other methods.
+    pub fn no_such_method() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        Self {
+            details: Some(json!({})),
+            ..Self::plain(405, "MethodNotAllowed", message)
+        }
+    }
+
     /// 405.
     pub fn method_not_allowed(group: &str, plural: &str, verb: &str) -> Self {
         let message = format!(

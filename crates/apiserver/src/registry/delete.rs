@@ -53,8 +53,8 @@ impl DeleteOptions {
             dry_run: value["dryRun"].as_array().is_some_and(|d| !d.is_empty()),
         };
         let dry_run = value["dryRun"].as_array().map(Vec::as_slice);
-        if let Some(other) = dry_run.unwrap_or_default().iter().find(|v| *v != "All") {
-            let cause = Cause::not_supported("dryRun", other, &["All"]);
+        if dry_run.unwrap_or_default().iter().any(|v| v != "All") {
+            let cause = Cause::not_supported("dryRun", &value["dryRun"], &["All"]);
             return Err(Status::invalid(
                 "meta.k8s.io",
                 "DeleteOptions",
@@ -83,7 +83,7 @@ impl DeleteOptions {
             causes.push(Cause::not_supported(
                 "propagationPolicy",
                 &json!(policy),
-                &["Foreground", "Background", "Orphan"],
+                &["Foreground", "Background", "Orphan", "nil"],
             ));
         }
         if causes.is_empty() {
@@ -324,11 +324,14 @@ fn check_preconditions(
     old: &Value,
     options: &DeleteOptions,
 ) -> Result<(), Status> {
+    let (group, kind) = (&target.resource.group, &target.resource.kind);
+    let conflict = |why: String| Err(Status::conflict(group, kind, &target.name, &why));
     let is = metadata::text(old, "uid");
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != is) {
-        let why =
-            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {is}");
-        return Err(target.conflict(&why));
+        return conflict(format!(
+            "the UID in the precondition ({uid}) does not match the UID in record ({is}). The object might have been \
+             deleted and then recreated"
+        ));
     }
     let is = metadata::text(old, "resourceVersion");
     if let Some(revision) = options
@@ -336,10 +339,10 @@ fn check_preconditions(
         .as_deref()
         .filter(|revision| *revision != is)
     {
-        let why = format!(
-            "Precondition failed: ResourceVersion in precondition: {revision}, ResourceVersion in object meta: {is}"
-        );
-        return Err(target.conflict(&why));
+        return conflict(format!(
+            "the ResourceVersion in the precondition ({revision}) does not match the ResourceVersion in record ({is}). \
+             The object might have been modified"
+        ));
     }
     Ok(())
 }

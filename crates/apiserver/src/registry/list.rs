@@ -10,6 +10,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{Registry, Target};
+use crate::go;
 use crate::object::Object;
 use crate::select::{FieldSelector, LabelSelector};
 use crate::status::{Cause, Status};
@@ -123,18 +124,23 @@ impl ListOptions {
     /// The number in `resourceVersion`; 0 for none and for "any".
     ///
     /// # Errors
-    /// 400 if it is no number.
+    /// As [`revision`].
     pub fn revision(&self) -> Result<u64, Status> {
-        if self.resource_version.is_empty() {
-            return Ok(0);
-        }
-        self.resource_version.parse().map_err(|_| {
-            let asked = &self.resource_version;
-            Status::bad_request(format!(
-                "invalid resource version: resourceVersion: Invalid value: {asked:?}: it must be a whole number"
-            ))
-        })
+        revision(&self.resource_version)
     }
+}
+
+/// The number in the `resourceVersion` of a read; 0 for none and for "any".
+///
+/// # Errors
+/// 400 if it is no number.
+pub fn revision(asked: &str) -> Result<u64, Status> {
+    if asked.is_empty() {
+        return Ok(0);
+    }
+    go::parse_uint(asked).map_err(|why| {
+        Status::bad_request(format!("resourceVersion: Invalid value: {asked:?}: {why}"))
+    })
 }
 
 impl Registry {
@@ -176,7 +182,9 @@ impl Registry {
         let token = (!options.continue_token.is_empty())
             .then(|| Token::decode(&options.continue_token, &self.mark()))
             .transpose()?;
-        let asked = options.revision()?;
+        let asked = options.revision().map_err(|status| {
+            Status::bad_request(format!("invalid resource version: {}", status.message))
+        })?;
         let now = self.store.revision();
         if asked > now {
             return Err(Status::too_large_revision(asked, now));
@@ -287,12 +295,16 @@ impl Token {
     }
 
     fn decode(text: &str, mark: &str) -> Result<Self, Status> {
-        let bad = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
+        let bad = |why: &str| {
+            Status::bad_request(format!(
+                "invalid continue token: continue key is not valid: {why}"
+            ))
+        };
         let bytes = URL_SAFE_NO_PAD
             .decode(text)
             .map_err(|error| bad(&error.to_string()))?;
-        let token: Self =
-            serde_json::from_slice(&bytes).map_err(|error| bad(&error.to_string()))?;
+        let token: Self = serde_json::from_slice(&bytes)
+            .map_err(|error| bad(&go::json_error(&bytes).unwrap_or_else(|| error.to_string())))?;
         let is_whole = token.v == "meta.k8s.io/v1" && !token.start.is_empty() && token.rv != 0;
         if !is_whole || token.c != mark {
             return Err(bad("it was not made by this server"));

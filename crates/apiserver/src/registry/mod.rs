@@ -24,7 +24,7 @@ use serde_json::Value;
 
 pub(crate) use custom::has_dying_definitions;
 pub use delete::{DeleteOptions, Deleted};
-pub use list::{ListOptions, Page};
+pub use list::{ListOptions, Page, revision};
 pub(crate) use metadata::timestamp;
 pub use service::Cidr;
 pub(crate) use types::DEFINITIONS;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use crate::go;
 use crate::registry::{DeleteOptions, ListOptions};
 use crate::resource::Resource;
 use crate::schema::FieldValidation;
@@ -50,21 +51,18 @@ impl Query {
             .is_some_and(|v| !matches!(v, "false" | "0" | "False" | "FALSE" | "f" | "F"))
     }
 
-    fn number(&self, name: &str) -> Result<Option<u64>, Status> {
+    fn number(&self, name: &str) -> Result<Option<i64>, Status> {
         let Some(text) = self.get(name).filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
-        text.parse().map(Some).map_err(|_| {
-            Status::bad_request(format!(
-                "invalid value {text:?} of query parameter {name}: it must be a whole number"
-            ))
-        })
+        go::parse_int(text).map(Some).map_err(Status::bad_request)
     }
 
-    /// Seconds after which a watch ends; 0 says nothing.
+    /// Seconds after which a watch ends; 0 and less say nothing.
     pub(crate) fn timeout_seconds(&self) -> Result<Option<u64>, Status> {
-        Ok(self
-            .number("timeoutSeconds")?
+        let seconds = self.number("timeoutSeconds")?;
+        Ok(seconds
+            .and_then(|seconds| u64::try_from(seconds).ok())
             .filter(|seconds| *seconds > 0))
     }
 
@@ -85,7 +83,8 @@ impl Query {
             Some("All") => Ok(true),
             Some(other) => Err(options_invalid(
                 kind,
-                Cause::not_supported("dryRun", &json!(other), &["All"]),
+                // It is a list.
+                Cause::not_supported("dryRun", &json!([other]), &["All"]),
             )),
         }
     }
@@ -96,7 +95,7 @@ impl Query {
             Some("Ignore") => Ok(FieldValidation::Ignore),
             Some("Strict") => Ok(FieldValidation::Strict),
             Some(other) => {
-                let allowed = ["Ignore", "Strict", "Warn"];
+                let allowed = ["", "Ignore", "Strict", "Warn"];
                 Err(options_invalid(
                     kind,
                     Cause::not_supported("fieldValidation", &json!(other), &allowed),
@@ -179,11 +178,7 @@ impl Query {
 
     pub(crate) fn list_options(&self, resource: &Resource) -> Result<ListOptions, Status> {
         // A limit below zero is none.
-        let is_negative = self.get("limit").and_then(|text| text.parse::<i64>().ok());
-        let limit = match is_negative.filter(|limit| *limit < 0) {
-            Some(_) => 0,
-            None => self.number("limit")?.unwrap_or(0),
-        };
+        let limit = self.number("limit")?.unwrap_or(0).max(0);
         Ok(ListOptions {
             labels: LabelSelector::parse(self.get("labelSelector").unwrap_or_default())?,
             fields: FieldSelector::parse(self.get("fieldSelector").unwrap_or_default(), resource)?,
@@ -199,18 +194,8 @@ impl Query {
 
     /// Delete options of a request without a body.
     pub(crate) fn delete_options(&self) -> Result<DeleteOptions, Status> {
-        let grace = self
-            .get("gracePeriodSeconds")
-            .filter(|text| !text.is_empty());
-        let grace_period_seconds = grace
-            .map(|text| {
-                text.parse::<i64>().map_err(|_| {
-                    Status::bad_request(format!("invalid value {text:?} of query parameter gracePeriodSeconds: it must be a whole number"))
-                })
-            })
-            .transpose()?;
         let options = DeleteOptions {
-            grace_period_seconds,
+            grace_period_seconds: self.number("gracePeriodSeconds")?,
             propagation: self.get("propagationPolicy").map(str::to_owned),
             orphan_dependents: self
                 .get("orphanDependents")

@@ -13,7 +13,7 @@ use super::shape::{Listed, Shape};
 use super::watch::{self, Watch};
 use super::{Admitted, connect, farewell, websocket, written};
 use crate::auth::{Attributes, Authorizer, User};
-use crate::negotiate::{self, Accepted, Offer, PatchType};
+use crate::negotiate::{self, Accepted, Offer, PatchType, Transform};
 use crate::registry::{Call, DeleteOptions, Deleted, PatchBody, Shown, Target};
 use crate::schema::{self, Expected, FieldValidation};
 use crate::server::Cluster;
@@ -80,7 +80,10 @@ pub(super) async fn answer(
     let has_protobuf = target.resource.custom.is_none();
     let accepted = negotiate::accept(request.header(&header::ACCEPT), offer, has_protobuf)?;
     let wish = Wish::new(&accepted, &request.headers, request.query.get("pretty"));
-    let include = IncludeObject::parse(request.query.get("includeObject"))?;
+    let include = match accepted.transform {
+        Some(Transform::Table(_)) => IncludeObject::parse(request.query.get("includeObject"))?,
+        _ => IncludeObject::default(),
+    };
     let shape = Shape::new(target.resource.clone(), &accepted, wish.pretty, include);
     let exchange = Exchange {
         cluster,
@@ -120,6 +123,9 @@ fn check_verb(target: &Target, request: &Admitted) -> Result<(), Status> {
     if fits && verbs.contains(&verb) {
         return Ok(());
     }
+    if target.resource.custom.is_none() {
+        return Err(Status::no_such_method());
+    }
     Err(Status::method_not_allowed(
         &target.resource.group,
         &target.resource.plural,
@@ -146,7 +152,9 @@ impl Exchange<'_> {
         let registry = self.cluster.registry();
         self.request.query.check_export()?;
         let asked = self.request.query.get("resourceVersion");
-        registry.reached(asked.unwrap_or_default()).await?;
+        let asked = asked.unwrap_or_default();
+        crate::registry::revision(asked)?;
+        registry.reached(asked).await?;
         let value = match self.target.subresource.as_str() {
             "scale" => Shown::Made(registry.scale(&self.target).await?),
             _ => registry.get(&self.target).await?,

@@ -37,7 +37,7 @@ impl IncludeObject {
     /// Reads the `includeObject` query parameter.
     ///
     /// # Errors
-    /// 422 for an unknown word.
+    /// 400 for an unknown word.
     pub fn parse(text: Option<&str>) -> Result<Self, Status> {
         match text.unwrap_or_default() {
             "None" => Ok(Self::None),
@@ -46,12 +46,10 @@ impl IncludeObject {
             other => {
                 let rule = "must be 'Metadata', 'Object', 'None', or empty";
                 let cause = Cause::invalid("includeObject", &other.into(), rule);
-                Err(Status::invalid(
-                    "meta.k8s.io",
-                    "TableOptions",
-                    "",
-                    vec![cause],
-                ))
+                Err(Status::bad_request(format!(
+                    "Unable to convert to Table as requested: {}: {}",
+                    cause.field, cause.message
+                )))
             }
         }
     }
@@ -89,11 +87,7 @@ pub fn render(
             Value::Object(row)
         })
         .collect();
-    let columns = if with_columns {
-        printer.definitions()
-    } else {
-        Vec::new()
-    };
+    let columns = with_columns.then(|| printer.definitions());
     json!({
         "kind": "Table", "apiVersion": api, "metadata": list_meta, "columnDefinitions": columns, "rows": rows,
     })

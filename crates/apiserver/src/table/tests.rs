@@ -201,7 +201,7 @@ fn finished_pods_are_marked() {
         now(),
         "meta.k8s.io/v1",
     );
-    expect![[r#"{"apiVersion":"meta.k8s.io/v1","columnDefinitions":[],"kind":"Table","metadata":{},"rows":[{"cells":["done","0/2","Succeeded","0","<unknown>","<none>","n1","<none>","<none>"],"conditions":[{"message":"The pod has completed successfully.","reason":"Succeeded","status":"True","type":"Completed"}],"object":null}]}"#]].assert_eq(&table.to_string());
+    expect![[r#"{"apiVersion":"meta.k8s.io/v1","columnDefinitions":null,"kind":"Table","metadata":{},"rows":[{"cells":["done","0/2","Succeeded","0","<unknown>","<none>","n1","<none>","<none>"],"conditions":[{"message":"The pod has completed successfully.","reason":"Succeeded","status":"True","type":"Completed"}],"object":null}]}"#]].assert_eq(&table.to_string());
 }
 
 #[test]
@@ -739,11 +739,11 @@ fn rows_carry_as_much_of_the_object_as_is_asked_for() {
     };
     let tables = [Some("None"), None, Some("Object")].map(shown).join("\n");
     expect![[r#"
-        {"apiVersion":"meta.k8s.io/v1beta1","columnDefinitions":[],"kind":"Table","metadata":{"resourceVersion":"7"},"rows":[{"cells":["c",1,"<unknown>"],"object":null}]}
-        {"apiVersion":"meta.k8s.io/v1beta1","columnDefinitions":[],"kind":"Table","metadata":{"resourceVersion":"7"},"rows":[{"cells":["c",1,"<unknown>"],"object":{"apiVersion":"meta.k8s.io/v1beta1","kind":"PartialObjectMetadata","metadata":{"name":"c"}}}]}
-        {"apiVersion":"meta.k8s.io/v1beta1","columnDefinitions":[],"kind":"Table","metadata":{"resourceVersion":"7"},"rows":[{"cells":["c",1,"<unknown>"],"object":{"apiVersion":"v1","data":{"a":"b"},"kind":"ConfigMap","metadata":{"name":"c"}}}]}"#]].assert_eq(&tables);
+        {"apiVersion":"meta.k8s.io/v1beta1","columnDefinitions":null,"kind":"Table","metadata":{"resourceVersion":"7"},"rows":[{"cells":["c",1,"<unknown>"],"object":null}]}
+        {"apiVersion":"meta.k8s.io/v1beta1","columnDefinitions":null,"kind":"Table","metadata":{"resourceVersion":"7"},"rows":[{"cells":["c",1,"<unknown>"],"object":{"apiVersion":"meta.k8s.io/v1beta1","kind":"PartialObjectMetadata","metadata":{"name":"c"}}}]}
+        {"apiVersion":"meta.k8s.io/v1beta1","columnDefinitions":null,"kind":"Table","metadata":{"resourceVersion":"7"},"rows":[{"cells":["c",1,"<unknown>"],"object":{"apiVersion":"v1","data":{"a":"b"},"kind":"ConfigMap","metadata":{"name":"c"}}}]}"#]].assert_eq(&tables);
     let refusal = IncludeObject::parse(Some("All")).expect_err("unknown");
-    expect![[r#"422 TableOptions.meta.k8s.io "" is invalid: includeObject: Invalid value: "All": must be 'Metadata', 'Object', 'None', or empty"#]].assert_eq(&format!("{} {}", refusal.code, refusal.message));
+    expect![[r#"400 Unable to convert to Table as requested: includeObject: Invalid value: "All": must be 'Metadata', 'Object', 'None', or empty"#]].assert_eq(&format!("{} {}", refusal.code, refusal.message));
 }
 
 #[test]

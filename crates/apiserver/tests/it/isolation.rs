@@ -215,7 +215,7 @@ async fn lists_go_on_in_the_cluster_where_they_began() {
         one.get(&next).await.ok()["items"][0]["metadata"]["name"],
         "b"
     );
-    expect!["400 BadRequest: continue key is not valid: it was not made by this server"]
+    expect!["400 BadRequest: invalid continue token: continue key is not valid: it was not made by this server"]
         .assert_eq(&other.get(&next).await.refused());
 }
 

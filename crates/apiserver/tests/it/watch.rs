@@ -137,7 +137,7 @@ async fn timeouts_are_taken_as_meant() {
     assert_eq!(watching.next().await, None);
     let lasted = start.elapsed().as_secs();
     assert!((1800..=3600).contains(&lasted), "{lasted}");
-    let path = format!("{MAPS}?watch=1&timeoutSeconds={}", u64::MAX);
+    let path = format!("{MAPS}?watch=1&timeoutSeconds={}", i64::MAX);
     let mut watching = world.watch(&path).await;
     world.post(MAPS, config_map("a", "red")).await.ok();
     assert_eq!(watching.line().await, "ADDED a");

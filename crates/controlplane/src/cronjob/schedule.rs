@@ -51,8 +51,9 @@ impl Schedule {
         let parts: Vec<&str> = fields.split_whitespace().collect();
         let [minute, hour, day, month, weekday] = parts.as_slice() else {
             return Err(format!(
-                "expected exactly 5 fields, found {}: {parts:?}",
-                parts.len()
+                "expected exactly 5 fields, found {}: [{}]",
+                parts.len(),
+                parts.join(" ")
             ));
         };
         let (days_of_month, any_day) = field(day, 1, 31, &[])?;
@@ -343,10 +344,7 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         for (schedule, why) in [
-            (
-                "* * * *",
-                "expected exactly 5 fields, found 4: [\"*\", \"*\", \"*\", \"*\"]",
-            ),
+            ("* * * *", "expected exactly 5 fields, found 4: [* * * *]"),
             ("60 * * * *", "60 is outside of 0 to 59: 60"),
             ("* * 0 * *", "0 is outside of 1 to 31: 0"),
             (

@@ -316,7 +316,7 @@ fn what_cannot_be_understood_is_told() {
     check(
         "{spec: {schedule: '1 2 3'}}",
         &expect![[r#"
-        warn UnparseableSchedule: unparseable schedule: "1 2 3" : expected exactly 5 fields, found 3: ["1", "2", "3"]
+        warn UnparseableSchedule: unparseable schedule: "1 2 3" : expected exactly 5 fields, found 3: [1 2 3]
         status {}
     "#]],
     );

@@ -72,7 +72,7 @@ pub(super) fn role_binding(
         ));
     }
     let kinds: &[&str] = if resource.namespaced {
-        &["ClusterRole", "Role"]
+        &["Role", "ClusterRole"]
     } else {
         &["ClusterRole"]
     };
@@ -131,7 +131,7 @@ fn subject_rules(resource: &Resource, subject: &Value, at: &str, report: &mut Re
             }
         }
         _ => {
-            let kinds = &["Group", "ServiceAccount", "User"];
+            let kinds = &["ServiceAccount", "User", "Group"];
             report.add(Cause::not_supported(
                 format!("{at}.kind"),
                 &subject["kind"],
@@ -146,8 +146,7 @@ pub(super) fn signing_request(spec: &Value, report: &mut Report) {
         "" => report.required("spec.request", ""),
         request => {
             if let Err(what) = pem_request(request) {
-                // The request itself is long and says nothing to people.
-                report.invalid("spec.request", &"<request>".into(), what);
+                report.invalid("spec.request", &request.into(), what);
             }
         }
     }

@@ -63,7 +63,8 @@ pub(super) fn api_service(service: &Value, report: &mut Report) {
     for (field, limit) in [("groupPriorityMinimum", 20_000), ("versionPriority", 1_000)] {
         let value = &spec[field];
         if value.as_i64().is_none_or(|n| n <= 0 || n > limit) {
-            let what = format!("must be positive and less than or equal to {limit}");
+            // The limit itself is fine.
+            let what = format!("must be positive and less than {limit}");
             report.invalid(format!("spec.{field}"), value, &what);
         }
     }

@@ -327,6 +327,16 @@ fn resources(resources: &Value, field: &str, report: &mut Report) {
     }
 }
 
+/// Fields whose values are told in the order in which Kubernetes declares them; others by the alphabet.
+const IN_ORDER_OF_DECLARATION: &[&str] = &[
+    "completionMode",
+    "concurrencyPolicy",
+    "dnsPolicy",
+    "preemptionPolicy",
+    "restartPolicy",
+    "terminationMessagePolicy",
+];
+
 /// Values of enumerated types; statuses are not checked, and what is not set has no value.
 fn enums(value: &Value, schema: &Schema, path: &str, report: &mut Report) {
     if path == "status" {
@@ -339,7 +349,10 @@ fn enums(value: &Value, schema: &Schema, path: &str, report: &mut Report) {
         && value.as_str().is_some_and(|text| !text.is_empty())
     {
         let mut allowed: Vec<&str> = rules.enumeration.iter().filter_map(Value::as_str).collect();
-        allowed.sort_unstable();
+        let name = path.rsplit('.').next().unwrap_or_default();
+        if !IN_ORDER_OF_DECLARATION.contains(&name) {
+            allowed.sort_unstable();
+        }
         report.add(Cause::not_supported(path, value, &allowed));
         return;
     }

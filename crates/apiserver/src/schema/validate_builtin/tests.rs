@@ -51,7 +51,7 @@ fn pods_need_containers_that_make_sense() {
         "spec: {restartPolicy: Sometimes, containers: [{name: A_, image: ' x'}, {name: a}, {name: a, image: b}]}",
         None,
         expect![[r#"
-            spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"
+            spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"
             spec.containers[0].name: Invalid value: "A_": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')
             spec.containers[0].image: Invalid value: " x": must not have leading or trailing whitespace
             spec.containers[1].image: Required value
@@ -129,6 +129,7 @@ fn workloads_select_their_own_pods() {
         None,
         expect![[r#"
             spec.selector: Required value
+            spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`
             spec.template.spec.containers: Required value"#]],
     );
     check(
@@ -188,7 +189,7 @@ fn schedules_are_read() {
         "spec: {schedule: '*/5 * * *', jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}}}}",
         None,
         expect![[
-            r#"spec.schedule: Invalid value: "*/5 * * *": expected exactly 5 fields, found 4: ["*/5", "*", "*", "*"]"#
+            r#"spec.schedule: Invalid value: "*/5 * * *": expected exactly 5 fields, found 4: [*/5 * * *]"#
         ]],
     );
     check(
@@ -360,9 +361,9 @@ fn access_is_well_formed() {
         "roleRef: {kind: Thing}\nsubjects: [{kind: User, name: a}, {kind: Robot, name: r}, {kind: ServiceAccount, name: s}]",
         None,
         expect![[r#"
-            roleRef.kind: Unsupported value: "Thing": supported values: "ClusterRole", "Role"
+            roleRef.kind: Unsupported value: "Thing": supported values: "Role", "ClusterRole"
             roleRef.name: Required value
-            subjects[1].kind: Unsupported value: "Robot": supported values: "Group", "ServiceAccount", "User""#]],
+            subjects[1].kind: Unsupported value: "Robot": supported values: "ServiceAccount", "User", "Group""#]],
     );
     check(
         "clusterrolebindings",
@@ -377,7 +378,7 @@ fn access_is_well_formed() {
         "spec: {request: YQ==, signerName: x, expirationSeconds: 5}",
         None,
         expect![[r#"
-            spec.request: Invalid value: "<request>": PEM block type must be CERTIFICATE REQUEST
+            spec.request: Invalid value: "YQ==": PEM block type must be CERTIFICATE REQUEST
             spec.usages: Required value: usages must contain at least one value
             spec.signerName: Invalid value: "x": must be a fully qualified domain and path of the form 'example.com/signer-name'
             spec.expirationSeconds: Invalid value: 5: may not specify a duration less than 600 seconds (10 minutes)"#]],
@@ -533,8 +534,8 @@ fn policies_and_cluster_kinds_are_checked() {
         None,
         expect![[r#"
             metadata.name: Invalid value: "a": must be `spec.version+"."+spec.group`: "v1.a.b"
-            spec.groupPriorityMinimum: Invalid value: 0: must be positive and less than or equal to 20000
-            spec.versionPriority: Invalid value: 0: must be positive and less than or equal to 1000"#]],
+            spec.groupPriorityMinimum: Invalid value: 0: must be positive and less than 20000
+            spec.versionPriority: Invalid value: 0: must be positive and less than 1000"#]],
     );
     let rest = "groupPriorityMinimum: 1, versionPriority: 1";
     check(

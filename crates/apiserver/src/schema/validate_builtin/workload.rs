@@ -12,21 +12,26 @@ fn selected(spec: &Value, kind: &str, report: &mut Report) {
     report.not_negative("spec.replicas", &spec["replicas"]);
     report.not_negative("spec.minReadySeconds", &spec["minReadySeconds"]);
     report.not_negative("spec.revisionHistoryLimit", &spec["revisionHistoryLimit"]);
-    if spec["selector"].is_null() {
+    let chosen = &spec["selector"];
+    if chosen.is_null() {
         report.required("spec.selector", "");
     } else {
-        selector(&spec["selector"], "spec.selector", report);
-        if is_empty_selector(&spec["selector"]) {
+        selector(chosen, "spec.selector", report);
+        if is_empty_selector(chosen) {
             let what = format!("empty selector is invalid for {kind}");
-            report.invalid("spec.selector", &spec["selector"], &what);
-        } else if !selects(&spec["selector"], &spec["template"]["metadata"]["labels"]) {
-            let labels = match &spec["template"]["metadata"]["labels"] {
-                Value::Null => Value::Object(serde_json::Map::new()),
-                labels => labels.clone(),
-            };
-            let what = "`selector` does not match template `labels`";
-            report.invalid("spec.template.metadata.labels", &labels, what);
+            report.invalid("spec.selector", chosen, &what);
         }
+    }
+    // No selector selects nothing, an empty one everything.
+    let labels = &spec["template"]["metadata"]["labels"];
+    let is_mismatch = if chosen.is_null() {
+        true
+    } else {
+        !is_empty_selector(chosen) && !selects(chosen, labels)
+    };
+    if is_mismatch {
+        let what = "`selector` does not match template `labels`";
+        report.invalid("spec.template.metadata.labels", labels, what);
     }
     let claims: Vec<&str> = items(&spec["volumeClaimTemplates"])
         .map(|(_, claim)| text(&claim["metadata"], "name"))
@@ -245,8 +250,9 @@ fn cron(schedule: &str) -> Result<(), String> {
         .collect();
     if fields.len() != 5 {
         return Err(format!(
-            "expected exactly 5 fields, found {}: {fields:?}",
-            fields.len()
+            "expected exactly 5 fields, found {}: [{}]",
+            fields.len(),
+            fields.join(" ")
         ));
     }
     let bounds = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 7)];
