@@ -529,6 +529,33 @@ fn policies_and_cluster_kinds_are_checked() {
             webhooks[1].admissionReviewVersions: Invalid value: ["v2"]: must include at least one of v1, v1beta1"#]],
     );
     check(
+        "resourcequotas",
+        "spec: {hard: {pods: -1}}",
+        None,
+        expect![[r#"spec.hard[pods]: Invalid value: "-1": must be greater than or equal to 0"#]],
+    );
+    check(
+        "endpointslices",
+        "endpoints: [{addresses: []}]",
+        None,
+        expect![[r#"
+            addressType: Required value
+            endpoints[0].addresses: Required value: must contain at least 1 address"#]],
+    );
+    check(
+        "customresourcedefinitions",
+        "spec: {group: x, names: {kind: A, plural: as}, scope: Namespaced, versions: []}",
+        None,
+        expect![[r#"
+            metadata.name: Invalid value: "a": must be spec.names.plural+"."+spec.group
+            spec.group: Invalid value: "x": should be a domain with at least one dot
+            spec.versions: Invalid value: []: must have exactly one version marked as storage version"#]],
+    );
+}
+
+#[test]
+fn api_services_are_checked() {
+    check(
         "apiservices",
         "spec: {group: a.b, version: v1}",
         None,
@@ -559,29 +586,6 @@ fn policies_and_cluster_kinds_are_checked() {
         &format!("{{metadata: {{name: v1.}}, spec: {{version: v1, {rest}}}}}"),
         None,
         expect![[r#""#]],
-    );
-    check(
-        "resourcequotas",
-        "spec: {hard: {pods: -1}}",
-        None,
-        expect![[r#"spec.hard[pods]: Invalid value: "-1": must be greater than or equal to 0"#]],
-    );
-    check(
-        "endpointslices",
-        "endpoints: [{addresses: []}]",
-        None,
-        expect![[r#"
-            addressType: Required value
-            endpoints[0].addresses: Required value: must contain at least 1 address"#]],
-    );
-    check(
-        "customresourcedefinitions",
-        "spec: {group: x, names: {kind: A, plural: as}, scope: Namespaced, versions: []}",
-        None,
-        expect![[r#"
-            metadata.name: Invalid value: "a": must be spec.names.plural+"."+spec.group
-            spec.group: Invalid value: "x": should be a domain with at least one dot
-            spec.versions: Invalid value: []: must have exactly one version marked as storage version"#]],
     );
 }
 
