@@ -242,7 +242,7 @@ impl Delegated {
 /// Only what is no HTTP may follow on a connection that is passed through.
 fn check_protocol(protocol: &HeaderValue) -> Result<(), Status> {
     let is_asked = |known: &&str| protocol.as_bytes().eq_ignore_ascii_case(known.as_bytes());
-    if PROTOCOLS.iter().any(|known| is_asked(&known)) {
+    if PROTOCOLS.iter().any(is_asked) {
         return Ok(());
     }
     Err(Status::bad_request(format!(

@@ -211,20 +211,7 @@ impl Extension {
             return Ok(Response::new(full("early".into())));
         }
         if path.ends_with("/broken") {
-            // Less than it promises; what there is goes out before that is found.
-            let piece = Ok(Frame::data(Bytes::from_static(b"{}")));
-            let end = async {
-                tokio::task::yield_now().await;
-                Err("broken".into())
-            };
-            let pieces = futures::stream::iter([piece]).chain(futures::stream::once(end));
-            let mut response = Response::new(StreamBody::new(pieces).boxed_unsync());
-            let headers = response.headers_mut();
-            headers.insert(
-                header::CONTENT_LENGTH,
-                header::HeaderValue::from_static("100"),
-            );
-            return Ok(response);
+            return Ok(broken());
         }
         let body = body
             .collect()
@@ -396,6 +383,22 @@ impl Extension {
             .cloned()
             .collect()
     }
+}
+
+/// An answer with less than it promises; what there is goes out before that is found.
+fn broken() -> Response<apiserver::rest::Body> {
+    let piece = Ok(Frame::data(Bytes::from_static(b"{}")));
+    let end = async {
+        tokio::task::yield_now().await;
+        Err("broken".into())
+    };
+    let pieces = futures::stream::iter([piece]).chain(futures::stream::once(end));
+    let mut response = Response::new(StreamBody::new(pieces).boxed_unsync());
+    let length = header::HeaderValue::from_static("100");
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length);
+    response
 }
 
 /// Waits until the APIService is available or not for this reason; `status reason: message`.
