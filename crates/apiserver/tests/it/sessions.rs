@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
+use serde_json::json;
 use tokio::io::DuplexStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -151,13 +152,27 @@ async fn a_client_that_reads_nothing_keeps_no_session_alive() {
 async fn a_client_that_reads_nothing_keeps_no_cluster_alive() {
     let world = world(running()).await;
     let sessions = session(&world, "talk").await;
+    // More than is on its way without being read.
+    for name in ["a", "b", "c"] {
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+            "data": {"k": "x".repeat(200_000)},
+        });
+        world
+            .post("/api/v1/namespaces/default/configmaps", map)
+            .await
+            .ok();
+    }
+    let path = "/api/v1/namespaces/default/configmaps?watch=1";
+    let watch = websocket(world.service.clone(), path, &[]).await.unwrap();
     pass(1).await;
+    assert_eq!(carried(&world).await, 3);
     world.server.drop_cluster("test").await.unwrap();
     let cluster = Arc::downgrade(&world.cluster);
     drop(world);
     pass(61).await;
     assert_eq!(cluster.strong_count(), 0);
-    drop(sessions);
+    drop((sessions, watch));
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,7 +202,8 @@ async fn clients_of_websockets_are_asked_whether_they_are_there() {
     for mut socket in [session, ports, log] {
         let mut asked = 0;
         while asked < 2 {
-            let message = socket.next().await.unwrap().unwrap();
+            let heard = timeout(Duration::from_secs(31), socket.next()).await;
+            let message = heard.unwrap().unwrap().unwrap();
             asked += usize::from(message == Message::Ping(Bytes::new()));
         }
     }
