@@ -15,7 +15,7 @@ const PROFILE: &[&str] = &["--profile", "ci"];
 /// Arguments of `cargo xtask ci`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Run only these steps: fmt, deny, clippy, test, doc
+    /// Run only these steps: room, fmt, deny, clippy, test, doc
     steps: Vec<String>,
 }
 
@@ -29,6 +29,7 @@ struct Tests {
 type Step = (&'static str, fn(&Places, &mut Tests) -> Result<()>);
 
 const STEPS: &[Step] = &[
+    ("room", room),
     ("fmt", fmt),
     ("deny", deny),
     ("clippy", clippy),
@@ -80,6 +81,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn seconds(duration: Duration) -> String {
     let whole = duration.as_secs();
     format!("{:>2} min {:>2} s", whole / 60, whole % 60)
+}
+
+/// What a run from nothing builds and downloads, in GiB.
+const WANTED_GIB: f64 = 6.0;
+
+/// Whether everything will fit on the disk. Without room, every later step fails in words that do not say so.
+fn room(places: &Places, _: &mut Tests) -> Result<()> {
+    let free = tools::free_gib(&places.root)?;
+    let has_built = places.target.join("ci").is_dir();
+    println!("{free:.1} GiB are free");
+    if free < WANTED_GIB && !has_built {
+        bail!(
+            "what is built here takes {WANTED_GIB} GiB, and {free:.1} are free at {}",
+            places.root.display()
+        );
+    }
+    Ok(())
 }
 
 fn fmt(places: &Places, _: &mut Tests) -> Result<()> {

@@ -137,6 +137,19 @@ fn output(command: &mut Command) -> Option<String> {
     String::from_utf8(output.stdout).ok()
 }
 
+/// What is free on the disk that holds a folder, in GiB.
+pub(crate) fn free_gib(folder: &Path) -> Result<f64> {
+    let said = output(Command::new("df").args(["-Pk"]).arg(folder)).context("asking df")?;
+    let free = said
+        .lines()
+        .nth(1)
+        .and_then(|line| line.split_whitespace().nth(3));
+    let kilobytes: f64 = free
+        .and_then(|free| free.parse().ok())
+        .with_context(|| format!("what is free is not in what df said: {said}"))?;
+    Ok(kilobytes / f64::from(1 << 20))
+}
+
 /// A kubectl that is new enough: the one `APIARY_KUBECTL` names, the machine's, or one built from its Go module.
 pub(crate) fn kubectl(places: &Places) -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("APIARY_KUBECTL") {
