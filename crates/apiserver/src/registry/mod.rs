@@ -32,6 +32,7 @@ pub use types::{Served, Types, find_builtin};
 pub use update::PatchBody;
 
 use crate::admission::{Admission, Chain, Kinds, Operation, Reinvocation, Request, typecheck};
+use crate::audit;
 use crate::auth::User;
 use crate::object::{Key, Object};
 use crate::patch;
@@ -91,6 +92,26 @@ impl<'a> Call<'a> {
             warnings: vec![],
             audit: BTreeMap::new(),
             no_creation: None,
+        }
+    }
+
+    /// A request for one of several objects that this one is about.
+    fn part(&self) -> Self {
+        Self {
+            dry_run: self.dry_run,
+            field_validation: self.field_validation,
+            options: self.options.clone(),
+            no_creation: self.no_creation.clone(),
+            ..Self::new(self.user, &self.manager)
+        }
+    }
+
+    /// Takes over what was said of a part.
+    fn join(&mut self, part: Self) {
+        self.dry_run |= part.dry_run;
+        self.warnings.extend(part.warnings);
+        for (key, value) in &part.audit {
+            audit::note(&mut self.audit, key, value);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Admission webhooks: whom they are asked about, in which order, and what their answers do.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use apiserver::webhook::Handler;
 use expect_test::expect;
@@ -437,6 +438,34 @@ async fn a_request_is_worked_on_for_a_minute() {
         );
         assert_eq!(begun.elapsed().as_secs(), 60);
     }
+}
+
+/// Allows everything, after a second.
+struct Slow;
+
+#[async_trait::async_trait]
+impl Handler for Slow {
+    async fn answer(&self, review: Value) -> Result<Value, String> {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(respond(&review, allow()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_of_a_collection_are_deleted_a_few_at_a_time() {
+    let world = World::new().await;
+    for n in 0..40 {
+        world.post(MAPS, map(&format!("m-{n}"))).await.ok();
+    }
+    serve_handler(&world, "slow", Arc::new(Slow));
+    let rules = json!({"rules": [rule(&["DELETE"], "", "v1", &["configmaps"])]});
+    configure(&world, VALIDATING, "c", &[with(webhook("slow"), rules)]).await;
+    let begun = tokio::time::Instant::now();
+    let deleted = world.delete(MAPS).await.ok();
+    assert_eq!(deleted["items"].as_array().unwrap().len(), 40);
+    assert_eq!(begun.elapsed().as_secs(), 3);
+    let left = world.get(MAPS).await.ok();
+    assert_eq!(left["items"], json!([]));
 }
 
 /// Answers when as many are asked as the barrier waits for.
