@@ -56,12 +56,8 @@ impl Env {
         let client = Client::new(cluster.service(user), "default");
         let controllers = Controllers::new(client.clone(), clock.clone(), Options::default());
         let authority = Arc::new(keys.authority().unwrap());
-        let controllers = controlplane::add_housekeeping(
-            controllers,
-            authority,
-            cluster.clone(),
-            &keys.ca_cert_pem,
-        );
+        let controllers =
+            controlplane::add_housekeeping(controllers, authority, cluster, &keys.ca_cert_pem);
         let tasks = Tasks::new();
         tasks.spawn("controllers", controllers.run(pending()));
         Self {

@@ -170,10 +170,16 @@ fn levels_limit_what_they_are_for() {
             "spec.limited.limitResponse.queuing: Required value: must not be empty if limited.limitResponse.type is Limited"
         ],
     );
+}
+
+#[test]
+fn queues_are_enough_for_their_hands() {
     let queuing = |queuing: &str, expected: Expect| {
         let response = format!("{{type: Queue, queuing: {queuing}}}");
-        level(
-            &format!("{{type: Limited, limited: {{limitResponse: {response}}}}}"),
+        check(
+            "prioritylevelconfigurations",
+            &format!("spec: {{type: Limited, limited: {{limitResponse: {response}}}}}"),
+            None,
             expected,
         );
     };
