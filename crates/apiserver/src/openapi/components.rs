@@ -17,6 +17,7 @@ pub(super) const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity
 pub(super) const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 pub(super) const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+pub(super) const WATCH_EVENT: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent";
 pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 
 /// Group, version and kind of a component.
@@ -180,6 +181,13 @@ impl Components {
                 json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]})
             }
             INT_OR_STRING => json!({"type": "string", "format": "int-or-string"}),
+            WATCH_EVENT => json!({
+                "description": "One change that a watch tells of.", "type": "object", "required": ["type", "object"],
+                "properties": {
+                    "type": {"type": "string", "description": "ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."},
+                    "object": {"type": "object", "description": "The object as it is now, or was when it was deleted; of an error, a Status."},
+                },
+            }),
             _ => return None,
         })
     }

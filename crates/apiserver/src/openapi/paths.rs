@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::Version;
-use super::components::{Components, DELETE_OPTIONS, PATCH, STATUS, kind_component};
+use super::components::{Components, DELETE_OPTIONS, PATCH, STATUS, WATCH_EVENT, kind_component};
 use crate::resource::{Resource, Subresource};
+use crate::schema::{Schema, Type, builtin};
 
 /// What answers are written in; custom resources only in the first two.
 const ANSWER_TYPES: &[&str] = &[
@@ -27,6 +28,9 @@ const PATCH_TYPES: [&str; 3] = [
     "application/merge-patch+json",
 ];
 const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
+
+/// What the id of an operation on a resource in all namespaces ends with, if it watches.
+const EVERYWHERE: &str = "ListForAllNamespaces";
 
 /// Query parameters with their types.
 type Parameters = &'static [(&'static str, &'static str)];
@@ -133,9 +137,47 @@ impl Paths<'_> {
             );
         }
         for sub in &resource.subresources {
-            add(format!("{item}/{}", sub.name), self.subresource(sub));
+            let path = format!("{item}/{}", sub.name);
+            if &*sub.name == "proxy" {
+                let within = self.subresource(sub, "WithPath");
+                add(format!("{path}/{{path}}"), within);
+            }
+            add(path, self.subresource(sub, ""));
+        }
+        // The old way to watch, which nobody needs any more, is not published for custom resources.
+        if resource.custom.is_none() && resource.verbs.contains(&"watch") {
+            let (root, plural) = (&self.root, &resource.plural);
+            let collection = format!("{root}/watch{scope}/{plural}");
+            let item = format!("{collection}/{{name}}");
+            let everywhere = format!("{root}/watch/{plural}");
+            add(collection, self.watch("watchlist", "List"));
+            add(item, self.watch("watch", ""));
+            if resource.namespaced {
+                add(everywhere, self.watch("watchlist", EVERYWHERE));
+            }
         }
         paths
+    }
+
+    /// The operation that only watches; `suffix` says what of the resource.
+    fn watch(&mut self, action: &str, suffix: &str) -> Map<String, Value> {
+        let own = self.own_kind();
+        let operation = Operation {
+            word: "watch",
+            action,
+            method: "get",
+            parameters: LIST,
+            body: None,
+            answer: Some(WATCH_EVENT),
+            kind: (&*own.0, &*own.1, &*own.2),
+            suffix,
+        };
+        let path: &[&str] = match (suffix, self.resource.namespaced) {
+            ("List", true) => &["namespace"],
+            ("", _) => self.item_parameters(),
+            _ => &[],
+        };
+        self.operations(&[("watch", operation)], &["watch"], path, &[])
     }
 
     fn own_kind(&self) -> (String, String, String) {
@@ -153,6 +195,7 @@ impl Paths<'_> {
         known: &[(&str, Operation<'_>)],
         verbs: &[&str],
         path_parameters: &[&str],
+        options: &[(String, &str)],
     ) -> Map<String, Value> {
         let mut operations = Map::new();
         for (verb, operation) in known {
@@ -164,7 +207,14 @@ impl Paths<'_> {
             .iter()
             .map(|name| self.parameter(name, "path", "string"))
             .collect();
-        parameters.push(self.parameter("pretty", "query", "string"));
+        let options = options.iter();
+        parameters.extend(options.map(|(name, ty)| self.parameter(name, "query", ty)));
+        if !operations
+            .values()
+            .any(|o| o["x-kubernetes-action"] == "connect")
+        {
+            parameters.push(self.parameter("pretty", "query", "string"));
+        }
         if let [operation] = operations.values_mut().collect::<Vec<_>>().as_mut_slice() {
             hoist(operation, &mut parameters);
         }
@@ -219,7 +269,7 @@ impl Paths<'_> {
         } else {
             &[]
         };
-        self.operations(&known, &self.resource.verbs, path)
+        self.operations(&known, &self.resource.verbs, path, &[])
     }
 
     fn all_namespaces(&mut self) -> Map<String, Value> {
@@ -238,7 +288,7 @@ impl Paths<'_> {
                 suffix: "ForAllNamespaces",
             },
         )];
-        self.operations(&known, &["list"], &[])
+        self.operations(&known, &["list"], &[], &[])
     }
 
     fn item(&mut self) -> Map<String, Value> {
@@ -265,7 +315,7 @@ impl Paths<'_> {
         ));
         // POST belongs to the collection.
         known.retain(|(verb, _)| *verb != "create");
-        self.operations(&known, &self.resource.verbs, self.item_parameters())
+        self.operations(&known, &self.resource.verbs, self.item_parameters(), &[])
     }
 
     fn item_parameters(&self) -> &'static [&'static str] {
@@ -276,7 +326,8 @@ impl Paths<'_> {
         }
     }
 
-    fn subresource(&mut self, sub: &Subresource) -> Map<String, Value> {
+    /// The operations on a subresource, or (`WithPath`) on what is below it.
+    fn subresource(&mut self, sub: &Subresource, below: &str) -> Map<String, Value> {
         let own = self.own_kind();
         let (group, version) = match &sub.group_version {
             Some((group, version)) => (&**group, &**version),
@@ -288,7 +339,7 @@ impl Paths<'_> {
             kind_component(group, version, &sub.kind)
         };
         let kind = (group, version, &*sub.kind);
-        let suffix = camel(&sub.name);
+        let suffix = camel(&sub.name) + below;
         // Connections to containers and nodes speak what they carry, not objects.
         let is_connect = sub.kind.ends_with("Options") || &*sub.name == "log";
         let mut known = if is_connect {
@@ -309,10 +360,20 @@ impl Paths<'_> {
                 },
             ));
             for (_, operation) in &mut known {
-                (operation.action, operation.parameters) = ("connect", &[]);
+                (operation.word, operation.action, operation.parameters) =
+                    ("connect", "connect", &[]);
             }
         }
-        self.operations(&known, &sub.verbs, self.item_parameters())
+        let options = match &*sub.name {
+            "log" => options("PodLogOptions"),
+            _ if is_connect => options(&sub.kind),
+            _ => vec![],
+        };
+        let mut path = self.item_parameters().to_vec();
+        if !below.is_empty() {
+            path.push("path");
+        }
+        self.operations(&known, &sub.verbs, &path, &options)
     }
 
     fn operation(&mut self, operation: &Operation<'_>) -> Value {
@@ -338,7 +399,10 @@ impl Paths<'_> {
         let answer_types: &[&str] = match operation {
             Operation { answer: None, .. } => &["*/*"],
             _ if self.resource.custom.is_some() => CUSTOM_TYPES,
-            Operation { action: "list", .. } => STREAM_TYPES,
+            Operation {
+                action: "list" | "watch" | "watchlist",
+                ..
+            } => STREAM_TYPES,
             _ => ANSWER_TYPES,
         };
         match self.version {
@@ -410,11 +474,12 @@ impl Paths<'_> {
     /// `patchAppsV1NamespacedDeploymentScale`.
     fn operation_id(&self, operation: &Operation<'_>) -> String {
         let resource = self.resource;
-        let is_scoped = resource.namespaced && operation.suffix != "ForAllNamespaces";
+        let is_scoped = resource.namespaced && !operation.suffix.ends_with("ForAllNamespaces");
         let scope = if is_scoped { "Namespaced" } else { "" };
         let many = match operation.action {
-            "deletecollection" => "Collection",
-            _ => "",
+            "deletecollection" => "Collection".to_owned(),
+            "connect" => camel(operation.method),
+            _ => String::new(),
         };
         format!(
             "{}{}{}{many}{scope}{}{}",
@@ -440,6 +505,25 @@ impl Paths<'_> {
         }
         parameter
     }
+}
+
+/// What a connection takes: the members of its options, a message of the core group, with their types.
+fn options(message: &str) -> Vec<(String, &'static str)> {
+    let schema = builtin::message(&format!("io.k8s.api.core.v1.{message}"));
+    let Some(Type::Object(object)) = schema.map(|schema| &schema.ty) else {
+        return vec![];
+    };
+    let members = object.fields.iter();
+    let members = members.filter(|(name, _)| !matches!(&***name, "apiVersion" | "kind"));
+    let member = |schema: &Schema| match schema.resolve().ty {
+        Type::Boolean => "boolean",
+        Type::Integer => "integer",
+        // A list is a parameter that comes several times.
+        _ => "string",
+    };
+    members
+        .map(|(name, field)| (name.to_string(), member(&field.schema)))
+        .collect()
 }
 
 /// The answers by code, each with `schema` under `key`.

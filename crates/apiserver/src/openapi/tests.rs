@@ -410,6 +410,67 @@ fn writes_say_what_they_take_and_answer() {
 }
 
 #[test]
+fn connections_and_old_watches_have_paths() {
+    let document = OpenApi::new("v1.36.0").v3_document(builtin(), "", "v1");
+    let core = read(&document.expect("written").expect("served"));
+    let mut text = String::new();
+    for path in [
+        "/api/v1/namespaces/{namespace}/pods/{name}/exec",
+        "/api/v1/namespaces/{namespace}/pods/{name}/log",
+        "/api/v1/namespaces/{namespace}/services/{name}/proxy",
+        "/api/v1/namespaces/{namespace}/services/{name}/proxy/{path}",
+        "/api/v1/watch/pods",
+        "/api/v1/watch/namespaces/{namespace}/pods",
+        "/api/v1/watch/namespaces/{namespace}/pods/{name}",
+    ] {
+        text += &format!("{path}\n");
+        let operations = core["paths"][path].as_object().expect("a path");
+        for (method, operation) in operations.iter().filter(|(key, _)| *key != "parameters") {
+            let (id, action) = (&operation["operationId"], &operation["x-kubernetes-action"]);
+            text += &format!("  {method} {id} {action}\n");
+        }
+        let parameters = operations["parameters"].as_array().expect("parameters");
+        let names = parameters.iter().map(|p| {
+            let name = p["name"].as_str().expect("a name");
+            format!("{name}:{}", p["schema"]["type"].as_str().expect("a type"))
+        });
+        text += &format!("  {}\n", names.collect::<Vec<_>>().join(" "));
+    }
+    expect![[r#"
+        /api/v1/namespaces/{namespace}/pods/{name}/exec
+          get "connectCoreV1GetNamespacedPodExec" "connect"
+          post "connectCoreV1PostNamespacedPodExec" "connect"
+          name:string namespace:string command:string container:string stderr:boolean stdin:boolean stdout:boolean tty:boolean
+        /api/v1/namespaces/{namespace}/pods/{name}/log
+          get "readCoreV1NamespacedPodLog" "get"
+          name:string namespace:string container:string follow:boolean insecureSkipTLSVerifyBackend:boolean limitBytes:integer previous:boolean sinceSeconds:integer sinceTime:string stream:string tailLines:integer timestamps:boolean pretty:string
+        /api/v1/namespaces/{namespace}/services/{name}/proxy
+          delete "connectCoreV1DeleteNamespacedServiceProxy" "connect"
+          get "connectCoreV1GetNamespacedServiceProxy" "connect"
+          patch "connectCoreV1PatchNamespacedServiceProxy" "connect"
+          post "connectCoreV1PostNamespacedServiceProxy" "connect"
+          put "connectCoreV1PutNamespacedServiceProxy" "connect"
+          name:string namespace:string path:string
+        /api/v1/namespaces/{namespace}/services/{name}/proxy/{path}
+          delete "connectCoreV1DeleteNamespacedServiceProxyWithPath" "connect"
+          get "connectCoreV1GetNamespacedServiceProxyWithPath" "connect"
+          patch "connectCoreV1PatchNamespacedServiceProxyWithPath" "connect"
+          post "connectCoreV1PostNamespacedServiceProxyWithPath" "connect"
+          put "connectCoreV1PutNamespacedServiceProxyWithPath" "connect"
+          name:string namespace:string path:string path:string
+        /api/v1/watch/pods
+          get "watchCoreV1PodListForAllNamespaces" "watchlist"
+          allowWatchBookmarks:boolean continue:string fieldSelector:string labelSelector:string limit:integer pretty:string resourceVersion:string resourceVersionMatch:string sendInitialEvents:boolean timeoutSeconds:integer watch:boolean
+        /api/v1/watch/namespaces/{namespace}/pods
+          get "watchCoreV1NamespacedPodList" "watchlist"
+          namespace:string allowWatchBookmarks:boolean continue:string fieldSelector:string labelSelector:string limit:integer pretty:string resourceVersion:string resourceVersionMatch:string sendInitialEvents:boolean timeoutSeconds:integer watch:boolean
+        /api/v1/watch/namespaces/{namespace}/pods/{name}
+          get "watchCoreV1NamespacedPod" "watch"
+          name:string namespace:string allowWatchBookmarks:boolean continue:string fieldSelector:string labelSelector:string limit:integer pretty:string resourceVersion:string resourceVersionMatch:string sendInitialEvents:boolean timeoutSeconds:integer watch:boolean
+    "#]].assert_eq(&text);
+}
+
+#[test]
 fn custom_resources_say_what_their_definition_says() {
     let openapi = OpenApi::new("v1.36.0");
     let document = openapi.v3_document(&[shirts()], "stable.example.com", "v1");
