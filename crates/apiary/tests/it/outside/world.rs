@@ -464,7 +464,7 @@ impl Background {
 
     /// The next line that it prints.
     pub(super) fn line(&self) -> String {
-        self.until(|_| true)
+        self.until(|line| !is_hasty(line))
     }
 
     /// The next line that is as wanted.
@@ -560,7 +560,10 @@ pub(super) fn finish(command: &mut Command, input: &str) -> Output {
     Output {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr)
+            .split_inclusive('\n')
+            .filter(|line| !is_hasty(line))
+            .collect(),
     }
 }
 
@@ -592,4 +595,10 @@ pub(super) fn example(file: &str) -> String {
             .join(file),
     )
     .unwrap()
+}
+
+/// What kubectl says on a busy machine when it reads the empty message that every session begins with before it has made
+/// its streams. It loses nothing by that.
+fn is_hasty(line: &str) -> bool {
+    line.contains("Unknown stream")
 }
