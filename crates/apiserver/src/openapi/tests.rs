@@ -350,7 +350,13 @@ fn built_in_fields_say_how_they_merge() {
         Secret {"additionalProperties":{"format":"byte","type":"string"},"type":"object"}
         PodStatus {"allOf":[{"$ref":"#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.Time"}]}
     "##]].assert_eq(&text);
-    let mut pod = schemas["io.k8s.api.core.v1.Pod"].clone();
+}
+
+#[test]
+fn kinds_say_what_they_hold_and_which_kind_they_are() {
+    let document = OpenApi::new("v1.36.0").v3_document(builtin(), "", "v1");
+    let core = read(&document.expect("written").expect("served"));
+    let mut pod = core["components"]["schemas"]["io.k8s.api.core.v1.Pod"].clone();
     silenced(&mut pod);
     expect![[r##"
         {
