@@ -90,7 +90,7 @@ fn count_templates(value: &mut Value, old: &Value) {
         .and_then(|text| text.parse().ok())
         .unwrap_or_default();
     let is_changed = value["spec"]["template"] != old["spec"]["template"];
-    let now = before + i64::from(is_changed);
+    let now = before.saturating_add(i64::from(is_changed));
     value["metadata"]["annotations"][defaults::TEMPLATE_GENERATION] = now.to_string().into();
 }
 
@@ -359,6 +359,8 @@ mod tests {
         assert_eq!(count("metadata: {}", Some("metadata: {}")), "0");
         assert_eq!(count(&set("7", "x"), Some(&set("2", "x"))), "2");
         assert_eq!(count(&set("7", "y"), Some(&set("2", "x"))), "3");
+        let most = i64::MAX.to_string();
+        assert_eq!(count(&set("7", "y"), Some(&set(&most, "x"))), *most);
     }
 
     #[test]
