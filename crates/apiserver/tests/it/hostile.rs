@@ -19,16 +19,10 @@ use crate::world::World;
 /// Nothing here takes so long unless it hangs.
 const LONG: Duration = Duration::from_secs(10);
 
-#[tokio::test]
-async fn what_does_not_fit_into_the_room_of_a_cluster_is_left_out() {
+/// An extension server that says this of its resources, in the old form, is told of as stale.
+async fn check_stale(list: Value) {
     let world = World::new().await;
     let extension = Extension::start(&world).await;
-    let long = "x".repeat(5_000);
-    let resources = (0..1_000).map(|at| {
-        json!({"name": format!("r{at}"), "singularName": "", "namespaced": true, "kind": "R", "verbs": [],
-            "categories": [long]})
-    });
-    let list = json!({"kind": "APIResourceList", "resources": resources.collect::<Vec<_>>()});
     extension.behaviour.lock().unwrap().is_old = true;
     (extension.behaviour.lock().unwrap().answers).insert("/apis/ext.example.com/v1", (200, list));
     extension.register(&world).await;
@@ -39,17 +33,20 @@ async fn what_does_not_fit_into_the_room_of_a_cluster_is_left_out() {
 }
 
 #[tokio::test]
+async fn what_does_not_fit_into_the_room_of_a_cluster_is_left_out() {
+    let long = "x".repeat(5_000);
+    let resources = (0..1_000).map(|at| {
+        json!({"name": format!("r{at}"), "singularName": "", "namespaced": true, "kind": "R", "verbs": [],
+            "categories": [long]})
+    });
+    let list = json!({"kind": "APIResourceList", "resources": resources.collect::<Vec<_>>()});
+    check_stale(list).await;
+}
+
+#[tokio::test]
 async fn documents_that_are_too_long_are_not_read() {
-    let world = World::new().await;
-    let extension = Extension::start(&world).await;
     let list = json!({"kind": "APIResourceList", "resources": [], "more": "x".repeat(17 << 20)});
-    extension.behaviour.lock().unwrap().is_old = true;
-    (extension.behaviour.lock().unwrap().answers).insert("/apis/ext.example.com/v1", (200, list));
-    extension.register(&world).await;
-    assert_eq!(
-        aggregated(&world).await.last().unwrap(),
-        "ext.example.com v1 Stale []"
-    );
+    check_stale(list).await;
 }
 
 #[tokio::test]
@@ -74,18 +71,10 @@ async fn extension_servers_beyond_the_limit_are_told_so() {
 
 #[tokio::test]
 async fn malformed_discovery_of_one_server_spoils_nobody_elses() {
-    let world = World::new().await;
-    let extension = Extension::start(&world).await;
     let list = json!({"kind": "APIResourceList", "resources": [
         {"name": "widgets", "singularName": "", "namespaced": true, "kind": "Widget", "verbs": "all of them"},
     ]});
-    extension.behaviour.lock().unwrap().is_old = true;
-    (extension.behaviour.lock().unwrap().answers).insert("/apis/ext.example.com/v1", (200, list));
-    extension.register(&world).await;
-    assert_eq!(
-        aggregated(&world).await.last().unwrap(),
-        "ext.example.com v1 Stale []"
-    );
+    check_stale(list).await;
 }
 
 #[tokio::test]

@@ -400,15 +400,20 @@ async fn the_failure_policy_decides_about_those_that_do_not_answer() {
     world.post(MAPS, map("m")).await.ok();
 }
 
+/// Two webhooks that never answer, and are forgiven that after half a minute each.
+fn two_silent(world: &World) -> [Value; 2] {
+    serve_handler(world, "silent", Arc::new(Silent));
+    let slow = json!({"timeoutSeconds": 30, "failurePolicy": "Ignore"});
+    ["a", "b"].map(|name| {
+        let named = json!({"name": format!("{name}.example.com")});
+        with(with(webhook("silent"), slow.clone()), named)
+    })
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_slow_webhooks_share_the_time_of_the_request() {
     let world = World::new().await;
-    serve_handler(&world, "silent", Arc::new(Silent));
-    let slow = json!({"timeoutSeconds": 30, "failurePolicy": "Ignore"});
-    let two = ["a", "b"].map(|name| {
-        let named = json!({"name": format!("{name}.example.com")});
-        with(with(webhook("silent"), slow.clone()), named)
-    });
+    let two = two_silent(&world);
     configure(&world, MUTATING, "c", &two).await;
     let begun = tokio::time::Instant::now();
     world.post(MAPS, map("m")).await.ok();
@@ -418,12 +423,7 @@ async fn many_slow_webhooks_share_the_time_of_the_request() {
 #[tokio::test(start_paused = true)]
 async fn a_request_is_worked_on_for_a_minute() {
     let world = World::new().await;
-    serve_handler(&world, "silent", Arc::new(Silent));
-    let slow = json!({"timeoutSeconds": 30, "failurePolicy": "Ignore"});
-    let two = ["a", "b"].map(|name| {
-        let named = json!({"name": format!("{name}.example.com")});
-        with(with(webhook("silent"), slow.clone()), named)
-    });
+    let two = two_silent(&world);
     for path in [MUTATING, VALIDATING] {
         configure(&world, path, "c", &two).await;
     }
