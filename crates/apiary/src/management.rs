@@ -12,7 +12,7 @@ use apiserver::store::Storage;
 use apiserver::{ClusterSpec, Config, Security, Server};
 use controlplane::{ControlPlane, ControlPlanes};
 use kube::Client;
-use runtime::{Clock, Controllers, Options, Tasks};
+use runtime::{CacheLimits, Clock, Controllers, Options, Tasks};
 use runtime::{Clusters, RemoteOptions};
 use serde_json::{Value, json};
 
@@ -81,7 +81,10 @@ impl Management {
             .context("opening the store")?;
         let planes = ControlPlanes::new(server.clone(), clock.clone());
         let plane = match server.cluster(MANAGEMENT) {
-            Some(cluster) => planes.start(cluster.spec().clone()).await?,
+            Some(cluster) => {
+                let spec = cluster.spec().clone();
+                planes.start_within(spec, CacheLimits::default()).await?
+            }
             None => {
                 let keys = ClusterKeys::generate("apiary-management", clock.now())
                     .context("making the keys of the management cluster")?;
@@ -92,7 +95,7 @@ impl Management {
                     service_cidr: SERVICE_CIDR.into(),
                     version: KUBERNETES_VERSION.into(),
                 };
-                planes.start(spec).await?
+                planes.start_within(spec, CacheLimits::default()).await?
             }
         };
         check_port(&plane.client, (&server.address().to_string(), port)).await?;

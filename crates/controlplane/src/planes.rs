@@ -97,11 +97,25 @@ impl ControlPlanes {
         InProcessConnector::new(self.0.server.clone())
     }
 
-    /// Starts the control plane of a cluster that the server has already, or creates it. A running one stays as it is.
+    /// Starts the control plane of a workload cluster that the server has already, or creates it. A running one stays as it
+    /// is.
     ///
     /// # Errors
     /// When the cluster cannot be created.
     pub async fn start(&self, spec: ClusterSpec) -> Result<Arc<ControlPlane>, ServerError> {
+        self.start_within(spec, CacheLimits::of_one_of_many()).await
+    }
+
+    /// As [`ControlPlanes::start`], with other limits of what its controllers keep of kinds that are not Kubernetes' own: the
+    /// management cluster has the objects of the whole fleet, and only its administrators let others answer for a group.
+    ///
+    /// # Errors
+    /// When the cluster cannot be created.
+    pub async fn start_within(
+        &self,
+        spec: ClusterSpec,
+        limits: CacheLimits,
+    ) -> Result<Arc<ControlPlane>, ServerError> {
         if let Some(running) = self.running(&spec.id) {
             return Ok(running);
         }
@@ -109,7 +123,7 @@ impl ControlPlanes {
             Some(cluster) => cluster,
             None => self.0.server.create_cluster(spec).await?,
         };
-        let plane = Arc::new(self.run(cluster)?);
+        let plane = Arc::new(self.run(cluster, limits)?);
         let mut running = self
             .0
             .running
@@ -226,7 +240,7 @@ impl ControlPlanes {
         self.0.server.shut_down().await;
     }
 
-    fn run(&self, cluster: Arc<Cluster>) -> Result<ControlPlane, ServerError> {
+    fn run(&self, cluster: Arc<Cluster>, limits: CacheLimits) -> Result<ControlPlane, ServerError> {
         let user = User {
             name: "system:kube-controller-manager".into(),
             groups: vec!["system:masters".into(), "system:authenticated".into()],
@@ -237,7 +251,7 @@ impl ControlPlanes {
         let options = Options {
             cluster: ClusterOptions {
                 shared: Some(self.0.shared.clone()),
-                limits: CacheLimits::of_one_of_many(),
+                limits,
                 ..ClusterOptions::default()
             },
             ..Options::default()

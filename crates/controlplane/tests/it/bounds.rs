@@ -1,5 +1,6 @@
 //! What bounds workloads and what shows their bounds: quotas, budgets, and the older and timed kinds of workloads.
 
+use runtime::CacheLimits;
 use serde_json::{Value, json};
 
 use crate::world::{World, deployment};
@@ -281,4 +282,55 @@ async fn a_budget_shows_what_may_be_evicted() {
                     .is_none_or(serde_json::Map::is_empty)
         })
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn garbage_of_a_kind_stays_while_it_is_more_than_is_kept() {
+    let world = World::new(0).await;
+    let few = CacheLimits {
+        objects: 1,
+        ..CacheLimits::default()
+    };
+    for (id, limits, left) in [
+        ("few.test", few, 2),
+        ("many.test", CacheLimits::default(), 0),
+    ] {
+        let world = world.within(id, limits).await;
+        let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}});
+        world
+            .post(
+                "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+                json!({
+                    "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                    "metadata": {"name": "bees.example.com"},
+                    "spec": {"group": "example.com", "scope": "Namespaced", "versions": [version],
+                        "names": {"plural": "bees", "kind": "Bee"}},
+                }),
+            )
+            .await;
+        let (maps, bees) = (
+            format!("{CORE}/configmaps"),
+            "/apis/example.com/v1/namespaces/default/bees",
+        );
+        let owner = world
+            .post(&maps, json!({"metadata": {"name": "owner"}}))
+            .await;
+        let owned = |name: &str| {
+            let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}]);
+            json!({"metadata": {"name": name, "ownerReferences": owner}})
+        };
+        for name in ["maja", "willi"] {
+            let mut bee = owned(name);
+            (bee["apiVersion"], bee["kind"]) = (json!("example.com/v1"), json!("Bee"));
+            world.post(bees, bee).await;
+        }
+        world.post(&maps, owned("dependent")).await;
+        world.delete(&format!("{maps}/owner"), json!({})).await;
+        let dependent = format!("{maps}/dependent");
+        let is_gone = |map: &Value| map.is_null();
+        world.until(&dependent, "it is garbage", is_gone).await;
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        let bees = world.get(bees).await;
+        assert_eq!(bees["items"].as_array().unwrap().len(), left, "{id}");
+    }
 }

@@ -9,7 +9,7 @@ use apiserver::store::Memory;
 use apiserver::{ClusterSpec, Config, Server};
 use controlplane::kubelet::KubeletSpec;
 use controlplane::{ControlPlane, ControlPlanes};
-use runtime::Clock;
+use runtime::{CacheLimits, Clock};
 use serde_json::{Value, json};
 
 pub(crate) struct World {
@@ -54,6 +54,16 @@ impl World {
     /// Another cluster beside the first, reached under its id.
     pub(crate) async fn second(&self, id: &str) -> Arc<ControlPlane> {
         self.planes.start(spec(id, id, &self.clock)).await.unwrap()
+    }
+
+    /// The same, seen as this one is, with other limits of what its controllers keep.
+    pub(crate) async fn within(&self, id: &str, limits: CacheLimits) -> Self {
+        let spec = spec(id, id, &self.clock);
+        Self {
+            planes: self.planes.clone(),
+            plane: self.planes.start_within(spec, limits).await.unwrap(),
+            clock: self.clock.clone(),
+        }
     }
 
     /// Starts `node-<at>`.
