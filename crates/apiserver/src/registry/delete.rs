@@ -269,7 +269,7 @@ fn begin(target: &Target, value: &mut Value, options: &DeleteOptions, now: Times
     if let Some(generation) = meta.get("generation").and_then(Value::as_i64)
         && !was_deleting
     {
-        meta.insert("generation".into(), json!(generation + 1));
+        meta.insert("generation".into(), json!(generation.saturating_add(1)));
     }
     if &*target.resource.storage == "namespaces" {
         value["status"]["phase"] = "Terminating".into();

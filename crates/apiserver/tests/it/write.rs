@@ -366,3 +366,18 @@ async fn autoscalers_have_two_versions() {
     expect![[r#"{"autoscaling.alpha.kubernetes.io/behavior":"{\"ScaleUp\":{\"StabilizationWindowSeconds\":5}}"}"#]]
         .assert_eq(&item["metadata"]["annotations"].to_string());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_generation_that_a_client_chose_does_not_overflow() {
+    let world = World::new().await;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+        "name": "a", "generation": i64::MAX, "finalizers": ["example.com/held"],
+    }});
+    let maps = "/api/v1/namespaces/default/configmaps";
+    world.post(maps, map).await.ok();
+    let path = format!("{maps}/a");
+    world.delete(&path).await.ok();
+    let held = world.get(&path).await.ok();
+    assert_eq!(held["metadata"]["generation"], i64::MAX);
+    assert!(held["metadata"]["deletionTimestamp"].is_string());
+}
