@@ -91,10 +91,11 @@ impl Reconciler for TokenController {
             let name = annotation(secret, ACCOUNT_NAME);
             let namespace = secret.metadata.namespace.as_deref().unwrap_or_default();
             let known = cx.get::<ServiceAccount>(namespace, name).await?;
+            let known = known.and_then(|account| account.metadata.uid.clone());
             world.account = match known {
-                Some(account) => account.metadata.uid.clone(),
+                Some(uid) if fits(secret, &uid) => Some(uid),
                 // What the cache does not have yet would have the Secret deleted.
-                None => newest_uid(cx, namespace, name).await?,
+                _ => newest_uid(cx, namespace, name).await?,
             };
         }
         Ok(world)
@@ -151,6 +152,12 @@ async fn newest_uid(cx: &Cx, namespace: &str, name: &str) -> Result<Option<Strin
     Ok(entry.map(|entry| entry.header.uid))
 }
 
+/// Whether a Secret may be for the account with this UID, which a new one does not name yet.
+fn fits(secret: &Secret, uid: &str) -> bool {
+    let named = annotation(secret, ACCOUNT_UID);
+    named.is_empty() || named == uid
+}
+
 fn annotation<'a>(secret: &'a Secret, key: &str) -> &'a str {
     let annotations = secret.metadata.annotations.as_ref();
     annotations
@@ -202,10 +209,10 @@ fn plan(world: &World) -> Plan<Act> {
     let Some(secret) = &world.secret else {
         return plan;
     };
-    let named = annotation(secret, ACCOUNT_UID);
     let name = annotation(secret, ACCOUNT_NAME);
     let account = world.account.as_deref();
-    let Some(uid) = account.filter(|uid| named.is_empty() || named == *uid) else {
+    let Some(uid) = account.filter(|uid| fits(secret, uid)) else {
+        let named = annotation(secret, ACCOUNT_UID);
         let why = match account {
             None => format!("deleted: there is no ServiceAccount {name:?}"),
             Some(uid) => format!(
