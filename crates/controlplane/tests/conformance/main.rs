@@ -1,5 +1,5 @@
-//! The conformance tests of Kubernetes 1.36 that need an API server and the built-in controllers but no node, as tests of
-//! our own: same behaviour, own words. Each is named by its codename (`inventory.tsv`); `inventory` holds the suite
+//! The conformance tests of Kubernetes 1.36 that need no real container, as tests of our own: same behaviour, own words.
+//! Each is named by its codename (`inventory.tsv`); `inventory` holds the suite
 //! against that list and writes `docs/conformance.md`.
 //!
 //! Every test has a control plane of its own, in one process and in virtual time, and talks HTTP to it.

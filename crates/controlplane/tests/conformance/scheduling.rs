@@ -150,3 +150,13 @@ async fn schedulerpreemption_priorityclass_endpoints_verify_priorityclass_endpoi
     kind.delete_collection(query).await;
     assert_eq!(kind.count(query).await, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn conformance_tests_should_have_at_least_two_untainted_nodes() {
+    let suite = Suite::with_nodes(2).await;
+    let nodes = suite.get("/api/v1/nodes").await.ok();
+    let is_open =
+        |node: &&Value| node["spec"]["taints"].is_null() && node["spec"]["unschedulable"].is_null();
+    let nodes = nodes["items"].as_array().unwrap();
+    assert_eq!(nodes.iter().filter(is_open).count(), 2, "{nodes:#?}");
+}

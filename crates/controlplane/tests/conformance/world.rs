@@ -1,4 +1,4 @@
-//! One control plane without nodes, a namespace in it, and requests to its HTTP service.
+//! One control plane with or without nodes, a namespace in it, and requests to its HTTP service.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -10,6 +10,7 @@ use apiserver::rest::Body;
 use apiserver::store::Memory;
 use apiserver::{ClusterSpec, Config, InProcess, Server};
 use bytes::Bytes;
+use controlplane::kubelet::KubeletSpec;
 use controlplane::{ControlPlane, ControlPlanes};
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
@@ -148,6 +149,38 @@ impl Suite {
             ns: "conformance".into(),
         };
         suite.make_namespace("conformance").await;
+        suite
+    }
+
+    /// The same with this many simulated nodes, `node-1` and so on, which are ready.
+    pub(crate) async fn with_nodes(count: usize) -> Self {
+        let suite = Self::new().await;
+        for at in 1..=count {
+            let spec = KubeletSpec {
+                node_name: format!("node-{at}"),
+                labels: [].into(),
+                taints: vec![],
+                provider_id: String::new(),
+                version: "v1.36.0".into(),
+                cpus: 2,
+                memory_mib: 4096,
+                internal_ip: format!("10.0.0.{at}"),
+            };
+            let client = suite.plane.client.clone();
+            suite.planes.start_kubelet("test", spec, client);
+        }
+        suite
+            .until("/api/v1/nodes", "all nodes are ready", |nodes| {
+                let nodes = nodes["items"].as_array().unwrap();
+                let is_ready = |node: &Value| {
+                    conditions(node)
+                        .get("Ready")
+                        .is_some_and(|c| c["status"] == "True")
+                        && node["spec"]["taints"].is_null()
+                };
+                nodes.len() == count && nodes.iter().all(is_ready)
+            })
+            .await;
         suite
     }
 
