@@ -25,6 +25,7 @@ pub mod resourcequota;
 pub mod rootca;
 pub mod scheduler;
 pub mod serviceaccount;
+pub mod volume;
 pub mod volumeprotection;
 
 pub use connect::InProcessConnector;
@@ -77,5 +78,5 @@ pub fn add_workloads(controllers: Controllers) -> Controllers {
         .add(endpointslice::EndpointSliceController)
         .add(endpointslicemirroring::MirroringController)
         .add(nodelifecycle::NodeLifecycleController)
-        .add(scheduler::Scheduler::default())
+        .add_task("scheduler", scheduler::run)
 }

@@ -196,6 +196,17 @@ impl Cluster {
         Ok(cache.get(None, namespace, name))
     }
 
+    /// One object of a kind that is watched already, as the cache has it now.
+    #[must_use]
+    pub fn cached<K>(&self, namespace: &str, name: &str) -> Option<Arc<K>>
+    where
+        K: kube::Resource<DynamicType = ()> + DeserializeOwned + Send + Sync + 'static,
+    {
+        let resource = ApiResource::erase::<K>(&());
+        let entry = self.kind(&resource).get(None, namespace, name)?;
+        entry.read().ok()
+    }
+
     /// Tells `listener` of all objects of a kind, and of every change from now on.
     pub fn listen(&self, resource: &ApiResource, listener: Arc<dyn Listener>) {
         self.kind(resource).listen(listener);

@@ -31,7 +31,7 @@ const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// Takes events from controllers. Cheap to clone; never blocks.
 #[derive(Clone)]
-pub(crate) struct Recorder {
+pub struct Recorder {
     queue: mpsc::Sender<Happening>,
     pub(crate) counts: Arc<Counts>,
 }
@@ -77,8 +77,9 @@ struct Writer {
 }
 
 impl Recorder {
-    /// Starts the one task that writes a cluster's events.
-    pub(crate) fn start(cluster: Arc<Cluster>, tasks: &Tasks) -> Self {
+    /// Starts the one task that writes a cluster's events; it ends with `tasks`.
+    #[must_use]
+    pub fn start(cluster: Arc<Cluster>, tasks: &Tasks) -> Self {
         let (queue, mut happenings) = mpsc::channel(QUEUE_MAX);
         let counts = Arc::new(Counts::default());
         let mut writer = Writer {
@@ -97,12 +98,8 @@ impl Recorder {
         Self { queue, counts }
     }
 
-    pub(crate) fn record(
-        &self,
-        controller: &'static str,
-        object: &Arc<ObjectReference>,
-        mut note: Note,
-    ) {
+    /// Tells `note` about `object`, as `controller`. Too much at once is dropped, and counted.
+    pub fn record(&self, controller: &'static str, object: &Arc<ObjectReference>, mut note: Note) {
         let mut end = note.message.len().min(MESSAGE_BYTES_MAX);
         while !note.message.is_char_boundary(end) {
             end -= 1;

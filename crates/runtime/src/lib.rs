@@ -42,6 +42,7 @@ pub use cluster::{CacheMetrics, Cluster, ClusterOptions};
 pub use cx::Cx;
 pub use discovery::{AllServed, Served};
 pub use driver::{Controllers, Gauge, Options};
+pub use events::Recorder;
 pub use metrics::{ControllerMetrics, Metrics, render as render_metrics};
 pub use plan::{Change, Note, ObjectRef, Outcome, Plan, Wait};
 pub use reconciler::{GatherError, Reconciler};

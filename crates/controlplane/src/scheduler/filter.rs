@@ -1,230 +1,117 @@
-//! Where a pod fits, and in which words it is said that it fits nowhere.
+//! Where a pod fits: each filter says in the words of Kubernetes what is against a node.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, Taint, Toleration,
+    Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration,
 };
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::World;
 use super::neighbours::Neighbours;
-use super::quantity::milli;
+use super::snapshot::{NodeInfo, PodInfo};
+use super::volumes::Volumes;
 
-/// The decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    On(String),
-    /// Why no node takes the pod, as `kubectl describe` shows it.
-    Nowhere(String),
+/// What is against a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Against {
+    pub(super) reasons: Vec<String>,
+    /// Also without any pod on the node, it would not do.
+    pub(super) is_final: bool,
 }
 
-/// Resources in thousandths, by name.
-type Amounts = BTreeMap<String, i128>;
-
-/// How good a place is; more is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Score {
-    /// Taints that would rather not have the pod, negative.
-    unwelcome: i64,
-    /// Weights of the preferred node affinities that hold.
-    preferred: i64,
-    /// The smallest free share of a resource, in permille.
-    room: i128,
-}
-
-/// The fitting node that is best; ties go to the first by name.
-pub(super) fn choose(world: &World) -> Place {
-    let Some(spec) = &world.pod.spec else {
-        return Place::Nowhere("the pod has no spec".into());
-    };
-    let neighbours = Neighbours::of(world, spec);
-    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    let mut best: Option<(Score, Reverse<String>)> = None;
-    for node in &world.nodes {
-        let name = node.metadata.name.clone().unwrap_or_default();
-        match fit(world, spec, node, &neighbours) {
-            Err(whys) => {
-                for why in whys {
-                    *reasons.entry(why).or_default() += 1;
-                }
-            }
-            Ok(score) => best = best.max(Some((score, Reverse(name)))),
+impl Against {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reasons: vec![reason.into()],
+            is_final: false,
         }
     }
-    if let Some((_, Reverse(name))) = best {
-        return Place::On(name);
+
+    pub(super) fn for_good(reason: impl Into<String>) -> Self {
+        Self {
+            is_final: true,
+            ..Self::new(reason)
+        }
     }
-    if world.nodes.is_empty() {
-        return Place::Nowhere("no nodes available to schedule pods".into());
-    }
-    let mut texts: Vec<String> = reasons
-        .iter()
-        .map(|(why, count)| format!("{count} {why}"))
-        .collect();
-    texts.sort();
-    Place::Nowhere(format!(
-        "0/{} nodes are available: {}.",
-        world.nodes.len(),
-        texts.join(", ")
-    ))
 }
 
-/// How good the node is, or what is against it: as Kubernetes does, the first filter that fails speaks.
-fn fit(
-    world: &World,
-    spec: &PodSpec,
-    node: &Node,
-    neighbours: &Neighbours<'_>,
-) -> Result<Score, Vec<String>> {
+/// What the filters look at beside the node.
+pub(super) struct Wanted<'a> {
+    pub(super) pod: &'a PodInfo,
+    pub(super) spec: &'a PodSpec,
+    pub(super) neighbours: &'a Neighbours<'a>,
+    pub(super) volumes: &'a Volumes,
+}
+
+/// What is against the node: as Kubernetes does, the first filter that fails speaks.
+pub(super) fn against(wanted: &Wanted<'_>, node: &Node, info: &NodeInfo) -> Option<Against> {
+    let spec = wanted.spec;
     let tolerations = spec.tolerations.as_deref().unwrap_or_default();
     if let Some(why) = taint_against(node, tolerations) {
-        return Err(vec![why]);
+        return Some(Against::for_good(why));
     }
     if !matches_selector(spec, node) {
-        return Err(vec![
-            "node(s) didn't match Pod's node affinity/selector".into(),
-        ]);
+        let why = "node(s) didn't match Pod's node affinity/selector";
+        return Some(Against::for_good(why));
     }
-    let name = node.metadata.name.as_deref().unwrap_or_default();
-    let there: Vec<&Pod> = world
-        .bound
-        .iter()
-        .filter(|(on, _)| on == name)
-        .map(|(_, pod)| &**pod)
-        .collect();
-    let wanted_ports = host_ports(spec);
-    let mut taken = there
-        .iter()
-        .filter_map(|pod| pod.spec.as_ref())
-        .flat_map(host_ports);
-    if taken.any(|port| wanted_ports.iter().any(|wanted| wanted.clashes(&port))) {
-        return Err(vec![
-            "node(s) didn't have free ports for the requested pod ports".into(),
-        ]);
+    let there = info.pods.values().chain(rivals(wanted.pod, info));
+    let mut taken = there.flat_map(|pod| &pod.ports);
+    if taken.any(|port| wanted.pod.ports.iter().any(|own| own.clashes(port))) {
+        let why = "node(s) didn't have free ports for the requested pod ports";
+        return Some(Against::new(why));
     }
-    let room = room(spec, node, &there)?;
-    if let Some(why) = neighbours.against(node) {
-        return Err(vec![why.into()]);
-    }
-    Ok(Score {
-        unwelcome: -soft_taints(node, tolerations),
-        preferred: preference(spec, node),
-        room,
-    })
+    room_against(wanted.pod, info)
+        .or_else(|| wanted.volumes.against(node))
+        .or_else(|| wanted.neighbours.against(node))
 }
 
-fn room(spec: &PodSpec, node: &Node, there: &[&Pod]) -> Result<i128, Vec<String>> {
-    let allocatable = amounts(node.status.as_ref().and_then(|s| s.allocatable.as_ref()));
-    let mut used = Amounts::new();
-    for pod in there {
-        add(&mut used, &requests(pod.spec.as_ref()));
-    }
-    let wanted = requests(Some(spec));
-    let mut against = vec![];
-    let mut least = 1000;
-    for (resource, amount) in &wanted {
-        let all = allocatable.get(resource).copied().unwrap_or(0);
-        let free = all - used.get(resource).copied().unwrap_or(0);
-        if *amount > free {
-            against.push(if resource == "pods" {
-                "Too many pods".to_owned()
-            } else {
-                format!("Insufficient {resource}")
-            });
-        } else if all > 0 {
-            least = least.min((free - amount) * 1000 / all);
-        }
-    }
-    if against.is_empty() {
-        Ok(least)
-    } else {
-        Err(against)
-    }
+/// Pods that are to come to the node, and come before this one.
+fn rivals<'a>(
+    pod: &PodInfo,
+    info: &'a NodeInfo,
+) -> impl Iterator<Item = &'a std::sync::Arc<PodInfo>> {
+    let (uid, priority) = (pod.uid.clone(), pod.priority);
+    let nominated = info.nominated.values();
+    nominated.filter(move |other| other.uid != uid && other.priority >= priority)
 }
 
-/// What the pod asks for: the sum of its containers, or the largest init container if that is more; and one pod.
-fn requests(spec: Option<&PodSpec>) -> Amounts {
-    let mut sum = Amounts::new();
-    let Some(spec) = spec else { return sum };
-    for container in &spec.containers {
-        add(
-            &mut sum,
-            &amounts(
-                container
-                    .resources
-                    .as_ref()
-                    .and_then(|r| r.requests.as_ref()),
-            ),
-        );
-    }
-    for init in spec.init_containers.iter().flatten() {
-        let wanted = amounts(init.resources.as_ref().and_then(|r| r.requests.as_ref()));
-        if init.restart_policy.as_deref() == Some("Always") {
-            add(&mut sum, &wanted);
+fn room_against(pod: &PodInfo, info: &NodeInfo) -> Option<Against> {
+    let mut against = Against::default();
+    let coming: Vec<&PodInfo> = rivals(pod, info).map(|pod| &**pod).collect();
+    for (resource, amount) in pod.requests.iter() {
+        let all = info.allocatable.get(resource);
+        let expected: i128 = coming.iter().map(|pod| pod.requests.get(resource)).sum();
+        if amount <= all - info.used.get(resource) - expected {
             continue;
         }
-        for (resource, amount) in wanted {
-            let all = sum.entry(resource).or_default();
-            *all = (*all).max(amount);
+        if resource == "pods" {
+            against.reasons.push("Too many pods".to_owned());
+        } else {
+            against.reasons.push(format!("Insufficient {resource}"));
+            against.is_final |= amount > all;
         }
     }
-    add(&mut sum, &amounts(spec.overhead.as_ref()));
-    sum.insert("pods".into(), 1000);
-    sum
+    (!against.reasons.is_empty()).then_some(against)
 }
 
-fn amounts(quantities: Option<&BTreeMap<String, Quantity>>) -> Amounts {
-    let quantities = quantities.into_iter().flatten();
-    quantities
-        .filter_map(|(name, quantity)| Some((name.clone(), milli(&quantity.0)?)))
-        .filter(|(_, amount)| *amount != 0)
-        .collect()
-}
-
-fn add(sum: &mut Amounts, more: &Amounts) {
-    for (resource, amount) in more {
-        *sum.entry(resource.clone()).or_default() += amount;
+/// The nodes that the pod can only be on, by name, if it says so.
+pub(super) fn names(spec: &PodSpec) -> Option<Vec<&str>> {
+    let affinity = spec.affinity.as_ref()?.node_affinity.as_ref()?;
+    let required = affinity
+        .required_during_scheduling_ignored_during_execution
+        .as_ref()?;
+    let mut names = vec![];
+    for term in &required.node_selector_terms {
+        let fields = term.match_fields.as_deref().unwrap_or_default();
+        let named = fields
+            .iter()
+            .find(|field| field.key == "metadata.name" && field.operator == "In")?;
+        names.extend(named.values.iter().flatten().map(String::as_str));
     }
-}
-
-/// A port of the host that a pod wants.
-struct HostPort {
-    ip: String,
-    number: i32,
-    protocol: String,
-}
-
-impl HostPort {
-    /// The same port on the same address; no address means all.
-    fn clashes(&self, other: &Self) -> bool {
-        let is_any = |ip: &str| ip.is_empty() || ip == "0.0.0.0";
-        self.number == other.number
-            && self.protocol == other.protocol
-            && (self.ip == other.ip || is_any(&self.ip) || is_any(&other.ip))
-    }
-}
-
-fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
-    let ports = spec
-        .containers
-        .iter()
-        .filter_map(|c| c.ports.as_ref())
-        .flatten();
-    ports
-        .filter_map(|port| {
-            Some(HostPort {
-                ip: port.host_ip.clone().unwrap_or_default(),
-                number: port.host_port.filter(|number| *number > 0)?,
-                protocol: port.protocol.clone().unwrap_or_else(|| "TCP".into()),
-            })
-        })
-        .collect()
+    Some(names)
 }
 
 /// Taints with the effect PreferNoSchedule that the pod does not tolerate.
-fn soft_taints(node: &Node, tolerations: &[Toleration]) -> i64 {
+pub(super) fn soft_taints(node: &Node, tolerations: &[Toleration]) -> i64 {
     let taints = node.spec.as_ref().and_then(|s| s.taints.as_deref());
     let soft = taints
         .unwrap_or_default()
@@ -233,25 +120,6 @@ fn soft_taints(node: &Node, tolerations: &[Toleration]) -> i64 {
     soft.filter(|taint| !tolerations.iter().any(|t| tolerates(t, taint)))
         .map(|_| 1)
         .sum()
-}
-
-/// What the pod's preferred node affinities say for the node.
-fn preference(spec: &PodSpec, node: &Node) -> i64 {
-    let empty = BTreeMap::new();
-    let labels = node.metadata.labels.as_ref().unwrap_or(&empty);
-    let affinity = spec
-        .affinity
-        .as_ref()
-        .and_then(|a| a.node_affinity.as_ref());
-    let preferred = affinity.and_then(|a| {
-        a.preferred_during_scheduling_ignored_during_execution
-            .as_ref()
-    });
-    let holding = preferred
-        .into_iter()
-        .flatten()
-        .filter(|p| matches_term(&p.preference, labels, node));
-    holding.map(|p| i64::from(p.weight)).sum()
 }
 
 /// The first taint that keeps the pod off the node, in words.
@@ -267,15 +135,11 @@ pub(crate) fn taint_against(node: &Node, tolerations: &[Toleration]) -> Option<S
         return Some("node(s) were unschedulable".into());
     }
     let taints = spec.and_then(|s| s.taints.as_deref()).unwrap_or_default();
-    let against = taints
+    let mut hard = taints
         .iter()
-        .filter(|t| matches!(t.effect.as_str(), "NoSchedule" | "NoExecute"))
-        .find(|taint| !tolerations.iter().any(|t| tolerates(t, taint)))?;
-    let value = against.value.as_deref().unwrap_or_default();
-    Some(format!(
-        "node(s) had untolerated taint {{{}: {value}}}",
-        against.key
-    ))
+        .filter(|t| matches!(t.effect.as_str(), "NoSchedule" | "NoExecute"));
+    hard.any(|taint| !tolerations.iter().any(|t| tolerates(t, taint)))
+        .then(|| "node(s) had untolerated taint(s)".into())
 }
 
 /// Whether the toleration lets a pod onto a node with this taint.
@@ -315,7 +179,11 @@ pub(crate) fn matches_selector(spec: &PodSpec, node: &Node) -> bool {
         })
 }
 
-fn matches_term(term: &NodeSelectorTerm, labels: &BTreeMap<String, String>, node: &Node) -> bool {
+pub(crate) fn matches_term(
+    term: &NodeSelectorTerm,
+    labels: &BTreeMap<String, String>,
+    node: &Node,
+) -> bool {
     let expressions = term.match_expressions.as_deref().unwrap_or_default();
     let fields = term.match_fields.as_deref().unwrap_or_default();
     let name = node.metadata.name.as_ref();

@@ -1,7 +1,10 @@
 //! Check tests: a pod, nodes and other pods in YAML → where it goes, or why it goes nowhere.
 
 use expect_test::{Expect, expect};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -12,6 +15,9 @@ struct Scene {
     /// `spec` of the pod.
     #[serde(default)]
     pod: Value,
+    /// `status` of the pod.
+    #[serde(default)]
+    status: Value,
     #[serde(default)]
     nodes: Vec<Place>,
     /// Pods that are on nodes, with `on`.
@@ -38,6 +44,13 @@ struct Place {
 struct Neighbour {
     on: String,
     #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    status: Value,
+    /// It is being deleted.
+    #[serde(default)]
+    going: bool,
+    #[serde(default)]
     labels: Value,
     #[serde(default)]
     namespace: Option<String>,
@@ -48,15 +61,17 @@ struct Neighbour {
 fn pod(namespace: &str, name: &str, labels: &Value, spec: &Value) -> Pod {
     let mut spec = spec.clone();
     if spec["containers"].is_null() {
-        spec["containers"] = json!([]);
+        spec["containers"] = json!([{"name": "c"}]);
     }
     let meta = json!({"name": name, "namespace": namespace, "uid": format!("uid-{name}"), "labels": labels, "generation": 1});
     serde_json::from_value(json!({"metadata": meta, "spec": spec})).unwrap()
 }
 
-fn world(yaml: &str) -> World {
+/// The pod, and what is known beside it.
+fn world(yaml: &str) -> (Snapshot, PodInfo) {
     let scene: Scene = serde_saphyr::from_str(yaml).unwrap();
-    let node = |place: Place| {
+    let mut world = Snapshot::default();
+    for place in scene.nodes {
         let mut allocatable = json!({"cpu": "2", "memory": "4Gi", "pods": "110"});
         allocatable
             .as_object_mut()
@@ -69,38 +84,46 @@ fn world(yaml: &str) -> World {
             .extend(place.labels.as_object().cloned().unwrap_or_default());
         let node = json!({"metadata": {"name": place.name, "labels": labels},
             "spec": {"taints": place.taints, "unschedulable": place.unschedulable}, "status": {"allocatable": allocatable}});
-        Arc::new(serde_json::from_value(node).unwrap())
-    };
-    let neighbour = |(at, other): (usize, Neighbour)| {
-        let namespace = other.namespace.as_deref().unwrap_or("default");
-        (
-            other.on.clone(),
-            Arc::new(pod(
-                namespace,
-                &format!("p{at}"),
-                &other.labels,
-                &other.spec,
-            )),
-        )
-    };
-    World {
-        pod: pod("default", "new", &json!({"app": "web"}), &scene.pod),
-        nodes: scene.nodes.into_iter().map(node).collect(),
-        bound: scene.pods.into_iter().enumerate().map(neighbour).collect(),
-        namespaces: [(
-            "other".to_owned(),
-            [("team".to_owned(), "b".to_owned())].into(),
-        )]
-        .into(),
-        is_settled: false,
+        world.set_node(
+            &place.name,
+            Some(Arc::new(serde_json::from_value(node).unwrap())),
+        );
     }
+    for (at, other) in scene.pods.into_iter().enumerate() {
+        let namespace = other.namespace.as_deref().unwrap_or("default");
+        let name = other.name.unwrap_or_else(|| format!("p{at}"));
+        let mut pod = pod(namespace, &name, &other.labels, &other.spec);
+        if !other.status.is_null() {
+            pod.status = serde_json::from_value(other.status).unwrap();
+        }
+        if other.going {
+            pod.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        }
+        world.put(&other.on, Arc::new(PodInfo::of(Arc::new(pod))));
+    }
+    world.namespaces.insert(
+        "other".to_owned(),
+        [("team".to_owned(), "b".to_owned())].into(),
+    );
+    let mut new = pod("default", "new", &json!({"app": "web"}), &scene.pod);
+    new.status = serde_json::from_value(scene.status).unwrap_or_default();
+    (world, PodInfo::of(Arc::new(new)))
 }
 
-/// Where the pod goes: `node` for short, or the reason.
+fn choice(yaml: &str, budgets: &[Budget]) -> Choice {
+    let (world, pod) = world(yaml);
+    choose::choose(&world, &pod, &Volumes::default(), budgets, &mut 0)
+}
+
+/// Where the pod goes: `node` for short, or the reason without what became of preemption.
 fn place(yaml: &str) -> String {
-    match filter::choose(&world(yaml)) {
-        super::Place::On(node) => node,
-        super::Place::Nowhere(why) => why,
+    match choice(yaml, &[]) {
+        Choice::On(node) => node,
+        Choice::Nowhere(nowhere) => {
+            let message = nowhere.message;
+            let end = message.find(" preemption: ").unwrap_or(message.len());
+            message[..end].to_owned()
+        }
     }
 }
 
@@ -111,52 +134,8 @@ fn check(yaml: &str, expect: &Expect) {
 const TWO: &str = "nodes: [{name: n1}, {name: n2}]";
 
 #[test]
-fn a_pod_is_bound_and_the_user_is_told() {
-    let plan = Scheduler::plan(&world(TWO), Timestamp::UNIX_EPOCH);
-    expect![[r#"
-        act Bind("n1")
-        note Scheduled: Successfully assigned default/new to n1
-    "#]]
-    .assert_eq(&plan.to_string());
-}
-
-#[test]
-fn a_pod_that_fits_nowhere_says_so_in_event_and_condition() {
-    let world = world("pod: {nodeSelector: {disk: ssd}}\nnodes: [{name: n1}]");
-    let plan = Scheduler::plan(&world, Timestamp::UNIX_EPOCH);
-    let status =
-        Scheduler::status(&world, &plan, &Outcome::default(), Timestamp::UNIX_EPOCH).unwrap();
-    expect![[r#"
-        wait Unschedulable: 0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.
-        warn FailedScheduling: 0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.
-        {
-          "conditions": [
-            {
-              "message": "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
-              "observedGeneration": 1,
-              "reason": "Unschedulable",
-              "status": "False",
-              "type": "PodScheduled"
-            }
-          ]
-        }"#]].assert_eq(&format!("{plan}{status:#}"));
-}
-
-#[test]
 fn without_nodes_there_is_nothing_to_choose() {
     check("{}", &expect!["no nodes available to schedule pods"]);
-}
-
-#[test]
-fn settled_pods_are_left_alone() {
-    let world = World {
-        is_settled: true,
-        ..world(TWO)
-    };
-    assert_eq!(
-        Scheduler::plan(&world, Timestamp::UNIX_EPOCH),
-        Plan::default()
-    );
 }
 
 #[test]
@@ -165,7 +144,7 @@ fn taints_keep_off_who_does_not_tolerate_them() {
     check(
         nodes,
         &expect![
-            "0/3 nodes are available: 1 node(s) had untolerated taint {down: }, 1 node(s) had untolerated taint {k: v}, 1 node(s) were unschedulable."
+            "0/3 nodes are available: 1 node(s) were unschedulable, 2 node(s) had untolerated taint(s)."
         ],
     );
     for (toleration, expected) in [
@@ -459,22 +438,195 @@ fn the_emptiest_node_wins_and_then_the_first_by_name() {
         "b"
     );
 }
+const FULL: &str = "nodes: [{name: n1}, {name: n2}]
+pod: {priority: 10, containers: [{name: c, resources: {requests: {cpu: '2'}}}]}
+pods:
+- {on: n1, name: low, spec: {priority: 1, containers: [{name: c, resources: {requests: {cpu: '2'}}}]}}
+- {on: n2, name: mid, spec: {priority: 5, containers: [{name: c, resources: {requests: {cpu: '2'}}}]}}
+";
+
+/// What a pod that fits nowhere is told, and who goes for it.
+fn preemption(yaml: &str, budgets: &[Budget]) -> String {
+    match choice(yaml, budgets) {
+        Choice::On(node) => format!("on {node}"),
+        Choice::Nowhere(Nowhere {
+            message,
+            preemption: None,
+        }) => message,
+        Choice::Nowhere(Nowhere {
+            preemption: Some(Preemption { node, victims }),
+            message,
+        }) => format!("{message} {} go from {node}", victims.join(" and ")),
+    }
+}
 
 #[test]
-fn what_was_bound_a_moment_ago_counts_until_the_caches_know() {
-    let scheduler = Scheduler::default();
-    let new = pod("default", "a", &Value::Null, &Value::Null);
-    scheduler.assume("uid-a", "n1", &new);
-    let bound = scheduler.bound(&[Arc::new(new.clone())]);
-    assert_eq!(bound[0].0, "n1");
-    let there = pod("default", "a", &Value::Null, &json!({"nodeName": "n1"}));
+fn less_important_pods_make_room() {
+    expect![[r"0/2 nodes are available: 2 Insufficient cpu. uid-low go from n1"]]
+        .assert_eq(&preemption(FULL, &[]));
+    expect!["0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod."]
+        .assert_eq(&preemption(&FULL.replace("priority: 10", "priority: 1"), &[]));
+    expect!["0/2 nodes are available: 2 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never."]
+        .assert_eq(&preemption(
+            &FULL.replace("priority: 10", "priority: 10, preemptionPolicy: Never"),
+            &[],
+        ));
+    expect!["0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."]
+        .assert_eq(&preemption(
+            &FULL.replacen("cpu: '2'", "cpu: '3'", 1),
+            &[],
+        ));
+}
+
+#[test]
+fn no_more_pods_go_than_have_to() {
+    let small = |name: &str, priority: i32| {
+        format!(
+            "- {{on: n1, name: {name}, spec: {{priority: {priority}, containers: [{{name: c, resources: {{requests: {{cpu: 500m}}}}}}]}}}}\n"
+        )
+    };
+    let yaml = format!(
+        "nodes: [{{name: n1}}]\npod: {{priority: 10, containers: [{{name: c, resources: {{requests: {{cpu: '1'}}}}}}]}}\npods:\n{}{}{}{}",
+        small("a", 4),
+        small("b", 2),
+        small("c", 20),
+        small("d", 3)
+    );
+    expect!["0/1 nodes are available: 1 Insufficient cpu. uid-d and uid-b go from n1"]
+        .assert_eq(&preemption(&yaml, &[]));
+}
+
+#[test]
+fn a_budget_protects_its_pods_if_others_can_go() {
+    let budget = Budget {
+        namespace: "default".into(),
+        selector: LabelSelector {
+            match_labels: Some([("app".to_owned(), "db".to_owned())].into()),
+            ..LabelSelector::default()
+        },
+        ..Budget::default()
+    };
+    let yaml = FULL.replace("name: low", "name: low, labels: {app: db}");
+    let found = preemption(&yaml, std::slice::from_ref(&budget));
+    assert!(found.ends_with("uid-mid go from n2"), "{found}");
+    let spent = Budget {
+        allowed: 1,
+        ..budget
+    };
+    let found = preemption(&yaml, &[spent]);
+    assert!(found.ends_with("uid-low go from n1"), "{found}");
+}
+
+#[test]
+fn room_that_is_being_made_is_waited_for() {
+    let status = "status: {conditions: [{type: DisruptionTarget, status: 'True', reason: PreemptionByScheduler}]}";
+    let yaml = FULL.replace("name: low", &format!("name: low, going: true, {status}"))
+        + "status: {nominatedNodeName: n1}\n";
+    expect!["0/2 nodes are available: 2 Insufficient cpu. preemption: not eligible due to a terminating pod on the nominated node."]
+        .assert_eq(&preemption(&yaml, &[]));
+}
+
+#[test]
+fn room_that_was_made_is_not_for_the_less_important() {
+    let (mut world, pod) = world(
+        "nodes: [{name: n1}]\npod: {priority: 1, containers: [{name: c, resources: {requests: {cpu: '2'}}}]}",
+    );
+    let spec = json!({"priority": 10, "containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]});
+    let other = tests::pod("default", "vip", &Value::Null, &spec);
+    world.nominate("n1", Arc::new(PodInfo::of(Arc::new(other))));
+    let choose = |pod: &PodInfo| choose::choose(&world, pod, &Volumes::default(), &[], &mut 0);
+    assert!(matches!(choose(&pod), Choice::Nowhere(_)));
+    let more = json!({"priority": 11, "containers": [{"name": "c", "resources": {"requests": {"cpu": "2"}}}]});
+    let more = tests::pod("default", "more", &Value::Null, &more);
+    let found = choose(&PodInfo::of(Arc::new(more)));
+    assert_eq!(found, Choice::On("n1".into()));
+}
+
+#[test]
+fn pods_of_a_workload_spread_over_nodes_by_themselves() {
+    let owner = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "rs", "controller": true}]);
+    let (mut world, mut pod) = world(
+        "nodes: [{name: n1}, {name: n2}]\npods: [{on: n2, spec: {containers: [{name: c, resources: {requests: {cpu: 400m}}}]}}]",
+    );
+    let owned = |name: &str| {
+        let mut pod = tests::pod("default", name, &Value::Null, &Value::Null);
+        pod.metadata.owner_references = serde_json::from_value(owner.clone()).unwrap();
+        PodInfo::of(Arc::new(pod))
+    };
+    world.put("n1", Arc::new(owned("a")));
+    pod = PodInfo {
+        pod: owned("b").pod,
+        ..pod
+    };
+    let found = choose::choose(&world, &pod, &Volumes::default(), &[], &mut 0);
     assert_eq!(
-        scheduler.bound(&[Arc::new(there)]).len(),
-        1,
-        "known, and counted once"
+        found,
+        Choice::On("n2".into()),
+        "although there is less room"
     );
-    assert!(
-        scheduler.bound(&[Arc::new(new)]).is_empty(),
-        "no assumption is left"
+}
+
+#[test]
+fn preferred_neighbours_count() {
+    let zones = "nodes: [{name: n1, labels: {zone: a}}, {name: n2, labels: {zone: b}}]\npods: [{on: n2, labels: {app: db}}]\n";
+    let wish = |kind: &str| {
+        format!(
+            "pod: {{affinity: {{{kind}: {{preferredDuringSchedulingIgnoredDuringExecution: [{{weight: 50, podAffinityTerm: {{topologyKey: zone, labelSelector: {{matchLabels: {{app: db}}}}}}}}]}}}}}}\n{zones}"
+        )
+    };
+    assert_eq!(place(&wish("podAffinity")), "n2");
+    assert_eq!(place(&wish("podAntiAffinity")), "n1");
+    let shy = zones.replace(
+        "labels: {app: db}",
+        "spec: {affinity: {podAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 50, podAffinityTerm: {topologyKey: zone, labelSelector: {matchLabels: {app: web}}}}]}}}",
     );
+    assert_eq!(place(&shy), "n2", "others' wishes count too");
+}
+
+#[test]
+fn in_a_large_cluster_a_part_of_the_nodes_is_looked_at_in_turn() {
+    let nodes: Vec<String> = (0..1000).map(|at| format!("{{name: n{at:04}}}")).collect();
+    let (world, pod) = world(&format!("nodes: [{}]", nodes.join(", ")));
+    let mut start = 0;
+    let first = choose::choose(&world, &pod, &Volumes::default(), &[], &mut start);
+    assert_eq!((first, start), (Choice::On("n0000".into()), 420));
+    let second = choose::choose(&world, &pod, &Volumes::default(), &[], &mut start);
+    assert_eq!((second, start), (Choice::On("n0420".into()), 840));
+    let third = choose::choose(&world, &pod, &Volumes::default(), &[], &mut start);
+    assert_eq!((third, start), (Choice::On("n0000".into()), 260));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_has_an_order_and_pauses() {
+    let of = |name: &str, priority: i32| {
+        let spec = json!({"priority": priority});
+        Arc::new(PodInfo::of(Arc::new(pod(
+            "default",
+            name,
+            &Value::Null,
+            &spec,
+        ))))
+    };
+    let mut queue = Queue::default();
+    for (name, priority) in [("a", 0), ("b", 5), ("c", 0)] {
+        queue.put(of(name, priority));
+    }
+    let next = |queue: &mut Queue| queue.next(Instant::now()).map(|pod| pod.name().to_owned());
+    let order: Vec<_> = std::iter::from_fn(|| next(&mut queue)).collect();
+    assert_eq!(order, ["b", "a", "c"]);
+    queue.park("uid-b", Causes::NODE);
+    queue.park("uid-a", Causes::NODE.and(Causes::LESS));
+    queue.remove("uid-c");
+    queue.wake(Causes::MORE, Instant::now());
+    assert_eq!(queue.next_due(), None, "nothing that helps");
+    queue.put(of("b", 5));
+    assert_eq!(next(&mut queue), None, "nothing new of it");
+    queue.wake(Causes::LESS, Instant::now());
+    let due = queue.next_due().expect("it waits for a moment");
+    assert_eq!(due - Instant::now(), Duration::from_secs(1));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(next(&mut queue).as_deref(), Some("a"));
+    queue.again("uid-a", Instant::now());
+    let due = queue.next_due().expect("it waits again");
+    assert_eq!(due - Instant::now(), Duration::from_secs(2));
 }

@@ -39,6 +39,8 @@ mod openapi;
 #[cfg(test)]
 mod operations;
 #[cfg(test)]
+mod placement;
+#[cfg(test)]
 mod policies;
 #[cfg(test)]
 mod quota;

@@ -102,11 +102,62 @@ async fn a_pod_that_fits_nowhere_says_why() {
     });
     world.post(PODS, pod).await;
     let said = |pod: &Value| {
-        pod["status"]["conditions"][0]["message"] == "0/1 nodes are available: 1 Insufficient cpu."
+        pod["status"]["conditions"][0]["message"]
+            == "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
     };
     world
         .until(&format!("{PODS}/big"), "the pod says why", said)
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gated_pod_waits_for_its_gates() {
+    let world = World::new(1).await;
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "gated"},
+        "spec": {"schedulingGates": [{"name": "example.com/gate"}], "containers": [{"name": "c", "image": "i"}]},
+    });
+    world.post(PODS, pod).await;
+    let path = format!("{PODS}/gated");
+    world
+        .until(&path, "it says that it is gated", |pod| {
+            pod["status"]["conditions"][0]["reason"] == "SchedulingGated"
+        })
+        .await;
+    world
+        .merge(&path, json!({"spec": {"schedulingGates": null}}))
+        .await;
+    world
+        .until(&path, "it runs", |pod| pod["status"]["phase"] == "Running")
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_fits_nowhere_is_bound_when_there_is_room() {
+    let world = World::new(1).await;
+    let pod = |name: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1500m"}}}]},
+        })
+    };
+    let is_running = |pod: &Value| pod["status"]["phase"] == "Running";
+    let is_stuck = |pod: &Value| pod["status"]["conditions"][0]["reason"] == "Unschedulable";
+    let path = |name: &str| format!("{PODS}/{name}");
+    world.post(PODS, pod("first")).await;
+    world.until(&path("first"), "it runs", is_running).await;
+    world.post(PODS, pod("second")).await;
+    world.post(PODS, pod("third")).await;
+    world
+        .until(&path("second"), "there is no room", is_stuck)
+        .await;
+    world
+        .until(&path("third"), "there is no room", is_stuck)
+        .await;
+    world.delete(&path("first"), Value::Null).await;
+    world.until(&path("second"), "it runs", is_running).await;
+    world.start_node(2);
+    world.until(&path("third"), "it runs", is_running).await;
 }
 
 #[tokio::test(start_paused = true)]
