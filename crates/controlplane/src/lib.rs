@@ -19,12 +19,14 @@ pub mod namespace;
 pub mod nodelifecycle;
 pub mod planes;
 pub mod pod;
+pub mod podgc;
 pub mod replicaset;
 pub mod replicationcontroller;
 pub mod resourcequota;
 pub mod rootca;
 pub mod scheduler;
 pub mod serviceaccount;
+pub mod tainteviction;
 pub mod volume;
 pub mod volumeprotection;
 
@@ -78,5 +80,7 @@ pub fn add_workloads(controllers: Controllers) -> Controllers {
         .add(endpointslice::EndpointSliceController)
         .add(endpointslicemirroring::MirroringController)
         .add(nodelifecycle::NodeLifecycleController)
+        .add(tainteviction::TaintEvictionController::default())
+        .add(podgc::PodCollector::default())
         .add_task("scheduler", scheduler::run)
 }

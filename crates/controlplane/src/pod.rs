@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    LabelSelector, ObjectMeta, OwnerReference, Time,
+};
 use kube::core::{ApiResource, DynamicObject};
-use runtime::Selector;
+use runtime::{Change, ObjectRef, Selector};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -74,6 +76,76 @@ pub fn matches(selector: &LabelSelector, pod: &Pod) -> bool {
             .is_none_or(|e| e.is_empty());
     let labels = pod.metadata.labels.clone().unwrap_or_default();
     !is_empty && Selector::from(selector).matches(&labels, std::iter::empty())
+}
+
+/// Names the pod.
+#[must_use]
+pub fn reference(pod: &Pod) -> ObjectRef {
+    ObjectRef {
+        group: String::new(),
+        version: "v1".into(),
+        kind: "Pod".into(),
+        namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+        name: pod.metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+/// Deletes this pod, and no successor of its name.
+#[must_use]
+pub fn delete<A>(pod: &Pod) -> Change<A> {
+    Change::Delete {
+        target: reference(pod),
+        uid: pod.metadata.uid.clone(),
+    }
+}
+
+/// Metadata of a patch that is made onto the pod as it is known, and fails if it has changed: conditions are replaced
+/// together, and others write them too.
+#[must_use]
+pub fn known_as(pod: &Pod) -> Value {
+    json!({"uid": pod.metadata.uid, "resourceVersion": pod.metadata.resource_version})
+}
+
+/// Says at the pod that it is about to be ended, and why; nothing if it says so already.
+#[must_use]
+pub fn disrupted<A>(pod: &Pod, reason: &str, message: &str, now: Timestamp) -> Option<Change<A>> {
+    let conditions = with_disruption(pod, reason, message, now);
+    let known = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
+    if known == Some(&conditions) {
+        return None;
+    }
+    Some(Change::Patch {
+        target: reference(pod),
+        subresource: "status",
+        patch: json!({"metadata": known_as(pod), "status": {"conditions": conditions}}),
+    })
+}
+
+/// The pod's conditions with `DisruptionTarget`: it is about to be ended for a reason that is not its own.
+#[must_use]
+pub fn with_disruption(
+    pod: &Pod,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) -> Vec<PodCondition> {
+    let status = pod.status.clone().unwrap_or_default();
+    let mut conditions = status.conditions.unwrap_or_default();
+    let is_target = |c: &PodCondition| c.type_ == "DisruptionTarget";
+    let known = conditions.iter().find(|c| is_target(c)).cloned();
+    conditions.retain(|c| !is_target(c));
+    let since = known.filter(|c| c.status == "True");
+    let since = since.and_then(|c| c.last_transition_time);
+    conditions.push(PodCondition {
+        type_: "DisruptionTarget".into(),
+        status: "True".into(),
+        reason: Some(reason.into()),
+        message: Some(message.into()),
+        last_transition_time: since.or(Some(Time(now))),
+        observed_generation: pod.metadata.generation,
+        ..PodCondition::default()
+    });
+    conditions
 }
 
 /// A name for a new pod, as `generateName` would make one.

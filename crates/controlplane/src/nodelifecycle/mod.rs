@@ -1,8 +1,8 @@
 //! Nodes are watched over: a node whose kubelet falls silent counts as not ready, and taints say what is wrong with a node.
 //!
 //! Reads Nodes, their Leases, and the pods of silent nodes; writes the taints `node.kubernetes.io/…` that follow from
-//! conditions and cordons, the conditions of silent nodes, and that their pods are not ready. Not here: moving pods away
-//! from such nodes.
+//! conditions and cordons, the conditions of silent nodes, and that their pods are not ready. Pods go from such nodes because of
+//! the taints ([`crate::tainteviction`]).
 
 mod plan;
 #[cfg(test)]

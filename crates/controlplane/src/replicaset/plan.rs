@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use runtime::{Change, ObjectRef, Plan};
+use runtime::{Change, Plan};
 use serde_json::{Value, json};
 
 use super::World;
@@ -93,7 +93,7 @@ pub(crate) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
         for pod in &ranked(world, active, now)[..surplus] {
             let name = pod.metadata.name.as_deref().unwrap_or_default();
             plan.change(
-                delete(pod),
+                pod::delete(pod),
                 "SuccessfulDelete",
                 format!("Deleted pod: {name}"),
             );
@@ -214,7 +214,7 @@ fn adopt(world: &World, pod: &Pod) -> Change<Infallible> {
     }
     let patch = json!({"metadata": {"ownerReferences": owners, "uid": pod.metadata.uid}});
     Change::Patch {
-        target: reference(pod),
+        target: pod::reference(pod),
         subresource: "",
         patch,
     }
@@ -231,25 +231,8 @@ fn release(world: &World, pod: &Pod) -> Change<Infallible> {
     owners.retain(|owner| owner.uid != uid);
     let patch = json!({"metadata": {"ownerReferences": owners, "uid": pod.metadata.uid}});
     Change::Patch {
-        target: reference(pod),
+        target: pod::reference(pod),
         subresource: "",
         patch,
-    }
-}
-
-fn delete(pod: &Pod) -> Change<Infallible> {
-    Change::Delete {
-        target: reference(pod),
-        uid: pod.metadata.uid.clone(),
-    }
-}
-
-fn reference(pod: &Pod) -> ObjectRef {
-    ObjectRef {
-        group: String::new(),
-        version: "v1".into(),
-        kind: "Pod".into(),
-        namespace: pod.metadata.namespace.clone().unwrap_or_default(),
-        name: pod.metadata.name.clone().unwrap_or_default(),
     }
 }

@@ -49,6 +49,8 @@ mod scheduling;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]
+mod taints;
+#[cfg(test)]
 mod watchers;
 #[cfg(test)]
 mod world;

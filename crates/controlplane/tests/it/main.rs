@@ -12,6 +12,8 @@ mod housekeeping;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod nodes;
+#[cfg(test)]
 mod rest;
 #[cfg(test)]
 mod workloads;
