@@ -12,6 +12,7 @@ pub mod deployment;
 pub mod disruption;
 pub mod endpointslice;
 pub mod endpointslicemirroring;
+pub mod ephemeralvolume;
 pub mod garbage;
 pub mod job;
 pub mod kubelet;
@@ -20,6 +21,7 @@ pub mod nodelifecycle;
 pub mod planes;
 pub mod pod;
 pub mod podgc;
+pub mod provisioner;
 pub mod replicaset;
 pub mod replicationcontroller;
 pub mod resourcequota;
@@ -28,6 +30,7 @@ pub mod scheduler;
 pub mod serviceaccount;
 pub mod tainteviction;
 pub mod volume;
+pub mod volumebinder;
 pub mod volumeprotection;
 
 pub use connect::InProcessConnector;
@@ -65,7 +68,7 @@ pub fn add_housekeeping(
 }
 
 /// Adds the controllers that run workloads: Deployments, ReplicaSets, ReplicationControllers, Jobs and CronJobs, disruption
-/// budgets, the addresses of Services, and the scheduler.
+/// budgets, the addresses of Services, nodes and their pods, volumes, and the scheduler.
 #[must_use]
 pub fn add_workloads(controllers: Controllers) -> Controllers {
     controllers
@@ -82,5 +85,11 @@ pub fn add_workloads(controllers: Controllers) -> Controllers {
         .add(nodelifecycle::NodeLifecycleController)
         .add(tainteviction::TaintEvictionController::default())
         .add(podgc::PodCollector::default())
+        .add(volumebinder::ClaimBinder)
+        .add(volumebinder::VolumeBinder)
+        .add(ephemeralvolume::EphemeralVolumeController)
+        .add(provisioner::Provisioner)
+        .add(provisioner::Remover)
+        .add(provisioner::DefaultClass)
         .add_task("scheduler", scheduler::run)
 }

@@ -16,6 +16,8 @@ mod nodes;
 #[cfg(test)]
 mod rest;
 #[cfg(test)]
+mod volumes;
+#[cfg(test)]
 mod workloads;
 #[cfg(test)]
 mod world;
