@@ -4,16 +4,19 @@
 //! the API server plus these controllers; nodes are simulated ([`kubelet`]), and say so.
 
 pub mod bootstrap;
+mod claim;
 pub mod clusterrole;
 pub mod connect;
 pub mod cronjob;
 pub mod csr;
+pub mod daemonset;
 pub mod deployment;
 pub mod disruption;
 pub mod endpointslice;
 pub mod endpointslicemirroring;
 pub mod ephemeralvolume;
 pub mod garbage;
+mod history;
 pub mod job;
 pub mod kubelet;
 pub mod namespace;
@@ -31,6 +34,7 @@ pub mod serviceaccount;
 pub mod tainteviction;
 pub mod volume;
 pub mod volumebinder;
+pub mod statefulset;
 pub mod volumeprotection;
 
 pub use connect::InProcessConnector;
@@ -69,12 +73,20 @@ pub fn add_housekeeping(
 
 /// Adds the controllers that run workloads: Deployments, ReplicaSets, ReplicationControllers, Jobs and CronJobs, disruption
 /// budgets, the addresses of Services, nodes and their pods, volumes, and the scheduler.
+/// Adds the controllers that run workloads: Deployments, ReplicaSets, ReplicationControllers, StatefulSets, DaemonSets, Jobs
+/// and CronJobs, disruption budgets, the addresses of Services, and the scheduler.
 #[must_use]
 pub fn add_workloads(controllers: Controllers) -> Controllers {
+    let nodes = daemonset::NodeNews::default();
     controllers
         .add(deployment::DeploymentController)
         .add(replicaset::ReplicaSetController)
         .add(replicationcontroller::ReplicationManager)
+        .add(statefulset::StatefulSetController)
+        .add(daemonset::DaemonSetController::new(nodes.clone()))
+        .add_task("nodes of daemon sets", move |cluster| {
+            nodes.clone().run(cluster)
+        })
         .add(cronjob::CronJobController)
         .add(disruption::DisruptionController)
         .add(job::JobController)

@@ -15,6 +15,8 @@ mod cli;
 #[cfg(test)]
 mod crd;
 #[cfg(test)]
+mod daemonsets;
+#[cfg(test)]
 mod discovery;
 #[cfg(test)]
 mod dra;
@@ -46,6 +48,8 @@ mod policies;
 mod quota;
 #[cfg(test)]
 mod scheduling;
+#[cfg(test)]
+mod statefulsets;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod nodes;
 mod rest;
 #[cfg(test)]
 mod volumes;
+mod sets;
 #[cfg(test)]
 mod workloads;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use apiserver::store::EventKind;
 use serde_json::json;
 
+use crate::sets::{daemon_set, stateful_set};
 use crate::world::{World, deployment};
 
 /// Writes of each resource while an hour passes.
@@ -53,6 +54,15 @@ async fn a_settled_cluster_writes_leases_and_heartbeats() {
     let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}});
     world
         .post("/api/v1/namespaces/default/services", service)
+        .await;
+    world
+        .post(
+            "/apis/apps/v1/namespaces/default/statefulsets",
+            stateful_set(2),
+        )
+        .await;
+    world
+        .post("/apis/apps/v1/namespaces/default/daemonsets", daemon_set())
         .await;
     // A pod that fits nowhere is told of again and again, but not all the time.
     let big = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "big"}, "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "64"}}}]}});
