@@ -19,6 +19,7 @@ mod kube_rs;
 mod nodes;
 mod read;
 mod restart;
+mod rollout;
 mod streams;
 mod terminal;
 mod verbs;
