@@ -31,10 +31,10 @@ pub mod resourcequota;
 pub mod rootca;
 pub mod scheduler;
 pub mod serviceaccount;
+pub mod statefulset;
 pub mod tainteviction;
 pub mod volume;
 pub mod volumebinder;
-pub mod statefulset;
 pub mod volumeprotection;
 
 pub use connect::InProcessConnector;
@@ -71,10 +71,8 @@ pub fn add_housekeeping(
         .add_task("garbage collector", garbage::run)
 }
 
-/// Adds the controllers that run workloads: Deployments, ReplicaSets, ReplicationControllers, Jobs and CronJobs, disruption
-/// budgets, the addresses of Services, nodes and their pods, volumes, and the scheduler.
 /// Adds the controllers that run workloads: Deployments, ReplicaSets, ReplicationControllers, StatefulSets, DaemonSets, Jobs
-/// and CronJobs, disruption budgets, the addresses of Services, and the scheduler.
+/// and CronJobs, disruption budgets, the addresses of Services, nodes and their pods, volumes, and the scheduler.
 #[must_use]
 pub fn add_workloads(controllers: Controllers) -> Controllers {
     let nodes = daemonset::NodeNews::default();

@@ -16,8 +16,9 @@ mod nodes;
 #[cfg(test)]
 mod rest;
 #[cfg(test)]
-mod volumes;
 mod sets;
+#[cfg(test)]
+mod volumes;
 #[cfg(test)]
 mod workloads;
 #[cfg(test)]
