@@ -5,6 +5,8 @@
 //! Every test has a control plane of its own, in one process and in virtual time, and talks HTTP to it.
 
 #[cfg(test)]
+mod agnhost;
+#[cfg(test)]
 mod apps;
 #[cfg(test)]
 mod auth;
@@ -12,6 +14,8 @@ mod auth;
 mod chunking;
 #[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod conversion;
 #[cfg(test)]
 mod crd;
 #[cfg(test)]
@@ -50,11 +54,14 @@ mod quota;
 mod scheduling;
 #[cfg(test)]
 mod statefulsets;
+mod sockets;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod taints;
 #[cfg(test)]
 mod watchers;
+#[cfg(test)]
+mod webhooks;
 #[cfg(test)]
 mod world;

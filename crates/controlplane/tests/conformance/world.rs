@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::kind::Kind;
+use crate::sockets::Sockets;
 
 /// How long a test waits, in virtual time, for what must happen.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -27,6 +28,8 @@ pub(crate) struct Suite {
     planes: ControlPlanes,
     plane: Arc<ControlPlane>,
     service: InProcess,
+    /// Real sockets that requests may wait for.
+    pub(crate) sockets: Sockets,
     /// The namespace of the test.
     pub(crate) ns: String,
 }
@@ -146,6 +149,7 @@ impl Suite {
             service: plane.cluster.service(admin),
             planes,
             plane,
+            sockets: Sockets::default(),
             ns: "conformance".into(),
         };
         suite.make_namespace("conformance").await;
@@ -230,6 +234,7 @@ impl Suite {
             .header("user-agent", "conformance/1")
             .body(Full::new(Bytes::from(body.into())))
             .unwrap();
+        let _waiting = self.sockets.wait();
         let response = self.service.clone().oneshot(sent).await.unwrap();
         Answer {
             code: response.status().as_u16(),
