@@ -7,13 +7,13 @@ use crate::operations::Operations;
 use crate::world::{Suite, conditions, names, revision};
 
 /// The `spec` of something that makes pods with the label `name`.
-fn spec(name: &str, replicas: u32, selector: Value) -> Value {
+pub(crate) fn spec(name: &str, replicas: u32, selector: Value) -> Value {
     let pod = json!({"terminationGracePeriodSeconds": 0, "containers": [{"name": "agnhost", "image": "agnhost"}]});
     let template = json!({"metadata": {"labels": {"name": name}}, "spec": pod});
     json!({"replicas": replicas, "selector": selector, "template": template})
 }
 
-fn pods(suite: &Suite) -> Kind<'_> {
+pub(crate) fn pods(suite: &Suite) -> Kind<'_> {
     suite.namespaced("v1", "Pod", "pods")
 }
 
@@ -79,12 +79,12 @@ async fn cronjob_should_support_cronjob_api_operations() {
     assert_eq!(kind.get("lasting").await["spec"], patched["spec"]);
 }
 
-fn replication_controllers(suite: &Suite) -> Kind<'_> {
+pub(crate) fn replication_controllers(suite: &Suite) -> Kind<'_> {
     suite.namespaced("v1", "ReplicationController", "replicationcontrollers")
 }
 
 /// Makes a ReplicationController whose pods have the label `name`.
-async fn make_controller(suite: &Suite, name: &str, replicas: u32) -> Value {
+pub(crate) async fn make_controller(suite: &Suite, name: &str, replicas: u32) -> Value {
     let spec = spec(name, replicas, json!({"name": name}));
     replication_controllers(suite)
         .create(json!({"metadata": {"name": name}, "spec": spec}))

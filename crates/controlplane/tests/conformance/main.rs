@@ -31,6 +31,8 @@ mod field_validation;
 #[cfg(test)]
 mod flowcontrol;
 #[cfg(test)]
+mod garbage;
+#[cfg(test)]
 mod inventory;
 #[cfg(test)]
 mod kind;

@@ -1,7 +1,10 @@
 //! Namespaces: their status, their finalizers, and what goes with them.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use crate::kind::Kind;
 use crate::world::{Suite, conditions, revision};
 
 #[tokio::test(start_paused = true)]
@@ -114,4 +117,64 @@ async fn namespaces_should_apply_a_finalizer_to_a_namespace() {
         })
         .await;
     assert!(!has(&updated), "{updated:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn namespaces_should_ensure_that_all_pods_are_removed_when_a_namespace_is_deleted() {
+    let suite = Suite::with_nodes(1).await;
+    suite.make_namespace("nsdeletetest").await;
+    let pods = suite.namespaced("v1", "Pod", "pods").within("nsdeletetest");
+    start_pod(&pods, json!([])).await;
+    let namespaces = suite.namespaces();
+    let start = tokio::time::Instant::now();
+    namespaces.delete("nsdeletetest").await;
+    namespaces.until_gone("nsdeletetest").await;
+    // The pod has thirty seconds, and the namespace a minute more.
+    assert!(start.elapsed() < Duration::from_secs(90));
+    suite.make_namespace("nsdeletetest").await;
+    pods.assert_gone("test-pod").await;
+}
+
+/// A pod that runs.
+async fn start_pod(pods: &Kind<'_>, finalizers: Value) {
+    let containers = json!([{"name": "nginx", "image": "pause"}]);
+    let metadata = json!({"name": "test-pod", "finalizers": finalizers});
+    pods.create(json!({"metadata": metadata, "spec": {"containers": containers}}))
+        .await;
+    pods.until("test-pod", "it runs", |pod| {
+        pod["status"]["phase"] == "Running"
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn orderednamespacedeletion_namespace_deletion_should_delete_pod_first() {
+    let suite = Suite::with_nodes(1).await;
+    suite.make_namespace("nsdeletetest").await;
+    let pods = suite.namespaced("v1", "Pod", "pods");
+    let pods = pods.within("nsdeletetest");
+    start_pod(&pods, json!(["e2e.example.com/finalizer"])).await;
+    let maps = suite.namespaced("v1", "ConfigMap", "configmaps");
+    let maps = maps.within("nsdeletetest");
+    maps.create(json!({"metadata": {"name": "test-configmap"}, "data": {"key": "value"}}))
+        .await;
+    let namespaces = suite.namespaces();
+    namespaces.delete("nsdeletetest").await;
+    namespaces
+        .until("nsdeletetest", "it says what keeps it", |namespace| {
+            namespace["status"]["phase"] == "Terminating"
+                && conditions(namespace).contains_key("NamespaceDeletionContentFailure")
+        })
+        .await;
+    pods.until("test-pod", "it is being deleted", |pod| {
+        pod["metadata"]["deletionTimestamp"].is_string()
+    })
+    .await;
+    // Nothing else goes before, however long it takes.
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    maps.get("test-configmap").await;
+    pods.update("test-pod", |pod| pod["metadata"]["finalizers"] = json!([]))
+        .await;
+    pods.until_gone("test-pod").await;
+    namespaces.until_gone("nsdeletetest").await;
 }
