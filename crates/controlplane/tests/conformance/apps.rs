@@ -259,12 +259,12 @@ async fn cronjob_should_replace_jobs_when_replaceconcurrent() {
     assert_ne!(then, first);
 }
 
-fn budgets(suite: &Suite) -> Kind<'_> {
+pub(crate) fn budgets(suite: &Suite) -> Kind<'_> {
     suite.namespaced("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 }
 
 /// Waits until the controller has seen the budget as it is.
-async fn is_processed(kind: &Kind<'_>, name: &str) {
+pub(crate) async fn is_processed(kind: &Kind<'_>, name: &str) {
     kind.until(name, "it is processed", |budget| {
         let seen = budget["status"]["observedGeneration"].as_i64().unwrap_or(0);
         seen >= budget["metadata"]["generation"].as_i64().unwrap()
@@ -272,7 +272,7 @@ async fn is_processed(kind: &Kind<'_>, name: &str) {
     .await;
 }
 
-async fn make_budget(kind: &Kind<'_>, name: &str, least: Value) {
+pub(crate) async fn make_budget(kind: &Kind<'_>, name: &str, least: Value) {
     let spec = json!({"selector": {"matchLabels": {"foo": "bar"}}, "minAvailable": least});
     kind.create(
         json!({"metadata": {"name": name, "labels": {"foo_pdb": "bar_pdb"}}, "spec": spec}),

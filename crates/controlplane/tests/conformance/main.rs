@@ -20,8 +20,11 @@ mod conversion;
 mod crd;
 #[cfg(test)]
 mod daemonsets;
+mod deployments;
 #[cfg(test)]
 mod discovery;
+#[cfg(test)]
+mod disruption;
 #[cfg(test)]
 mod dra;
 #[cfg(test)]
@@ -52,6 +55,8 @@ mod placement;
 mod policies;
 #[cfg(test)]
 mod quota;
+#[cfg(test)]
+mod replicasets;
 #[cfg(test)]
 mod scheduling;
 #[cfg(test)]
