@@ -28,6 +28,8 @@ mod disruption;
 #[cfg(test)]
 mod dra;
 #[cfg(test)]
+mod endpoints;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod field_validation;
