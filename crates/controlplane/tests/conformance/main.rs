@@ -20,6 +20,7 @@ mod conversion;
 mod crd;
 #[cfg(test)]
 mod daemonsets;
+#[cfg(test)]
 mod deployments;
 #[cfg(test)]
 mod discovery;
@@ -62,8 +63,9 @@ mod replicasets;
 #[cfg(test)]
 mod scheduling;
 #[cfg(test)]
-mod statefulsets;
 mod sockets;
+#[cfg(test)]
+mod statefulsets;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]
