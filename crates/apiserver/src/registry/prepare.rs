@@ -67,7 +67,11 @@ pub(super) fn for_update(target: &Target, old: &Value, new: &mut Value) {
 
 /// Raises the generation if what it counts has changed.
 pub(super) fn generation_of_changed(target: &Target, old: &Value, new: &mut Value) {
-    if matches!(target.subresource.as_str(), "status" | "approval") {
+    // A pod that gets its node is no other pod.
+    if matches!(
+        target.subresource.as_str(),
+        "status" | "approval" | "binding"
+    ) {
         return;
     }
     let counts_annotations = match target.resource.strategy.generation {
