@@ -90,6 +90,7 @@ impl Host for LocalHost {
             cpus: u32::try_from(spec.cpus).unwrap_or(1),
             memory_mib: u64::try_from(spec.memory_mib).unwrap_or(1024),
             internal_ip: spec.internal_ip,
+            static_pods: vec![],
         };
         self.planes.start_kubelet(&id, simulated, client);
         Ok(())

@@ -10,7 +10,7 @@ use kube::Client;
 use runtime::{CacheLimits, Clock, ClusterOptions, Controllers, Gauge, Options, Shared, Tasks};
 
 use crate::connect::{InProcessConnector, client};
-use crate::kubelet::{self, KubeletSpec};
+use crate::kubelet::{self, KubeletSpec, Source};
 
 /// All control planes of a process. Clones are the same.
 #[derive(Clone)]
@@ -23,6 +23,8 @@ struct Inner {
     shared: Shared,
     running: Mutex<HashMap<String, Arc<ControlPlane>>>,
     kubelets: Mutex<HashMap<(String, String), Kubelet>>,
+    /// Where the kubelets of a cluster find its profile, by the cluster's id.
+    profiles: Mutex<HashMap<String, Arc<Source>>>,
 }
 
 struct Kubelet {
@@ -76,6 +78,7 @@ impl ControlPlanes {
             shared: Shared::default(),
             running: Mutex::default(),
             kubelets: Mutex::default(),
+            profiles: Mutex::default(),
         }))
     }
 
@@ -165,10 +168,26 @@ impl ControlPlanes {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|(cluster, _), _| cluster != id);
+        self.0
+            .profiles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
         if self.0.server.cluster(id).is_some() {
             self.0.server.drop_cluster(id).await?;
         }
         Ok(())
+    }
+
+    /// Where the settings for many simulated pods of cluster `id` are found.
+    #[must_use]
+    pub fn profile(&self, id: &str) -> Arc<Source> {
+        let mut all = self
+            .0
+            .profiles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.entry(id.to_owned()).or_default().clone()
     }
 
     /// Runs a simulated kubelet of cluster `id`, acting through `client`. One that runs with the same spec goes on.
@@ -186,10 +205,10 @@ impl ControlPlanes {
             return;
         }
         let tasks = Tasks::new();
-        tasks.spawn(
-            "kubelet",
-            kubelet::run(spec.clone(), client, self.0.clock.clone()),
-        );
+        let profile = self.profile(id).want();
+        let clock = self.0.clock.clone();
+        let running = kubelet::run(spec.clone(), client, clock, profile);
+        tasks.spawn("kubelet", running);
         kubelets.insert(
             key,
             Kubelet {
@@ -270,7 +289,13 @@ impl ControlPlanes {
         // The gauges hold a client of the cluster.
         let shown = Arc::downgrade(&gauges);
         cluster.add_metrics(move || shown.upgrade().map_or_else(String::new, |g| g.render()));
-        cluster.run_pods(Arc::new(kubelet::SimulatedPods::of(&cluster)));
+        let profile = self.profile(&cluster.spec().id);
+        let pods = kubelet::SimulatedPods::of(&cluster, profile.clone());
+        cluster.run_pods(Arc::new(pods));
+        let (reader, clock) = (client.clone(), self.0.clock.clone());
+        tasks.spawn("profile of simulated pods", async move {
+            profile.follow(reader, clock).await;
+        });
         tasks.spawn("controllers", controllers.run(std::future::pending()));
         Ok(ControlPlane {
             cluster,

@@ -1,20 +1,35 @@
 //! A simulated kubelet: registers its node, keeps its lease, and plays the life of the pods that are bound to it.
 //!
 //! No container runs. Everything else is as on a real node: the kubelet acts with the node's own credentials, through
-//! the API alone. What a pod does is scripted by annotations (see [`script`]); without any, its containers start at
-//! once and stay ready, unless their command is one of which the end is known, or they are to come to an end. Nodes and
-//! pods say that they are simulated: label `apiary.io/simulated`, container runtime `simulated://1.0`.
+//! the API alone. What a pod does is scripted by annotations and by a profile of the cluster (see [`script`]); without any,
+//! its containers start at once and stay ready, unless their command is one of which the end is known, or they are to come
+//! to an end. Nodes and pods say that they are simulated: label `apiary.io/simulated`, container runtime `simulated://1.0`.
+//!
+//! The decisions are pure: `pod` and `stage` play a pod from what its status says to what it says next, `life` a container,
+//! `phase`, `conditions` and `status` write it down, `admit` and `resize` hold a pod against its node. Here and in
+//! `register` is what talks to the API.
 
+mod admit;
 mod command;
+mod conditions;
+mod config;
 mod life;
+mod mirror;
 mod node;
+mod phase;
 mod pod;
+mod quantity;
+mod register;
+mod resize;
 mod runner;
 pub mod script;
+mod stage;
 mod status;
 mod tell;
 #[cfg(test)]
 mod tests;
+pub mod usage;
+mod words;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,24 +37,28 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod, Taint};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use k8s_openapi::api::core::v1::{Node, Pod, PodStatus, Taint};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, WatchEvent, WatchParams};
 use kube::{Client, ResourceExt};
 use runtime::Clock;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use admit::{Refusal, Room};
+use config::Missing;
 use life::later;
+use pod::{Event, Memory, Scene};
+use resize::Resize;
 pub use runner::SimulatedPods;
+pub use script::Source;
+use script::{Profile, Script};
 
 /// Marks simulated nodes.
 pub const SIMULATED: &str = "apiary.io/simulated";
 
 /// Leases are renewed this often, as real kubelets do.
 const LEASE_PERIOD: Duration = Duration::from_secs(10);
-/// What a lease says about how long it holds, in seconds.
-const LEASE_SECONDS: i32 = 40;
 /// A watch of the node's pods lasts this long, in seconds.
 const WATCH_SECONDS: u32 = 290;
 /// Pause after the API did not answer; doubled each time up to [`MAX_PAUSE`].
@@ -62,6 +81,24 @@ pub struct KubeletSpec {
     pub memory_mib: u64,
     /// Address that the node reports.
     pub internal_ip: String,
+    /// Pods that run here whatever the API says; mirror pods show them.
+    pub static_pods: Vec<Pod>,
+}
+
+/// Namespace and name.
+type Key = (String, String);
+
+/// What the kubelet knows of one pod beside the pod.
+#[derive(Default)]
+struct Known {
+    uid: Option<String>,
+    /// There was room for it.
+    is_admitted: bool,
+    /// All that its containers need is there, or they run.
+    is_configured: bool,
+    /// How often something was missing.
+    tries: u32,
+    memory: Memory,
 }
 
 /// A running simulated kubelet.
@@ -69,26 +106,35 @@ struct Kubelet {
     spec: KubeletSpec,
     client: Client,
     clock: Clock,
-    pods: BTreeMap<(String, String), Arc<Pod>>,
+    pods: BTreeMap<Key, Arc<Pod>>,
+    known: HashMap<Key, Known>,
     /// When to look at a pod again.
-    alarms: HashMap<(String, String), Timestamp>,
-    addresses: HashMap<(String, String), String>,
-    /// Pods whose end was told.
-    stopping: HashSet<(String, String)>,
+    alarms: HashMap<Key, Timestamp>,
+    addresses: HashMap<Key, String>,
     told: tell::Told,
+    profile: watch::Receiver<Arc<Profile>>,
+    /// How static pods were whose mirrors are gone for the moment.
+    unmirrored: HashMap<Key, PodStatus>,
 }
 
 /// Runs a kubelet until its future is dropped. `client` acts as the node.
-pub async fn run(spec: KubeletSpec, client: Client, clock: Clock) {
+pub async fn run(
+    spec: KubeletSpec,
+    client: Client,
+    clock: Clock,
+    profile: watch::Receiver<Arc<Profile>>,
+) {
     let mut kubelet = Kubelet {
         spec,
         client,
         clock,
         pods: BTreeMap::new(),
+        known: HashMap::new(),
         alarms: HashMap::new(),
         addresses: HashMap::new(),
-        stopping: HashSet::new(),
         told: tell::Told::default(),
+        profile,
+        unmirrored: HashMap::new(),
     };
     let mut pause = MIN_PAUSE;
     loop {
@@ -123,11 +169,10 @@ impl Kubelet {
         // Pods that went while nobody watched.
         let is_there = |at: &_| self.pods.contains_key(at);
         self.addresses.retain(|at, _| is_there(at));
-        self.stopping.retain(is_there);
+        self.known.retain(|at, _| is_there(at));
         self.told.keep(is_there);
-        for at in self.pods.keys().cloned().collect::<Vec<_>>() {
-            self.advance(&at).await?;
-        }
+        self.advance_all().await?;
+        self.mirror().await?;
         let params = WatchParams::default().fields(&mine).timeout(WATCH_SECONDS);
         let mut events = pods.watch(&params, &revision).await?.boxed();
         let mut next_renewal = Instant::now() + LEASE_PERIOD;
@@ -143,8 +188,20 @@ impl Kubelet {
                     next_renewal = Instant::now() + LEASE_PERIOD;
                 }
                 () = tokio::time::sleep(next_alarm.unwrap_or(LEASE_PERIOD)), if next_alarm.is_some() => self.ring().await?,
+                Ok(()) = self.profile.changed() => self.advance_all().await?,
             }
         }
+    }
+
+    /// Looks at every pod, the oldest first.
+    async fn advance_all(&mut self) -> Result<(), kube::Error> {
+        let mut all: Vec<_> = self.pods.iter().collect();
+        all.sort_by_key(|(_, pod)| pod.metadata.creation_timestamp.as_ref().map(|at| at.0));
+        let all: Vec<Key> = all.into_iter().map(|(at, _)| at.clone()).collect();
+        for at in all {
+            self.advance(&at).await?;
+        }
+        Ok(())
     }
 
     /// Takes in one event; false if the watch must start again.
@@ -160,8 +217,13 @@ impl Kubelet {
                 self.pods.remove(&at);
                 self.alarms.remove(&at);
                 self.addresses.remove(&at);
-                self.stopping.remove(&at);
+                self.known.remove(&at);
                 self.told.forget(&at);
+                if mirror::is_mirror(&pod) {
+                    self.lose(&at, pod);
+                    self.mirror().await?;
+                }
+                self.retry_resizes().await?;
             }
             WatchEvent::Bookmark(_) => {}
             WatchEvent::Error(_) => return Ok(false),
@@ -185,6 +247,28 @@ impl Kubelet {
             .collect();
         for at in due {
             self.alarms.remove(&at);
+            if at == mirror::ALARM {
+                self.mirror().await?;
+            } else {
+                self.advance(&at).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// There may be room now for what had to wait.
+    async fn retry_resizes(&mut self) -> Result<(), kube::Error> {
+        let waits = |pod: &Pod| {
+            let pending = conditions::known(pod, "PodResizePending");
+            pending.is_some_and(|condition| condition.reason.as_deref() == Some("Deferred"))
+        };
+        let waiting: Vec<Key> = self
+            .pods
+            .iter()
+            .filter(|(_, pod)| waits(pod))
+            .map(|(at, _)| at.clone())
+            .collect();
+        for at in waiting {
             self.advance(&at).await?;
         }
         Ok(())
@@ -192,7 +276,7 @@ impl Kubelet {
 
     /// Plays the next moment of one pod's life. A pod that the API refuses is tried again later; it is no reason to
     /// let the others wait.
-    async fn advance(&mut self, at: &(String, String)) -> Result<(), kube::Error> {
+    async fn advance(&mut self, at: &Key) -> Result<(), kube::Error> {
         match self.try_advance(at).await {
             Err(kube::Error::Api(status))
                 if (400..500).contains(&status.code) && !matches!(status.code, 401 | 429) =>
@@ -211,52 +295,167 @@ impl Kubelet {
         }
     }
 
-    async fn try_advance(&mut self, at: &(String, String)) -> Result<(), kube::Error> {
+    async fn try_advance(&mut self, at: &Key) -> Result<(), kube::Error> {
         let Some(pod) = self.pods.get(at).cloned() else {
             return Ok(());
         };
+        self.alarms.remove(at);
+        let known = self.known.entry(at.clone()).or_default();
+        if known.uid != pod.uid() {
+            *known = Known {
+                uid: pod.uid(),
+                ..Known::default()
+            };
+        }
+        let status = pod.status.as_ref();
+        known.is_admitted |= status.is_some_and(|status| status.start_time.is_some());
+        let is_new = !known.is_admitted && crate::pod::is_active(&pod);
+        if is_new {
+            if let Some(lost) = self
+                .unmirrored
+                .remove(at)
+                .filter(|_| mirror::is_mirror(&pod))
+            {
+                return self.write_status(at, &pod, &json!(lost)).await;
+            }
+            if let Some(refusal) = self.refusal(at, &pod).await? {
+                return self.reject(at, &pod, refusal).await;
+            }
+        }
+        let script = Script::of(&pod, &self.profile.borrow());
+        let missing = self.missing(at, &pod, &script).await;
+        let resize = Resize::of(&pod, || Room::of(&self.spec, self.others(at)));
         let address = self.address(at, &pod);
         let now = self.clock.now();
-        let step = pod::step(&pod, now, &address, &self.spec.internal_ip);
-        self.alarms.remove(at);
+        let ips = (address.as_str(), self.spec.internal_ip.as_str());
+        let scene = Scene::new((&pod, &script), now, ips, (&missing, &resize));
+        let known = self.known.entry(at.clone()).or_default();
+        known.is_admitted = true;
+        let step = pod::step(&scene, &known.memory);
+        known.memory = step.memory;
         if let Some(alarm) = step.again_at {
             self.alarms.insert(at.clone(), alarm);
         }
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &at.0);
         if let Some(status) = &step.status {
-            let patch = json!({"metadata": {"uid": pod.uid()}, "status": status});
-            let params = PatchParams {
-                field_manager: Some("kubelet".into()),
-                ..PatchParams::default()
-            };
-            gone_is_fine(
-                pods.patch_status(&at.1, &params, &Patch::Merge(&patch))
-                    .await,
-            )?;
+            self.write_status(at, &pod, status).await?;
         }
-        // That a container is being stopped is told once, however often we look.
-        let is_news = pod.metadata.deletion_timestamp.is_none() || self.stopping.insert(at.clone());
-        for event in step.events.iter().filter(|_| is_news) {
-            self.told
-                .tell(&self.client, (&self.spec.node_name, &pod), event, now)
-                .await;
+        for event in resize.events.iter().chain(&step.events) {
+            self.tell(&pod, event).await;
         }
         if step.is_over {
-            let params = DeleteParams {
-                grace_period_seconds: Some(0),
-                preconditions: Some(kube::api::Preconditions {
-                    uid: pod.uid(),
-                    resource_version: None,
-                }),
-                ..DeleteParams::default()
-            };
-            gone_is_fine(pods.delete(&at.1, &params).await.map(drop))?;
+            self.remove(at, &pod).await?;
         }
         Ok(())
     }
 
+    async fn tell(&mut self, pod: &Pod, event: &Event) {
+        let now = self.clock.now();
+        self.told
+            .tell(&self.client, (&self.spec.node_name, pod), event, now)
+            .await;
+    }
+
+    /// The other pods that take something of the node.
+    fn others<'k>(&'k self, at: &'k Key) -> impl Iterator<Item = &'k Pod> {
+        let counts = move |other: &Key, pod: &Pod| {
+            let known = self.known.get(other);
+            other != at && !crate::pod::is_over(pod) && known.is_some_and(|k| k.is_admitted)
+        };
+        let all = self.pods.iter();
+        all.filter(move |(other, pod)| counts(other, pod))
+            .map(|(_, pod)| &**pod)
+    }
+
+    /// Why the node does not take a new pod.
+    async fn refusal(&self, at: &Key, pod: &Pod) -> Result<Option<Refusal>, kube::Error> {
+        let others: Vec<&Pod> = self.others(at).collect();
+        let node = node::object(&self.spec, self.clock.now());
+        let node: Node = serde_json::from_value(node).map_err(kube::Error::SerdeError)?;
+        let refusal = admit::against(&self.spec, &node, pod, &others);
+        if !matches!(refusal, Some(("NodeAffinity", _))) {
+            return Ok(refusal);
+        }
+        // Somebody may have labelled the node since it registered.
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let node = nodes.get(&self.spec.node_name).await?;
+        Ok(admit::against(&self.spec, &node, pod, &others))
+    }
+
+    async fn reject(
+        &mut self,
+        at: &Key,
+        pod: &Pod,
+        (reason, message): Refusal,
+    ) -> Result<(), kube::Error> {
+        let status = json!({
+            "phase": "Failed", "reason": reason, "message": format!("Pod was rejected: {message}"),
+            "startTime": runtime::rfc3339(self.clock.now()), "observedGeneration": pod.metadata.generation,
+        });
+        self.write_status(at, pod, &status).await?;
+        let event = Event {
+            is_warning: true,
+            reason,
+            field: String::new(),
+            message,
+        };
+        self.tell(pod, &event).await;
+        Ok(())
+    }
+
+    /// What the containers of a pod that starts need and is not there.
+    async fn missing(&mut self, at: &Key, pod: &Pod, script: &Script) -> Missing {
+        let now = self.clock.now();
+        let Some(known) = self.known.get_mut(at) else {
+            return Missing::default();
+        };
+        let status = pod.status.iter();
+        let mut apps = status.flat_map(|status| status.container_statuses.iter().flatten());
+        let is_settled = !crate::pod::is_active(pod)
+            || script.pod.ignores_missing_config == Some(true)
+            || apps.any(|app| app.container_id.is_some());
+        if known.is_configured || is_settled {
+            return Missing::default();
+        }
+        let needs = config::needs(pod);
+        let there = config::read(&self.client, &at.0, &needs).await;
+        let again = config::again(now, known.tries);
+        let missing = config::missing(&at.0, &needs, &there, again);
+        known.is_configured = missing == Missing::default();
+        known.tries += 1;
+        missing
+    }
+
+    async fn write_status(
+        &self,
+        at: &Key,
+        pod: &Pod,
+        status: &impl serde::Serialize,
+    ) -> Result<(), kube::Error> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &at.0);
+        let patch = Patch::Strategic(json!({"metadata": {"uid": pod.uid()}, "status": status}));
+        let params = PatchParams {
+            field_manager: Some("kubelet".into()),
+            ..PatchParams::default()
+        };
+        gone_is_fine(pods.patch_status(&at.1, &params, &patch).await)
+    }
+
+    /// Removes a pod that has ended.
+    async fn remove(&self, at: &Key, pod: &Pod) -> Result<(), kube::Error> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &at.0);
+        let params = DeleteParams {
+            grace_period_seconds: Some(0),
+            preconditions: Some(kube::api::Preconditions {
+                uid: pod.uid(),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        gone_is_fine(pods.delete(&at.1, &params).await.map(drop))
+    }
+
     /// The pod's address: the one it has, or a free one of this node.
-    fn address(&mut self, at: &(String, String), pod: &Pod) -> String {
+    fn address(&mut self, at: &Key, pod: &Pod) -> String {
         if pod.spec.as_ref().and_then(|s| s.host_network) == Some(true) {
             return self.spec.internal_ip.clone();
         }
@@ -274,62 +473,9 @@ impl Kubelet {
         self.addresses.insert(at.clone(), free.clone());
         free
     }
-
-    /// Creates the node, or makes an existing one of this name ours again.
-    async fn register(&self) -> Result<(), kube::Error> {
-        let nodes: Api<Node> = Api::all(self.client.clone());
-        let now = self.clock.now();
-        let node: Node = serde_json::from_value(node::object(&self.spec, now))
-            .map_err(kube::Error::SerdeError)?;
-        match nodes.create(&PostParams::default(), &node).await {
-            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-            other => return other.map(drop),
-        }
-        let known = nodes.get(&self.spec.node_name).await?;
-        let status = node::status(&self.spec, now, Some(&known));
-        let patch = json!({"status": status});
-        nodes
-            .patch_status(
-                &self.spec.node_name,
-                &PatchParams::default(),
-                &Patch::Merge(&patch),
-            )
-            .await
-            .map(drop)
-    }
-
-    async fn renew_lease(&self) -> Result<(), kube::Error> {
-        let leases: Api<Lease> = Api::namespaced(self.client.clone(), "kube-node-lease");
-        let now = micro_time(self.clock.now());
-        let name = &self.spec.node_name;
-        let patch = json!({"spec": {"renewTime": now}});
-        match leases
-            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await
-        {
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
-            other => return other.map(drop),
-        }
-        // The lease goes with its node; for a node that is gone there is none to make.
-        let nodes: Api<Node> = Api::all(self.client.clone());
-        let Some(node) = nodes.get_opt(name).await? else {
-            return Ok(());
-        };
-        let owner = json!({"apiVersion": "v1", "kind": "Node", "name": name, "uid": node.uid()});
-        let lease = json!({
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-            "metadata": {"name": name, "namespace": "kube-node-lease", "ownerReferences": [owner]},
-            "spec": {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now},
-        });
-        let lease: Lease = serde_json::from_value(lease).map_err(kube::Error::SerdeError)?;
-        leases
-            .create(&PostParams::default(), &lease)
-            .await
-            .map(drop)
-    }
 }
 
-fn key(pod: &Pod) -> (String, String) {
+fn key(pod: &Pod) -> Key {
     (pod.namespace().unwrap_or_default(), pod.name_any())
 }
 
@@ -339,9 +485,4 @@ fn gone_is_fine<T>(result: Result<T, kube::Error>) -> Result<(), kube::Error> {
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
         other => other.map(drop),
     }
-}
-
-/// RFC 3339 with microseconds, as leases have it.
-fn micro_time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }

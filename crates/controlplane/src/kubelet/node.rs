@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{KubeletSpec, SIMULATED};
 
 /// Pods that a node takes, as in Kubernetes.
-const MAX_PODS: u32 = 110;
+pub(super) const MAX_PODS: u32 = 110;
 
 /// The whole node, as registration posts it.
 pub(super) fn object(spec: &KubeletSpec, now: Timestamp) -> Value {

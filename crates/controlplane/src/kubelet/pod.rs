@@ -1,284 +1,194 @@
 //! The life of a simulated pod: pure steps from what its status says now to what it says next.
+//!
+//! Its state is its status, so that a kubelet that starts anew goes on where it was. What is not in there is in [`Memory`],
+//! which may be lost: back-off begins anew then, images are pulled again, and some events are told twice.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-use super::life::{Happening, Life, State, back_off, later};
+use super::config::Missing;
+use super::life::cast::cast;
+use super::life::later;
+use super::mirror;
+use super::resize::Resize;
 use super::script::Script;
-use super::status::{Moment, Scene, pod_status};
+use super::stage::Stage;
+use super::status;
+
+/// What there is to know of a pod from outside.
+pub(super) struct Scene<'a> {
+    pub pod: &'a Pod,
+    pub now: Timestamp,
+    /// When the kubelet first saw the pod.
+    pub started: Timestamp,
+    /// The pod's and the host's.
+    pub ips: (&'a str, &'a str),
+    pub script: &'a Script,
+    /// What its containers need and is not there.
+    pub missing: &'a Missing,
+    pub resize: &'a Resize,
+}
+
+impl<'a> Scene<'a> {
+    /// A scene in which nothing is missing and nothing is resized. Times are in whole seconds, as statuses have them.
+    pub(super) fn new(
+        (pod, script): (&'a Pod, &'a Script),
+        now: Timestamp,
+        ips: (&'a str, &'a str),
+        (missing, resize): (&'a Missing, &'a Resize),
+    ) -> Self {
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let status = pod.status.as_ref();
+        let started = status
+            .and_then(|s| s.start_time.as_ref())
+            .map_or(now, |t| t.0);
+        Self {
+            pod,
+            now,
+            started,
+            ips,
+            script,
+            missing,
+            resize,
+        }
+    }
+
+    /// How long containers have to stop.
+    pub(super) fn grace(&self) -> Duration {
+        let spec = self.pod.spec.as_ref();
+        let grace = spec.and_then(|spec| spec.termination_grace_period_seconds);
+        Duration::from_secs(grace.unwrap_or(30).max(0).unsigned_abs())
+    }
+}
+
+/// What a kubelet remembers of a pod beside its status, by the names of its containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// When it looked at the pod.
+    pub looked: Option<Timestamp>,
+    /// Restarts that no longer count for back-off.
+    pub forgiven: BTreeMap<String, i32>,
+    /// Since when images are pulled, or their pull failed.
+    pub pulls: BTreeMap<String, Timestamp>,
+    /// Runs, as restarts, that are being ended because of a probe, which was told.
+    pub killing: BTreeMap<String, i32>,
+    /// Containers of which it was told that they are stopped with their pod.
+    pub stopping: BTreeSet<String>,
+    /// What was told about the script, and about what is missing.
+    pub complaints: BTreeSet<String>,
+}
 
 /// What happens next.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Step {
-    /// The whole new status, if it changes.
+    /// What changes of the status, as a strategic merge patch.
     pub status: Option<Value>,
     /// The pod has ended after a delete: it can go.
     pub is_over: bool,
     pub events: Vec<Event>,
     pub again_at: Option<Timestamp>,
+    pub memory: Memory,
 }
 
-/// Something that users are told about a container.
+/// Something that users are told about a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Event {
     pub is_warning: bool,
     pub reason: &'static str,
-    pub container: String,
+    /// The field that it is about, such as `spec.containers{c}`; empty for the whole pod.
+    pub field: String,
     pub message: String,
 }
 
-/// The exit code of a container that was told to stop: SIGTERM.
-const STOPPED: i32 = 143;
-/// The exit code of a container that was killed: SIGKILL.
-const KILLED: i32 = 137;
+/// Why a whole pod is being stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stopping {
+    /// When that was asked for, and when patience ends.
+    pub asked: Timestamp,
+    pub deadline: Timestamp,
+}
 
-/// The next moment of `pod`.
-pub(super) fn step(pod: &Pod, now: Timestamp, pod_ip: &str, host_ip: &str) -> Step {
-    let script = Script::of(pod);
-    let started = pod
-        .status
-        .as_ref()
-        .and_then(|s| s.start_time.as_ref())
-        .map_or(now, |t| t.0);
-    let scene = Scene {
-        pod,
-        now,
-        started,
-        ips: (pod_ip, host_ip),
-    };
+/// The next moment of the pod.
+pub(super) fn step(scene: &Scene<'_>, memory: &Memory) -> Step {
+    let Scene { pod, now, .. } = *scene;
+    let mut stage = Stage::new(scene, cast(pod, scene.script), memory.clone());
+    stage.complain();
     if let Some(deletion) = &pod.metadata.deletion_timestamp {
-        return stop(&scene, &script, deletion.0);
+        // The mirror goes; what it shows does not.
+        if mirror::is_mirror(pod) {
+            return Step {
+                is_over: true,
+                ..stage.rest()
+            };
+        }
+        let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+        let asked = deletion.0.checked_sub(SignedDuration::from_secs(grace));
+        return delete(
+            stage,
+            Stopping {
+                asked: asked.unwrap_or(now),
+                deadline: deletion.0,
+            },
+        );
     }
     if crate::pod::is_over(pod) {
-        return Step::default();
+        return stage.rest();
     }
     let spec = pod.spec.as_ref();
     let limit = spec.and_then(|s| s.active_deadline_seconds);
-    let limit = limit.and_then(|s| started.checked_add(SignedDuration::from_secs(s)).ok());
-    if limit.is_some_and(|at| at <= now) {
-        return time_out(&scene);
+    let limit = limit.and_then(|s| scene.started.checked_add(SignedDuration::from_secs(s)).ok());
+    if let Some(asked) = limit.filter(|at| *at <= now) {
+        return time_out(stage, asked);
     }
-    let mut step = live(&scene, &script);
-    step.again_at = step.again_at.into_iter().chain(limit).min();
-    step
-}
-
-/// Containers that wait, are up, come up now, or exit now.
-fn live(scene: &Scene<'_>, script: &Script) -> Step {
-    let Scene { pod, now, .. } = *scene;
-    let mut life = Life::of(pod);
-    let start_at = later(scene.started, script.start_delay);
-    if life.state == State::New && now < start_at {
-        return Step {
-            status: changed(pod, pod_status(scene, &life, &Moment::Creating)),
-            again_at: Some(start_at),
-            ..Step::default()
-        };
-    }
-    if life.state == State::New
-        && let Some(error) = &script.pull_error
-    {
-        let status = changed(pod, pod_status(scene, &life, &Moment::PullFails(error)));
-        return Step {
-            events: if status.is_some() {
-                pull_events(pod, error)
-            } else {
-                vec![]
-            },
-            status,
-            ..Step::default()
-        };
-    }
-    let (happened, next) = life.go_on(pod, script, now);
-    let mut again_at = next;
-    let mut is_ready = false;
-    if let State::Running { since } = life.state {
-        let ready_at = later(since, script.ready_delay);
-        is_ready = now >= ready_at;
-        again_at = next
-            .into_iter()
-            .chain((!is_ready).then_some(ready_at))
-            .min();
-    }
-    let moment = Moment::Living { is_ready };
-    Step {
-        status: changed(pod, pod_status(scene, &life, &moment)),
-        events: happened
-            .iter()
-            .flat_map(|what| events(pod, *what))
-            .collect(),
-        again_at,
-        is_over: false,
-    }
+    stage.live();
+    stage.wait(limit);
+    let status = status::of(&stage, None);
+    stage.end(status, false)
 }
 
 /// A pod may be active for so long and no longer.
-fn time_out(scene: &Scene<'_>) -> Step {
-    let mut life = Life::of(scene.pod);
-    let since = match life.state {
-        State::Running { since } => since,
-        State::New | State::BackOff { .. } | State::Ended => scene.now,
-    };
-    life.exit(&never_again(scene.pod), KILLED, since, scene.now);
-    let mut status = pod_status(scene, &life, &Moment::Living { is_ready: false });
-    status["phase"] = "Failed".into();
-    status["reason"] = "DeadlineExceeded".into();
-    status["message"] = "Pod was active on the node longer than the specified deadline".into();
-    Step {
-        status: Some(status),
-        events: killing(scene.pod),
-        ..Step::default()
+fn time_out(mut stage: Stage<'_, '_>, asked: Timestamp) -> Step {
+    const MESSAGE: &str = "Pod was active on the node longer than the specified deadline";
+    let deadline = later(asked, stage.scene.grace());
+    if stage.memory.stopping.is_empty() {
+        stage.tell_pod(false, "DeadlineExceeded", MESSAGE.to_owned());
     }
-}
-
-/// A deleted pod ends when its containers have stopped, at the latest when its grace is over.
-fn stop(scene: &Scene<'_>, script: &Script, deadline: Timestamp) -> Step {
-    let Scene { pod, now, .. } = *scene;
-    let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
-    let asked = deadline
-        .checked_sub(SignedDuration::from_secs(grace))
-        .unwrap_or(now);
-    let end = later(asked, script.stop_delay).min(deadline);
-    let mut life = Life::of(pod);
-    let since = match life.state {
-        State::Running { since } => Some(since),
-        State::New | State::BackOff { .. } | State::Ended => None,
-    };
-    let is_over = since.is_none() || now >= end || script.stop_delay.is_zero();
-    let mut status = None;
-    // Whoever keeps the pod by a finalizer wants to know how it ended.
-    let is_kept = pod
-        .metadata
-        .finalizers
-        .as_ref()
-        .is_some_and(|all| !all.is_empty());
-    if is_over && is_kept && !crate::pod::is_over(pod) {
-        life.exit(&never_again(pod), STOPPED, since.unwrap_or(now), now);
-        status = changed(
-            pod,
-            pod_status(scene, &life, &Moment::Living { is_ready: false }),
-        );
+    let has_stopped = stage.stop(Stopping { asked, deadline });
+    if !has_stopped {
+        let status = status::of(&stage, None);
+        return stage.end(status, false);
     }
-    Step {
-        status,
-        is_over,
-        events: since.map(|_| killing(pod)).unwrap_or_default(),
-        again_at: (!is_over).then_some(end),
+    let mut status = status::of(&stage, Some("Failed"));
+    status["reason"] = json!("DeadlineExceeded");
+    status["message"] = json!(MESSAGE);
+    stage.end(status, false)
+}
+
+/// A deleted pod goes when its containers have stopped, at the latest when its grace is over.
+fn delete(mut stage: Stage<'_, '_>, stopping: Stopping) -> Step {
+    let pod = stage.scene.pod;
+    if crate::pod::is_over(pod) {
+        return Step {
+            is_over: true,
+            ..stage.rest()
+        };
     }
-}
-
-/// The pod with a restart policy under which an exit is the end.
-fn never_again(pod: &Pod) -> Pod {
-    let spec = pod.spec.clone().unwrap_or_default();
-    Pod {
-        spec: Some(PodSpec {
-            restart_policy: Some("Never".into()),
-            ..spec
-        }),
-        ..pod.clone()
+    if !stage.stop(stopping) {
+        let status = status::of(&stage, None);
+        return stage.end(status, false);
     }
-}
-
-/// The status, unless it says what the pod says already.
-fn changed(pod: &Pod, status: Value) -> Option<Value> {
-    let is_same = json!(pod.status).as_object().is_some_and(|old| {
-        status
-            .as_object()
-            .is_some_and(|new| new.iter().all(|(key, value)| old.get(key) == Some(value)))
-    });
-    (!is_same).then_some(status)
-}
-
-/// One event per container.
-fn each(
-    pod: &Pod,
-    is_warning: bool,
-    reason: &'static str,
-    message: impl Fn(&str, &str) -> String,
-) -> Vec<Event> {
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    containers
-        .map(|container| Event {
-            is_warning,
-            reason,
-            container: container.name.clone(),
-            message: message(
-                &container.name,
-                container.image.as_deref().unwrap_or_default(),
-            ),
-        })
-        .collect()
-}
-
-fn killing(pod: &Pod) -> Vec<Event> {
-    each(pod, false, "Killing", |name, _| {
-        format!("Stopping container {name} (simulated)")
-    })
-}
-
-fn events(pod: &Pod, what: Happening) -> Vec<Event> {
-    match what {
-        Happening::Started => {
-            let mut all = each(pod, false, "Pulled", |_, image| {
-                format!("Container image \"{image}\" already present on machine (simulated)")
-            });
-            all.extend(each(pod, false, "Created", |name, _| {
-                format!("Created container: {name} (simulated)")
-            }));
-            all.extend(each(pod, false, "Started", |name, _| {
-                format!("Started container {name} (simulated)")
-            }));
-            all
-        }
-        Happening::BackedOff => {
-            let meta = &pod.metadata;
-            let text = |field: &Option<String>| field.clone().unwrap_or_default();
-            let (name, namespace, uid) = (text(&meta.name), text(&meta.namespace), text(&meta.uid));
-            each(pod, true, "BackOff", |container, _| {
-                format!(
-                    "Back-off restarting failed container {container} in pod {name}_{namespace}({uid})"
-                )
-            })
-        }
+    // Whoever keeps the pod by a finalizer wants to know how it ended; nobody else can see it any more.
+    let finalizers = pod.metadata.finalizers.as_ref();
+    if finalizers.is_none_or(Vec::is_empty) {
+        return Step {
+            is_over: true,
+            ..stage.rest()
+        };
     }
-}
-
-fn pull_events(pod: &Pod, error: &str) -> Vec<Event> {
-    let mut all = each(pod, true, "Failed", |_, image| {
-        format!("Failed to pull image \"{image}\" (simulated): {error}")
-    });
-    all.extend(each(pod, true, "Failed", |_, _| {
-        "Error: ErrImagePull".into()
-    }));
-    all.extend(each(pod, false, "BackOff", |_, image| {
-        format!("Back-off pulling image \"{image}\"")
-    }));
-    all.extend(each(pod, true, "Failed", |_, _| {
-        "Error: ImagePullBackOff".into()
-    }));
-    all
-}
-
-/// A duration as Go writes it: `10s`, `1m20s`, `5m0s`.
-pub(super) fn go_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds / 60 {
-        0 => format!("{seconds}s"),
-        minutes => format!("{minutes}m{}s", seconds % 60),
-    }
-}
-
-/// What a container that waits to be restarted says.
-pub(super) fn back_off_message(pod: &Pod, container: &str, restarts: i32) -> String {
-    let meta = &pod.metadata;
-    format!(
-        "back-off {} restarting failed container={container} pod={}_{}({})",
-        go_duration(back_off(restarts)),
-        meta.name.as_deref().unwrap_or_default(),
-        meta.namespace.as_deref().unwrap_or_default(),
-        meta.uid.as_deref().unwrap_or_default()
-    )
+    let status = status::of(&stage, Some(stage.final_phase()));
+    stage.end(status, true)
 }

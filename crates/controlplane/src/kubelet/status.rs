@@ -1,194 +1,77 @@
 //! The status of a simulated pod, as a kubelet writes it: pure.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, EphemeralContainer, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-use super::life::{Exit, Life, State};
-use super::pod::back_off_message;
+use super::life::cast::Actor;
+use super::life::{Exit, State, Why};
+use super::script::Role;
+use super::stage::Stage;
+use super::{conditions, phase, words};
 
-/// What there is to know beside the life of the containers.
-pub(super) struct Scene<'a> {
-    pub pod: &'a Pod,
-    pub now: Timestamp,
-    /// When the kubelet first saw the pod.
-    pub started: Timestamp,
-    /// The pod's and the host's.
-    pub ips: (&'a str, &'a str),
-}
-
-/// What holds for the whole pod.
-pub(super) enum Moment<'a> {
-    Creating,
-    PullFails(&'a str),
-    /// The containers were started once.
-    Living {
-        is_ready: bool,
-    },
-}
-
-/// The whole status.
-pub(super) fn pod_status(scene: &Scene<'_>, life: &Life, moment: &Moment<'_>) -> Value {
+/// The whole status; `ended` is the phase of a pod that was stopped.
+pub(super) fn of(stage: &Stage<'_, '_>, ended: Option<&str>) -> Value {
+    let scene = stage.scene;
     let pod = scene.pod;
-    let exit_code = life.last_exit.map_or(0, |exit| exit.code);
-    let has_ended = life.state == State::Ended;
-    let phase = match moment {
-        Moment::Creating | Moment::PullFails(_) => "Pending",
-        Moment::Living { .. } if !has_ended => "Running",
-        Moment::Living { .. } if exit_code == 0 => "Succeeded",
-        Moment::Living { .. } => "Failed",
+    let known = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    let phase = match ended {
+        Some(phase) => phase,
+        None => {
+            let phase = phase::phase(stage);
+            let runs = stage.actors.iter().any(|actor| actor.life.is_running());
+            let is_final = matches!(phase, "Succeeded" | "Failed");
+            // A pod is over when nothing of it runs any more.
+            if is_final && runs {
+                known.unwrap_or("Pending")
+            } else {
+                phase
+            }
+        }
     };
-    let is_up = matches!(moment, Moment::Living { .. });
-    let statuses = containers(pod).map(|c| container(scene, c, life, moment));
     let mut status = json!({
         "phase": phase, "startTime": runtime::rfc3339(scene.started), "hostIP": scene.ips.1, "hostIPs": [{"ip": scene.ips.1}],
-        "conditions": conditions(scene, moment, phase), "containerStatuses": statuses.collect::<Vec<_>>(),
+        "conditions": conditions::of(stage, phase),
     });
     if let Some(generation) = pod.metadata.generation {
         status["observedGeneration"] = json!(generation);
     }
-    if !matches!(moment, Moment::Creating) {
+    if conditions::status_has_sandbox(stage) {
         status["podIP"] = scene.ips.0.into();
         status["podIPs"] = json!([{"ip": scene.ips.0}]);
     }
-    let inits: Vec<Value> = init_containers(pod)
-        .map(|c| init_container(scene, c, is_up))
-        .collect();
-    if !inits.is_empty() {
-        status["initContainerStatuses"] = inits.into();
-    }
-    let added = pod.spec.iter().flat_map(|spec| &spec.ephemeral_containers);
-    let added: Vec<Value> = added
-        .flatten()
-        .filter(|_| is_up)
-        .map(|c| ephemeral_container(scene, c, has_ended))
-        .collect();
-    if !added.is_empty() {
-        status["ephemeralContainerStatuses"] = added.into();
+    let lists = [
+        ("initContainerStatuses", [Role::Init, Role::Sidecar]),
+        ("containerStatuses", [Role::App, Role::App]),
+        (
+            "ephemeralContainerStatuses",
+            [Role::Ephemeral, Role::Ephemeral],
+        ),
+    ];
+    let has_init = stage
+        .actors
+        .iter()
+        .any(|actor| matches!(actor.role, Role::Init | Role::Sidecar));
+    for (list, roles) in lists {
+        let all: Vec<Value> = stage
+            .actors
+            .iter()
+            .enumerate()
+            .filter(|(_, actor)| roles.contains(&actor.role))
+            .map(|(at, actor)| container(stage, (at, actor), (has_init, ended.is_some())))
+            .collect();
+        if !all.is_empty() {
+            status[list] = all.into();
+        }
     }
     status
 }
 
-fn containers(pod: &Pod) -> impl Iterator<Item = &Container> {
-    pod.spec.iter().flat_map(|spec| &spec.containers)
-}
-
-fn init_containers(pod: &Pod) -> impl Iterator<Item = &Container> {
-    pod.spec
-        .iter()
-        .flat_map(|spec| spec.init_containers.iter().flatten())
-}
-
-/// The pod's conditions; those that are nobody's here stay as they are.
-fn conditions(scene: &Scene<'_>, moment: &Moment<'_>, phase: &str) -> Vec<Value> {
-    let pod = scene.pod;
-    let names = |all: Vec<&Container>| {
-        all.iter()
-            .map(|c| c.name.as_str())
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    let is_up = matches!(moment, Moment::Living { .. });
-    let is_over = matches!(phase, "Succeeded" | "Failed");
-    let are_ready = matches!(moment, Moment::Living { is_ready: true }) && !is_over;
-    let waits_for_init = !is_up && init_containers(pod).next().is_some();
-    let not_initialized = waits_for_init.then(|| {
-        let names = names(init_containers(pod).collect());
-        (
-            "ContainersNotInitialized",
-            format!("containers with incomplete status: [{names}]"),
-        )
-    });
-    let not_ready = (!are_ready).then(|| match phase {
-        "Succeeded" => ("PodCompleted", String::new()),
-        "Failed" => ("PodFailed", String::new()),
-        _ => {
-            let names = names(containers(pod).collect());
-            (
-                "ContainersNotReady",
-                format!("containers with unready status: [{names}]"),
-            )
-        }
-    });
-    let has_sandbox = !matches!(moment, Moment::Creating) && !is_over;
-    let gates = pod
-        .spec
-        .iter()
-        .flat_map(|s| s.readiness_gates.iter().flatten());
-    let gates: Vec<&str> = gates.map(|gate| gate.condition_type.as_str()).collect();
-    // Nobody may be there to open a gate of a simulated pod; whoever is has the say.
-    let closed: Vec<&str> = gates
-        .iter()
-        .copied()
-        .filter(|gate| known(pod, gate).is_some_and(|c| c.status != "True"))
-        .collect();
-    let gated = (are_ready && !closed.is_empty()).then(|| {
-        let gate = closed.first().copied().unwrap_or_default();
-        (
-            "ReadinessGatesNotReady",
-            format!("corresponding condition of pod readiness gate \"{gate}\" does not exist."),
-        )
-    });
-    let mut all = vec![
-        condition(scene, "PodReadyToStartContainers", has_sandbox, None),
-        condition(
-            scene,
-            "Initialized",
-            not_initialized.is_none(),
-            not_initialized,
-        ),
-        condition(
-            scene,
-            "Ready",
-            are_ready && gated.is_none(),
-            not_ready.clone().or(gated),
-        ),
-        condition(scene, "ContainersReady", are_ready, not_ready),
-        condition(scene, "PodScheduled", true, None),
-    ];
-    for gate in gates.iter().filter(|gate| known(pod, gate).is_none()) {
-        all.push(condition(scene, gate, are_ready, None));
-    }
-    let ours: Vec<Value> = all.iter().map(|c| c["type"].clone()).collect();
-    let others = pod
-        .status
-        .iter()
-        .flat_map(|s| s.conditions.iter().flatten());
-    all.extend(
-        others
-            .map(|c| json!(c))
-            .filter(|c| !ours.contains(&c["type"])),
-    );
-    all
-}
-
-fn known<'a>(pod: &'a Pod, ty: &str) -> Option<&'a k8s_openapi::api::core::v1::PodCondition> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    conditions.iter().find(|c| c.type_ == ty)
-}
-
-fn condition(scene: &Scene<'_>, ty: &str, is_true: bool, why: Option<(&str, String)>) -> Value {
-    let status = if is_true { "True" } else { "False" };
-    let since = known(scene.pod, ty)
-        .filter(|c| c.status == status)
-        .and_then(|c| c.last_transition_time.as_ref())
-        .map_or(scene.now, |t| t.0);
-    let mut condition =
-        json!({"type": ty, "status": status, "lastTransitionTime": runtime::rfc3339(since)});
-    if let Some(generation) = scene.pod.metadata.generation {
-        condition["observedGeneration"] = json!(generation);
-    }
-    if let Some((reason, message)) = why {
-        condition["reason"] = reason.into();
-        if !message.is_empty() {
-            condition["message"] = message.into();
-        }
-    }
-    condition
-}
-
 /// An id in the form that runtimes use; it names no container, because there is none.
-fn container_id(pod: &Pod, name: &str, restarts: i32) -> String {
+pub(super) fn container_id(pod: &Pod, name: &str, restarts: i32) -> String {
     let text = format!(
         "{}/{name}/{restarts}",
         pod.metadata.uid.as_deref().unwrap_or_default()
@@ -205,104 +88,89 @@ fn container_id(pod: &Pod, name: &str, restarts: i32) -> String {
     )
 }
 
-fn container(scene: &Scene<'_>, container: &Container, life: &Life, moment: &Moment<'_>) -> Value {
-    let pod = scene.pod;
-    let image = container.image.clone().unwrap_or_default();
-    let terminated = |exit: &Exit| {
-        json!({"terminated": {
-            "exitCode": exit.code, "reason": if exit.code == 0 { "Completed" } else { "Error" },
-            "startedAt": runtime::rfc3339(exit.started), "finishedAt": runtime::rfc3339(exit.finished),
-            "containerID": container_id(pod, &container.name, exit.restarts),
-        }})
-    };
-    let state = match (moment, life.state) {
-        (Moment::Creating, _) | (_, State::New) if init_containers(pod).next().is_some() => {
-            json!({"waiting": {"reason": "PodInitializing"}})
+fn terminated(exit: &Exit) -> Value {
+    let time = |at: Option<Timestamp>| at.map(runtime::rfc3339);
+    let mut terminated = json!({"exitCode": exit.code, "reason": exit.reason});
+    for (key, text) in [
+        ("startedAt", time(exit.started)),
+        ("finishedAt", time(exit.finished)),
+        ("message", exit.message.clone()),
+        ("containerID", exit.id.clone()),
+    ] {
+        if let Some(text) = text {
+            terminated[key] = text.into();
         }
-        (Moment::PullFails(error), _) => {
-            json!({"waiting": {"reason": "ImagePullBackOff", "message": format!("Back-off pulling image \"{image}\": ErrImagePull: {error}")}})
+    }
+    json!({"terminated": terminated})
+}
+
+fn container(
+    stage: &Stage<'_, '_>,
+    (at, actor): (usize, &Actor),
+    (has_init, is_over): (bool, bool),
+) -> Value {
+    let (life, image, name) = (&actor.life, actor.image(), actor.name());
+    let is_known = |state: &State| matches!(state, State::Waiting(_));
+    let state = match &life.state {
+        // Of an ended pod, what had been started once and is not to be found has failed.
+        state if is_over && is_known(state) && stage.is_initialized() => {
+            terminated(&Exit::unknown())
         }
-        (Moment::Creating, _) | (_, State::New) => {
-            json!({"waiting": {"reason": "ContainerCreating"}})
+        State::Waiting(why) => {
+            let (reason, message) = match why {
+                Why::PullFailed(error) => ("ErrImagePull", error.as_str()),
+                Why::PullBackOff(message) => ("ImagePullBackOff", message.as_str()),
+                Why::Config(message) => ("CreateContainerConfigError", message.as_str()),
+                Why::NotYet if has_init && actor.role != Role::Ephemeral => ("PodInitializing", ""),
+                Why::NotYet => ("ContainerCreating", ""),
+            };
+            let mut waiting = json!({"reason": reason});
+            if !message.is_empty() {
+                waiting["message"] = message.into();
+            }
+            json!({"waiting": waiting})
         }
-        (_, State::Running { since }) => json!({"running": {"startedAt": runtime::rfc3339(since)}}),
-        (_, State::Ended) => life.last_exit.as_ref().map(terminated).unwrap_or_default(),
-        (_, State::BackOff { .. }) => {
-            let message = back_off_message(pod, &container.name, life.restarts);
+        State::Running { since } => json!({"running": {"startedAt": runtime::rfc3339(*since)}}),
+        State::BackOff { .. } => {
+            let message = words::back_off(stage.scene.pod, name, stage.back_off_of(at));
             json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}})
         }
+        State::Ended => life.end.as_ref().map(terminated).unwrap_or_default(),
     };
-    let is_running = matches!(life.state, State::Running { .. });
-    let before = life
-        .last_exit
-        .as_ref()
-        .filter(|_| life.state != State::Ended);
+    let is_complete = actor.role == Role::Init && life.has_succeeded();
     let mut status = json!({
-        "name": container.name, "image": image, "imageID": "", "restartCount": life.restarts, "started": is_running,
-        "ready": is_running && matches!(moment, Moment::Living { is_ready: true }), "state": state,
-        "lastState": before.map_or_else(|| json!({}), terminated),
+        "name": name, "image": image, "imageID": "", "restartCount": life.restarts, "started": life.is_started,
+        "ready": life.is_ready || is_complete, "state": state,
+        "lastState": life.last.as_ref().map_or_else(|| json!({}), terminated),
     });
-    if matches!(moment, Moment::Living { .. }) {
+    if life.has_begun() {
         status["imageID"] = format!("simulated://{image}").into();
-        status["containerID"] = container_id(pod, &container.name, life.restarts).into();
+        status["containerID"] = container_id(stage.scene.pod, name, life.restarts).into();
+        stage.scene.resize.show(&actor.container, &mut status);
     }
     status
 }
 
-/// Init containers complete at once; those that always restart keep running beside the pod.
-fn init_container(scene: &Scene<'_>, container: &Container, is_up: bool) -> Value {
-    let image = container.image.clone().unwrap_or_default();
-    let statuses = scene
-        .pod
-        .status
-        .as_ref()
-        .and_then(|s| s.init_container_statuses.as_ref());
-    let old: Option<&ContainerStatus> =
-        statuses.and_then(|all| all.iter().find(|c| c.name == container.name));
-    let is_sidecar = container.restart_policy.as_deref() == Some("Always");
-    let at = |known: Option<Timestamp>| runtime::rfc3339(known.unwrap_or(scene.now));
-    let state = if !is_up {
-        json!({"waiting": {"reason": "PodInitializing"}})
-    } else if is_sidecar {
-        let known = old
-            .and_then(|c| c.state.as_ref()?.running.as_ref()?.started_at.as_ref())
-            .map(|t| t.0);
-        json!({"running": {"startedAt": at(known)}})
-    } else {
-        let known = old
-            .and_then(|c| c.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref())
-            .map(|t| t.0);
-        json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": at(known), "finishedAt": at(known)}})
+/// What of the status is not what the pod says already, as a strategic merge patch.
+pub(super) fn changes(pod: &Pod, status: Value) -> Option<Value> {
+    let old = json!(pod.status);
+    let Value::Object(mut new) = status else {
+        return None;
     };
-    json!({
-        "name": container.name, "image": image, "imageID": if is_up { format!("simulated://{image}") } else { String::new() },
-        "restartCount": 0, "ready": is_up, "started": is_up && is_sidecar, "state": state, "lastState": {},
-    })
-}
-
-/// What was added for debugging runs until the pod ends.
-fn ephemeral_container(
-    scene: &Scene<'_>,
-    container: &EphemeralContainer,
-    has_ended: bool,
-) -> Value {
-    let image = container.image.clone().unwrap_or_default();
-    let statuses = scene.pod.status.as_ref();
-    let statuses = statuses.and_then(|status| status.ephemeral_container_statuses.as_ref());
-    let old = statuses.and_then(|all| all.iter().find(|c| c.name == container.name));
-    let state = old.and_then(|old| old.state.as_ref());
-    let running = state.and_then(|state| state.running.as_ref());
-    let since = running.and_then(|running| running.started_at.as_ref());
-    let since = runtime::rfc3339(since.map_or(scene.now, |t| t.0));
-    let state = match state.and_then(|state| state.terminated.as_ref()) {
-        Some(terminated) => json!({"terminated": terminated}),
-        None if has_ended => {
-            json!({"terminated": {"exitCode": 137, "reason": "Error", "startedAt": since, "finishedAt": runtime::rfc3339(scene.now)}})
+    let is_said = |condition: &Value| {
+        let known = old["conditions"].as_array().into_iter().flatten();
+        let mut known = known.filter(|known| known["type"] == condition["type"]);
+        known.any(|known| {
+            let fields = condition.as_object();
+            fields.is_some_and(|fields| fields.iter().all(|(key, value)| known[key] == *value))
+        })
+    };
+    if let Some(Value::Array(conditions)) = new.get_mut("conditions") {
+        conditions.retain(|condition| !is_said(condition));
+        if conditions.is_empty() {
+            new.remove("conditions");
         }
-        None => json!({"running": {"startedAt": since}}),
-    };
-    json!({
-        "name": container.name, "image": image, "imageID": format!("simulated://{image}"), "restartCount": 0, "ready": false,
-        "containerID": container_id(scene.pod, &container.name, 0), "state": state, "lastState": {},
-    })
+    }
+    new.retain(|key, value| old.get(key) != Some(value));
+    (!new.is_empty()).then_some(Value::Object(new))
 }

@@ -69,14 +69,16 @@ impl Told {
             }
         }
         known.retain(|known| known.uid == pod.uid() && known.event != *event);
-        let object = json!({
+        let mut object = json!({
             "metadata": {}, "type": if event.is_warning { "Warning" } else { "Normal" },
             "reason": event.reason, "message": event.message, "count": 1, "firstTimestamp": at, "lastTimestamp": at,
             "source": {"component": "kubelet", "host": node},
             "reportingComponent": "kubelet", "reportingInstance": node,
-            "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": pod.name_any(), "uid": pod.uid(),
-                "fieldPath": format!("spec.containers{{{}}}", event.container)},
+            "involvedObject": {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": pod.name_any(), "uid": pod.uid()},
         });
+        if !event.field.is_empty() {
+            object["involvedObject"]["fieldPath"] = event.field.clone().into();
+        }
         let Ok(mut object) = serde_json::from_value::<ApiEvent>(object) else {
             return;
         };

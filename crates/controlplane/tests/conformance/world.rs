@@ -169,6 +169,7 @@ impl Suite {
                 cpus: 2,
                 memory_mib: 4096,
                 internal_ip: format!("10.0.0.{at}"),
+                static_pods: vec![],
             };
             let client = suite.plane.client.clone();
             suite.planes.start_kubelet("test", spec, client);

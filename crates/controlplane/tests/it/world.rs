@@ -68,6 +68,12 @@ impl World {
 
     /// Starts `node-<at>`.
     pub(crate) fn start_node(&self, at: usize) {
+        self.start_node_with(at, &[]);
+    }
+
+    /// Starts `node-<at>`, on which these pods run in any case.
+    pub(crate) fn start_node_with(&self, at: usize, static_pods: &[Value]) {
+        let static_pods = static_pods.iter();
         let spec = KubeletSpec {
             node_name: format!("node-{at}"),
             labels: [].into(),
@@ -77,6 +83,9 @@ impl World {
             cpus: 2,
             memory_mib: 4096,
             internal_ip: format!("10.0.0.{at}"),
+            static_pods: static_pods
+                .map(|pod| serde_json::from_value(pod.clone()).unwrap())
+                .collect(),
         };
         let client = self.plane.client.clone();
         self.planes.start_kubelet("test", spec, client);

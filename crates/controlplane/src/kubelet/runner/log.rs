@@ -4,11 +4,8 @@ use apiserver::runner::{LogOptions, LogSource};
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// The annotation with what the containers of a pod say, once each time they start.
-const LOG: &str = "simulated.apiary.io/log";
-
-/// The asked part of what a container has said.
-pub(super) fn text(pod: &Value, options: &LogOptions) -> String {
+/// The asked part of what a container has said; `said` is what it is scripted to say each time it starts.
+pub(super) fn text(pod: &Value, said: Option<&str>, options: &LogOptions) -> String {
     let Some((container, started)) = run(pod, options) else {
         return String::new();
     };
@@ -17,7 +14,7 @@ pub(super) fn text(pod: &Value, options: &LogOptions) -> String {
     if is_too_old || options.stream == LogSource::Stderr {
         return String::new();
     }
-    let said = match pod["metadata"]["annotations"][LOG].as_str() {
+    let said = match said {
         Some(said) => said.to_owned(),
         None => format!(
             "simulated container {:?} of image {:?} started",

@@ -1,6 +1,6 @@
 //! What can be asked of simulated containers: their log, a few programs, and their ports.
 //!
-//! Nothing runs in them. The log is the text of the annotation `simulated.apiary.io/log`, or one line that says that the
+//! Nothing runs in them. The log is the text of the setting `log` (see [`super::script`]), or one line that says that the
 //! container is simulated; `exec` knows the programs in [`program`], which see the container's environment and the
 //! ConfigMaps that are mounted into it; on the ports that a container declares [`port`] answers HTTP.
 
@@ -11,6 +11,7 @@ mod program;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use apiserver::Cluster;
@@ -25,25 +26,45 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::io::DuplexStream;
 
 use self::port::Port;
+use super::script::{Script, Settings, Source};
 use crate::connect::client;
 
 /// Stands for the containers of one cluster's simulated pods.
 pub struct SimulatedPods {
     /// The cluster keeps this.
     cluster: Weak<Cluster>,
+    profile: Arc<Source>,
 }
 
 impl SimulatedPods {
-    /// For the pods of `cluster`.
+    /// For the pods of `cluster`, with its profile.
     #[must_use]
-    pub fn of(cluster: &Arc<Cluster>) -> Self {
+    pub fn of(cluster: &Arc<Cluster>, profile: Arc<Source>) -> Self {
         Self {
             cluster: Arc::downgrade(cluster),
+            profile,
         }
+    }
+
+    /// What a container is scripted to do.
+    fn settings(&self, pod: &Value, container: &str) -> Settings {
+        let pod = Pod::deserialize(pod).unwrap_or_default();
+        Script::of(&pod, &self.profile.now()).container(container)
+    }
+
+    /// What the ports of the pod's containers answer, by the names of the containers.
+    fn answers(&self, pod: &Value) -> BTreeMap<String, String> {
+        let pod = Pod::deserialize(pod).unwrap_or_default();
+        let script = Script::of(&pod, &self.profile.now());
+        let names = pod.spec.iter().flat_map(|spec| &spec.containers);
+        names
+            .filter_map(|c| Some((c.name.clone(), script.container(&c.name).http?)))
+            .collect()
     }
 
     /// Reads what containers see as the node of the pod would.
@@ -105,7 +126,7 @@ impl SimulatedPods {
         })?;
         let ready = found.items.iter().find(|pod| crate::pod::is_ready(pod));
         let pod = serde_json::to_value(ready.ok_or_else(none)?).map_err(Status::internal)?;
-        Port::of(&pod, &target)
+        Port::of(&pod, &target, &self.answers(&pod))
     }
 }
 
@@ -116,7 +137,8 @@ fn unreachable(why: &str) -> Status {
 #[async_trait]
 impl PodRunner for SimulatedPods {
     async fn log(&self, pod: &Value, options: &LogOptions) -> Result<LogStream, Status> {
-        let said = log::text(pod, options);
+        let said = self.settings(pod, &options.container).log;
+        let said = log::text(pod, said.as_deref(), options);
         let now = (!said.is_empty()).then(|| Bytes::from(said));
         let said = futures::stream::iter(now);
         Ok(if options.follow {
@@ -155,7 +177,9 @@ impl PodRunner for SimulatedPods {
         port: u16,
         stream: DuplexStream,
     ) -> Result<(), Status> {
-        Port::of(pod, &port.to_string())?.serve(stream).await
+        Port::of(pod, &port.to_string(), &self.answers(pod))?
+            .serve(stream)
+            .await
     }
 
     async fn proxy(&self, request: ProxyRequest) -> Result<http::Response<Bytes>, Status> {
@@ -168,7 +192,10 @@ impl PodRunner for SimulatedPods {
             )));
         }
         let port = match request.target {
-            ProxyTarget::Pod => Port::of(&request.object, &request.port)?,
+            ProxyTarget::Pod => {
+                let pod = &request.object;
+                Port::of(pod, &request.port, &self.answers(pod))?
+            }
             ProxyTarget::Service => self.endpoint(&request.object, &request.port).await?,
             ProxyTarget::Node => {
                 return Err(unreachable(&format!(

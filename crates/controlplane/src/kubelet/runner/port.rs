@@ -1,6 +1,7 @@
 //! What answers on the TCP ports that simulated containers declare: HTTP that says that it is simulated, or the text of the
-//! annotation `simulated.apiary.io/http`.
+//! setting `http`.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use apiserver::status::Status;
@@ -12,9 +13,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::DuplexStream;
-
-/// The annotation with what the ports of a pod answer.
-const HTTP: &str = "simulated.apiary.io/http";
 
 /// A port of a simulated container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +26,9 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// The ports of the pod's containers, in their order.
-    pub(super) fn all(pod: &Value) -> Vec<Self> {
+    /// The ports of the pod's containers, in their order, with what is scripted for them by container.
+    fn all(pod: &Value, answers: &BTreeMap<String, String>) -> Vec<Self> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let said = &pod["metadata"]["annotations"][HTTP];
         let mut ports = vec![];
         for container in items(&pod["spec"]["containers"]) {
             for port in items(&container["ports"]) {
@@ -46,7 +43,7 @@ impl Port {
                         container: text(&container["name"]),
                         image: text(&container["image"]),
                         pod: text(&pod["metadata"]["name"]),
-                        said: said.as_str().map(str::to_owned),
+                        said: answers.get(&text(&container["name"])).cloned(),
                     });
                 }
             }
@@ -58,8 +55,12 @@ impl Port {
     ///
     /// # Errors
     /// 503 when nothing listens there.
-    pub(super) fn of(pod: &Value, wanted: &str) -> Result<Self, Status> {
-        let all = Self::all(pod);
+    pub(super) fn of(
+        pod: &Value,
+        wanted: &str,
+        answers: &BTreeMap<String, String>,
+    ) -> Result<Self, Status> {
+        let all = Self::all(pod, answers);
         let is_it = |port: &&Self| {
             wanted.is_empty() || port.name == wanted || port.number.to_string() == wanted
         };

@@ -1,6 +1,7 @@
 //! Logs and programs, without a server.
 
-use std::sync::Weak;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 
 use apiserver::runner::{LogOptions, LogSource, Output, PodRunner, Session, SessionOptions};
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use super::{SimulatedPods, log, program};
 
 fn pod() -> Value {
     json!({
-        "metadata": {"name": "p", "annotations": {"simulated.apiary.io/log": "one\ntwo\nthrée"}},
+        "metadata": {"name": "p"},
         "status": {"containerStatuses": [{
             "name": "c", "image": "nginx",
             "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
@@ -30,7 +31,8 @@ fn check_log(options: LogOptions, expected: &str) {
         container: "c".into(),
         ..options
     };
-    assert_eq!(log::text(&pod(), &options), expected, "{options:?}");
+    let said = Some("one\ntwo\nthrée");
+    assert_eq!(log::text(&pod(), said, &options), expected, "{options:?}");
 }
 
 #[test]
@@ -98,14 +100,12 @@ fn logs_are_cut_as_asked() {
         },
         "",
     );
-    let mut silent = pod();
-    silent["metadata"]["annotations"] = json!({});
     let options = LogOptions {
         container: "c".into(),
         ..LogOptions::default()
     };
     assert_eq!(
-        log::text(&silent, &options),
+        log::text(&pod(), None, &options),
         "simulated container \"c\" of image \"nginx\" started\n"
     );
 }
@@ -267,6 +267,7 @@ async fn what_programs_read_is_never_all_in_memory() {
 async fn a_silent_process_takes_what_it_is_told() {
     let pods = SimulatedPods {
         cluster: Weak::new(),
+        profile: Arc::default(),
     };
     let (stdin, stdin_end) = mpsc::channel(1);
     let (output_end, mut output) = mpsc::channel(1);
@@ -316,11 +317,12 @@ fn a_configmap_is_in_memory_once_however_often_it_is_mounted() {
 
 #[test]
 fn ports_answer_that_are_declared() {
-    let mut pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [
         {"name": "a", "image": "nginx", "ports": [{"name": "web", "containerPort": 80}, {"containerPort": 53, "protocol": "UDP"}]},
         {"name": "b", "image": "redis", "ports": [{"containerPort": 6379, "protocol": "TCP"}]},
     ]}});
-    let answer = |pod: &Value, wanted: &str| match Port::of(pod, wanted) {
+    let mut answers = BTreeMap::new();
+    let answer = |answers: &_, wanted: &str| match Port::of(&pod, wanted, answers) {
         Ok(port) => {
             String::from_utf8(port.answer(&http::Method::GET, "/a?b").body().to_vec()).unwrap()
         }
@@ -328,13 +330,13 @@ fn ports_answer_that_are_declared() {
     };
     let web = "simulated container \"a\" of image \"nginx\" in pod \"p\", port 80: GET /a?b\n";
     for wanted in ["", "80", "web"] {
-        assert_eq!(answer(&pod, wanted), web);
+        assert_eq!(answer(&answers, wanted), web);
     }
-    assert!(answer(&pod, "6379").starts_with("simulated container \"b\""));
+    assert!(answer(&answers, "6379").starts_with("simulated container \"b\""));
     assert_eq!(
-        answer(&pod, "53"),
+        answer(&answers, "53"),
         "connection refused: nothing listens on port 53 of pod \"p\": its containers are simulated and declare only 80, 6379"
     );
-    pod["metadata"]["annotations"] = json!({"simulated.apiary.io/http": "hello"});
-    assert_eq!(answer(&pod, "80"), "hello");
+    answers.insert("a".to_owned(), "hello".to_owned());
+    assert_eq!(answer(&answers, "80"), "hello");
 }

@@ -1,0 +1,73 @@
+//! The node in the API, and the lease that says that its kubelet lives.
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Node;
+use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use super::{Kubelet, node};
+
+/// What a lease says about how long it holds, in seconds.
+const LEASE_SECONDS: i32 = 40;
+
+impl Kubelet {
+    /// Creates the node, or makes an existing one of this name ours again.
+    pub(super) async fn register(&self) -> Result<(), kube::Error> {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let now = self.clock.now();
+        let node: Node = serde_json::from_value(node::object(&self.spec, now))
+            .map_err(kube::Error::SerdeError)?;
+        match nodes.create(&PostParams::default(), &node).await {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            other => return other.map(drop),
+        }
+        let known = nodes.get(&self.spec.node_name).await?;
+        let status = node::status(&self.spec, now, Some(&known));
+        let patch = json!({"status": status});
+        nodes
+            .patch_status(
+                &self.spec.node_name,
+                &PatchParams::default(),
+                &Patch::Merge(&patch),
+            )
+            .await
+            .map(drop)
+    }
+
+    pub(super) async fn renew_lease(&self) -> Result<(), kube::Error> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), "kube-node-lease");
+        let now = micro_time(self.clock.now());
+        let name = &self.spec.node_name;
+        let patch = json!({"spec": {"renewTime": now}});
+        match leases
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+        {
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            other => return other.map(drop),
+        }
+        // The lease goes with its node; for a node that is gone there is none to make.
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let Some(node) = nodes.get_opt(name).await? else {
+            return Ok(());
+        };
+        let owner = json!({"apiVersion": "v1", "kind": "Node", "name": name, "uid": node.uid()});
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": name, "namespace": "kube-node-lease", "ownerReferences": [owner]},
+            "spec": {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now},
+        });
+        let lease: Lease = serde_json::from_value(lease).map_err(kube::Error::SerdeError)?;
+        leases
+            .create(&PostParams::default(), &lease)
+            .await
+            .map(drop)
+    }
+}
+
+/// RFC 3339 with microseconds, as leases have it.
+fn micro_time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
