@@ -54,6 +54,7 @@ mod openapi;
 mod operations;
 #[cfg(test)]
 mod placement;
+mod pods;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
