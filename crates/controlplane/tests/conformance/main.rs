@@ -41,6 +41,8 @@ mod garbage;
 #[cfg(test)]
 mod inventory;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod kind;
 #[cfg(test)]
 mod namespaces;
