@@ -56,6 +56,7 @@ mod openapi;
 mod operations;
 #[cfg(test)]
 mod placement;
+#[cfg(test)]
 mod pods;
 #[cfg(test)]
 mod policies;

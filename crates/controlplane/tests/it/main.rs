@@ -13,6 +13,7 @@ mod housekeeping;
 mod jobs;
 #[cfg(test)]
 mod nodes;
+#[cfg(test)]
 mod pods;
 #[cfg(test)]
 mod rest;
