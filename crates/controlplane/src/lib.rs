@@ -3,6 +3,7 @@
 //! Everything here works through the Kubernetes API and nothing else. A control plane ([`planes`]) is a logical cluster of
 //! the API server plus these controllers; nodes are simulated ([`kubelet`]), and say so.
 
+mod amounts;
 pub mod bootstrap;
 mod claim;
 pub mod clusterrole;
@@ -17,8 +18,10 @@ pub mod endpointslicemirroring;
 pub mod ephemeralvolume;
 pub mod garbage;
 mod history;
+pub mod horizontalpodautoscaler;
 pub mod job;
 pub mod kubelet;
+pub mod metrics;
 pub mod namespace;
 pub mod nodelifecycle;
 pub mod planes;
@@ -72,7 +75,8 @@ pub fn add_housekeeping(
 }
 
 /// Adds the controllers that run workloads: Deployments, ReplicaSets, ReplicationControllers, StatefulSets, DaemonSets, Jobs
-/// and CronJobs, disruption budgets, the addresses of Services, nodes and their pods, volumes, and the scheduler.
+/// and CronJobs, disruption budgets, the addresses of Services, nodes and their pods, volumes, autoscalers, and
+/// the scheduler.
 #[must_use]
 pub fn add_workloads(controllers: Controllers) -> Controllers {
     let nodes = daemonset::NodeNews::default();
@@ -101,5 +105,7 @@ pub fn add_workloads(controllers: Controllers) -> Controllers {
         .add(provisioner::Provisioner)
         .add(provisioner::Remover)
         .add(provisioner::DefaultClass)
+        .add(metrics::MetricsReader)
+        .add(horizontalpodautoscaler::AutoscalerController::default())
         .add_task("scheduler", scheduler::run)
 }

@@ -2,6 +2,7 @@
 //! that run against them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use apiserver::auth::User;
@@ -11,6 +12,7 @@ use runtime::{CacheLimits, Clock, ClusterOptions, Controllers, Gauge, Options, S
 
 use crate::connect::{InProcessConnector, client};
 use crate::kubelet::{self, KubeletSpec, Source};
+use crate::metrics::Metrics;
 
 /// All control planes of a process. Clones are the same.
 #[derive(Clone)]
@@ -39,6 +41,7 @@ pub struct ControlPlane {
     pub client: Client,
     tasks: Tasks,
     gauges: Arc<Gauges>,
+    has_metrics: AtomicBool,
 }
 
 /// The managers that run on a cluster, and where their numbers are read.
@@ -204,6 +207,9 @@ impl ControlPlanes {
         {
             return;
         }
+        if !kubelets.keys().any(|(cluster, _)| cluster == id) {
+            self.serve_metrics(id);
+        }
         let tasks = Tasks::new();
         let profile = self.profile(id).want();
         let clock = self.0.clock.clone();
@@ -216,6 +222,18 @@ impl ControlPlanes {
                 _tasks: tasks,
             },
         );
+    }
+
+    /// What the pods of a cluster use is known while it has simulated nodes.
+    fn serve_metrics(&self, id: &str) {
+        let Some(plane) = self.running(id) else {
+            return;
+        };
+        if plane.has_metrics.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let metrics = Metrics::of(&plane.cluster, self.profile(id), self.0.clock.clone());
+        plane.cluster.serve_api(Arc::new(metrics));
     }
 
     /// Whether a simulated kubelet runs for this node.
@@ -302,6 +320,7 @@ impl ControlPlanes {
             client,
             tasks,
             gauges,
+            has_metrics: AtomicBool::new(false),
         })
     }
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 };
 use runtime::Selector;
 
-use crate::scheduler::amounts::milli;
+use crate::amounts::milli;
 use crate::scheduler::filter::matches_term;
 
 /// Provisioners that make nothing: volumes of such a class are made by hand.

@@ -64,6 +64,31 @@ impl Selector {
         self.and(Requirement::Absent(key.into()))
     }
 
+    /// Reads a selector of labels as queries have it: `app=web,tier in (front,back),!legacy`. `None` if it cannot be read.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut selector = Self::all();
+        let mut rest = text.trim();
+        while !rest.is_empty() {
+            let mut depth = 0_u32;
+            let end = rest.find(|c: char| {
+                match c {
+                    '(' => depth += 1,
+                    ')' => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                c == ',' && depth == 0
+            });
+            let (term, tail) = match end {
+                Some(at) => (&rest[..at], &rest[at + 1..]),
+                None => (rest, ""),
+            };
+            selector = selector.and(Requirement::parse(term.trim())?);
+            rest = tail.trim();
+        }
+        Some(selector)
+    }
+
     fn and(mut self, requirement: Requirement) -> Self {
         self.labels.push(requirement);
         self
@@ -85,6 +110,35 @@ impl Selector {
 }
 
 impl Requirement {
+    fn parse(term: &str) -> Option<Self> {
+        let is_key = |key: &str| {
+            let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+            !key.is_empty() && key.chars().all(is_allowed)
+        };
+        let key = |key: &str| is_key(key.trim()).then(|| key.trim().to_owned());
+        if let Some(absent) = term.strip_prefix('!') {
+            return key(absent).map(Self::Absent);
+        }
+        if let Some((name, values)) = term.split_once('(') {
+            let values = values.strip_suffix(')')?;
+            let values = values.split(',').map(|value| value.trim().to_owned());
+            let values: Vec<String> = values.collect();
+            return match name.trim().rsplit_once(' ')? {
+                (name, "in") => Some(Self::In(key(name)?, values)),
+                (name, "notin") => Some(Self::NotIn(key(name)?, values)),
+                _ => None,
+            };
+        }
+        if let Some((name, value)) = term.split_once("!=") {
+            return Some(Self::NotIn(key(name)?, vec![value.trim().to_owned()]));
+        }
+        if let Some((name, value)) = term.split_once('=') {
+            let value = value.strip_prefix('=').unwrap_or(value);
+            return Some(Self::Equals(key(name)?, value.trim().to_owned()));
+        }
+        key(term).map(Self::Exists)
+    }
+
     fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
         match self {
             Self::Equals(key, value) => labels.get(key) == Some(value),
@@ -149,6 +203,30 @@ mod tests {
         let unknown =
             json!({"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]});
         check(unknown, &[("a", "2")], false);
+    }
+
+    #[test]
+    fn selectors_are_read_as_queries_have_them() {
+        let labels = |text: &str| {
+            let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+            pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+        };
+        for (selector, object, expect) in [
+            ("", "a=1", true),
+            ("a=1", "a=1,b=2", true),
+            ("a==1, b!=3", "a=1,b=2", true),
+            ("a in (1, 2),c notin (3)", "a=2", true),
+            ("a in (1,2)", "a=3", false),
+            ("a,!b", "a=1", true),
+            ("a,!b", "a=1,b=2", false),
+        ] {
+            let parsed = Selector::parse(selector).unwrap();
+            let got = parsed.matches(&labels(object), std::iter::empty());
+            assert_eq!(got, expect, "{selector} on {object}");
+        }
+        for wrong in ["a in 1", "a in (1", "=1", "a b", "!"] {
+            assert_eq!(Selector::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -32,6 +32,12 @@ pub trait Api: Send + Sync + 'static {
         }
     }
 
+    /// Whether this stands in for an extension server that users may install: there is no APIService for it, and one that
+    /// names a Service does not lead there. Otherwise an APIService says that the group version is served here, and is kept.
+    fn is_stand_in(&self) -> bool {
+        false
+    }
+
     /// Answers a request within the group version. A request that is given up by its client drops the future.
     ///
     /// # Errors

@@ -59,8 +59,11 @@ fn shared(apis: &[Arc<dyn Api>]) -> BTreeMap<String, Value> {
     builtin.chain(in_process).collect()
 }
 
-/// The APIService of a part of this process.
+/// The APIService of a part of this process, if it has one.
 fn wanted(api: &dyn Api) -> Option<(String, Value)> {
+    if api.is_stand_in() {
+        return None;
+    }
     let (group, version) = routes::group_version(api)?;
     Some((
         format!("{version}.{group}"),
@@ -146,8 +149,8 @@ pub(super) async fn always(registry: &Registry, apis: &[Arc<dyn Api>], shared: u
     }
 }
 
-/// Says of APIServices that have become local that they are available.
-pub(super) async fn mark_local(registry: &Registry) {
+/// Says of APIServices that have become local that they are available, and of those that a part of this process stands in for.
+pub(super) async fn mark_local(registry: &Registry, apis: &[Arc<dyn Api>]) {
     if registry.store().is_shared(API_SERVICES) {
         return;
     }
@@ -157,11 +160,19 @@ pub(super) async fn mark_local(registry: &Registry) {
             continue;
         }
         let value = object.value();
-        if !value["spec"]["service"].is_object() {
+        if !value["spec"]["service"].is_object() || is_stood_in_for(&object.header.name, apis) {
             let condition = local_condition(&wire_time(registry.now()));
             super::availability::write(registry, &object, condition).await;
         }
     }
+}
+
+/// Whether the APIService is of a group version that a part of this process answers for in any case.
+pub(super) fn is_stood_in_for(name: &str, apis: &[Arc<dyn Api>]) -> bool {
+    apis.iter().filter(|api| api.is_stand_in()).any(|api| {
+        let own = routes::group_version(&**api);
+        own.is_some_and(|(group, version)| name == format!("{version}.{group}"))
+    })
 }
 
 async fn apply(registry: &Registry, step: Step, care: &str) {

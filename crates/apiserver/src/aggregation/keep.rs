@@ -268,7 +268,7 @@ impl Keeper {
         let (registry, aggregation) = (cluster.registry(), cluster.aggregation());
         let apis = aggregation.apis.load_full();
         automatic::always(registry, &apis, cluster.config.apis.len()).await;
-        automatic::mark_local(registry).await;
+        automatic::mark_local(registry, &apis).await;
         self.publishing.hurry();
         let routes = aggregation.routes(registry.store());
         for name in &routes.crowded {

@@ -59,6 +59,9 @@ impl Routes {
             generation: old.generation + 1,
             ..Self::default()
         };
+        for api in apis.iter().filter(|api| api.is_stand_in()) {
+            routes.in_process.push((api.priority(), api.clone()));
+        }
         if apis.is_empty() && store.is_shared(API_SERVICES) {
             return routes;
         }
@@ -72,6 +75,9 @@ impl Routes {
                 continue;
             }
             let served = apis.iter().rev().find(|api| is_of(&***api, group, version));
+            if served.is_some_and(|api| api.is_stand_in()) {
+                continue;
+            }
             // Those of definitions are kept as they are, so they need not be looked into.
             if served.is_none() && object.header.label(automatic::LABEL) == Some(automatic::ALWAYS)
             {

@@ -24,10 +24,16 @@ struct Thermometers {
     /// Somebody has asked the slow one.
     asked: Notify,
     answer: Notify,
+    is_stand_in: bool,
 }
 
 impl Thermometers {
     fn new() -> Arc<Self> {
+        Self::which(false)
+    }
+
+    /// `is_stand_in` says whether it stands in for a server that somebody installs.
+    fn which(is_stand_in: bool) -> Arc<Self> {
         let mut definition = definition();
         definition["spec"]["group"] = "weather.example.com".into();
         definition["spec"]["names"] = json!({"plural": "thermometers", "kind": "Thermometer"});
@@ -41,6 +47,7 @@ impl Thermometers {
             resources: declare(&definition, &["get", "list"]).unwrap(),
             asked: Notify::new(),
             answer: Notify::new(),
+            is_stand_in,
         })
     }
 }
@@ -49,6 +56,10 @@ impl Thermometers {
 impl Api for Thermometers {
     fn resources(&self) -> &[Arc<Resource>] {
         &self.resources
+    }
+
+    fn is_stand_in(&self) -> bool {
+        self.is_stand_in
     }
 
     async fn answer(&self, request: ApiRequest) -> Result<ApiAnswer, Status> {
@@ -186,4 +197,35 @@ async fn a_part_of_the_process_serves_its_cluster_alone() {
     assert_eq!(other.get(THERMOMETERS).await.code, 404);
     let groups = other.get("/apis").await.ok()["groups"].to_string();
     assert!(!groups.contains("weather.example.com"), "{groups}");
+}
+
+#[tokio::test]
+async fn a_stand_in_answers_whatever_is_installed_beside_it() {
+    let world = World::new().await;
+    world.cluster.serve_api(Thermometers::which(true));
+    world.get(THERMOMETERS).await.ok();
+    let service = format!("{APIS}/v1.weather.example.com");
+    assert_eq!(
+        world.get(&service).await.code,
+        404,
+        "there is none to be in the way"
+    );
+    let groups = world.get("/apis").await.ok()["groups"].to_string();
+    assert!(groups.contains("weather.example.com"), "{groups}");
+    let spec = json!({
+        "group": "weather.example.com", "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 100,
+        "service": {"namespace": "default", "name": "weather"}, "insecureSkipTLSVerify": true,
+    });
+    let object = json!({
+        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+        "metadata": {"name": "v1.weather.example.com"}, "spec": spec,
+    });
+    world.post(APIS, object).await.ok();
+    event(&world, "v1.weather.example.com", |event| {
+        event["object"]["status"]["conditions"][0]["reason"] == "Local"
+    })
+    .await;
+    world.get(THERMOMETERS).await.ok();
+    world.delete(&service).await.ok();
+    world.get(THERMOMETERS).await.ok();
 }

@@ -10,7 +10,6 @@
 //! are to get their volumes for, and deletes pods that make room. Not here: other profiles and extenders; images that are on
 //! a node already; the capacity that storage drivers report; devices (resource claims); gang scheduling.
 
-pub(crate) mod amounts;
 mod changes;
 mod choose;
 pub(crate) mod filter;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Affinity, Node, Pod, PodAffinityTerm};
 
-use super::amounts::{self, Amounts};
+use crate::amounts::{self, Amounts};
 
 pub(super) type Labels = BTreeMap<String, String>;
 

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod autoscale;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod cluster;

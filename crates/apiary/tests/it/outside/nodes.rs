@@ -108,15 +108,52 @@ fn taints_and_labels_of_nodes_come_and_go() {
 }
 
 #[test]
-fn metrics_are_missing_as_in_a_cluster_without_a_metrics_server() {
+fn metrics_show_what_nodes_and_pods_use() {
     let Some(fleet) = Fleet::shared() else { return };
-    for cluster in fleet.both("nodes-top") {
-        for what in ["nodes", "pods"] {
-            assert_eq!(
-                cluster.refused(&["top", what]),
-                "error: Metrics API not available\n"
-            );
-        }
+    let [management, cluster] = fleet.both("nodes-top");
+    // No pod runs there, so nobody measures any.
+    for what in ["nodes", "pods"] {
+        let refusal = management.refused(&["top", what]);
+        assert_eq!(refusal, "error: Metrics API not available\n");
+    }
+    cluster.does(
+        "run busy --image=nginx --annotations=simulated.apiary.io/cpu=250m --annotations=simulated.apiary.io/memory=64Mi",
+    );
+    cluster.does("wait --for=condition=Ready pod/busy --timeout=50s");
+    let pods = cluster.does("top pods --no-headers");
+    let words: Vec<&str> = pods.split_whitespace().collect();
+    assert_eq!(words, ["busy", "250m", "64Mi"]);
+    let containers = cluster.does("top pod busy --containers --no-headers");
+    let words: Vec<&str> = containers.split_whitespace().collect();
+    assert_eq!(words, ["busy", "busy", "250m", "64Mi"]);
+    let nodes = cluster.does("top nodes --no-headers");
+    let node = worker(&cluster, 0);
+    assert!(nodes.contains(&node), "{nodes}");
+}
+
+#[test]
+fn an_autoscaler_is_made_and_followed() {
+    let Some(fleet) = Fleet::shared() else { return };
+    let cluster = fleet.hello("nodes-autoscale");
+    let annotations = r#"{"simulated.apiary.io/cpu": "90m"}"#;
+    let manifest = format!(
+        r#"{{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {{"name": "web"}}, "spec": {{
+            "replicas": 1, "selector": {{"matchLabels": {{"app": "web"}}}}, "template": {{
+                "metadata": {{"labels": {{"app": "web"}}, "annotations": {annotations}}},
+                "spec": {{"containers": [{{"name": "web", "image": "nginx", "resources": {{"requests": {{"cpu": "100m"}}}}}}]}}}}}}}}"#
+    );
+    cluster.ok_with(&["create", "-f", "-"], &manifest);
+    cluster.does("autoscale deployment web --cpu-percent=30 --min=1 --max=3");
+    cluster.does("wait hpa/web --for=jsonpath={.status.desiredReplicas}=3 --timeout=120s");
+    cluster.does("rollout status deployment/web --timeout=50s");
+    let described = cluster.does("describe hpa web");
+    for word in [
+        "ScalingActive",
+        "ValidMetricFound",
+        "90% (90m) / 30%",
+        "SuccessfulRescale",
+    ] {
+        assert!(described.contains(word), "{word} in {described}");
     }
 }
 
