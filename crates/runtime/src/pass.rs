@@ -46,8 +46,6 @@ pub(crate) trait Drive: Send + Sync {
 pub(crate) struct Subject<'a> {
     pub(crate) resource: &'a ApiResource,
     pub(crate) entry: &'a Arc<Entry>,
-    /// The object as JSON.
-    pub(crate) object: &'a Value,
     pub(crate) counters: &'a Counters,
     /// Failed passes in a row before this one.
     pub(crate) failures: u32,
@@ -226,19 +224,19 @@ async fn finish(
             .await;
         failure = dropped.err();
     } else if let Some(wanted) = wanted.filter(|_| is_told) {
+        // Many passes have no status to write, so only those that have one read the object as a tree.
+        let object: Value = serde_json::from_str(subject.entry.json()).unwrap_or_default();
         let facts = Facts {
             style,
-            old: &subject.object["status"],
-            generation: subject.object["metadata"]["generation"].as_i64(),
+            old: &object["status"],
+            generation: object["metadata"]["generation"].as_i64(),
             is_deleting: subject.entry.header.is_deleting,
             waits: &sketch.waits,
             outcome: &sketch.outcome,
             now: writer.cx.now(),
         };
         let status = complete(wanted, &facts);
-        let written = writer
-            .status(subject.resource, subject.object, status)
-            .await;
+        let written = writer.status(subject.resource, &object, status).await;
         failure = failure.or(written.err());
     }
     subject
@@ -316,11 +314,9 @@ pub(crate) async fn attend(
                 entry = now.unwrap_or(entry);
             }
         }
-        let object: Value = serde_json::from_str(entry.json()).unwrap_or_default();
         let subject = Subject {
             resource: &resource,
             entry: &entry,
-            object: &object,
             counters,
             failures,
         };
