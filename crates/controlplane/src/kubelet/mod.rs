@@ -68,7 +68,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
 /// One simulated machine as its kubelet sees it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct KubeletSpec {
     pub node_name: String,
     /// Labels beside those that every node has.

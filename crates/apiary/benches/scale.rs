@@ -1,0 +1,314 @@
+//! What `cargo xtask bench scale` prints: whole control planes with simulated nodes and pods, how long they take until all
+//! is as it should be, and what they cost when nothing happens. Each measure is a process of its own, on disk.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measurement that cannot be made may panic, and talks on its standard output"
+)]
+
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+// What is measured has the allocator of the product.
+use apiary as _;
+use apiserver::auth::ClusterKeys;
+use apiserver::store::Redb;
+use apiserver::{ClusterSpec, Config, Server};
+use clap::Parser;
+use controlplane::kubelet::KubeletSpec;
+use controlplane::{ControlPlane, ControlPlanes};
+use jiff::Timestamp;
+use runtime::Clock;
+use serde_json::{Value, json};
+use support::{machine, resident};
+
+/// The longest that anything may take.
+const PATIENCE: Duration = Duration::from_secs(900);
+/// How long what was done is given to come to rest, and then rest is measured.
+const SETTLE: Duration = Duration::from_secs(20);
+const REST: Duration = Duration::from_secs(60);
+/// Pods of one Deployment.
+const REPLICAS: usize = 1000;
+
+#[derive(Parser)]
+struct Args {
+    /// Measure only these: cluster, clusters
+    measures: Vec<String>,
+    /// Nodes of the one large cluster
+    #[arg(long, default_value_t = 1000)]
+    nodes: usize,
+    /// Pods of the one large cluster
+    #[arg(long, default_value_t = 10_000)]
+    pods: usize,
+    /// How many small clusters, each of three nodes and twenty pods
+    #[arg(long, default_value_t = 1000)]
+    clusters: usize,
+    /// What cargo passes
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// Measure this in this process
+    #[arg(long, hide = true)]
+    here: Option<String>,
+}
+
+fn main() {
+    let args = Args::parse();
+    if let Some(what) = &args.here {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let found = runtime.block_on(async {
+            match what.as_str() {
+                "cluster" => cluster(args.nodes, args.pods).await,
+                _ => clusters(args.clusters).await,
+            }
+        });
+        println!("{found}");
+        return;
+    }
+    println!("{}\n", machine());
+    let is_chosen =
+        |what: &str| args.measures.is_empty() || args.measures.iter().any(|m| m == what);
+    for what in ["cluster", "clusters"]
+        .into_iter()
+        .filter(|what| is_chosen(what))
+    {
+        let found = measure(what, &args);
+        show(what, &args, &found);
+    }
+}
+
+/// Runs this program again for one measure.
+fn measure(what: &str, args: &Args) -> Value {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--here", what])
+        .args(["--nodes", &args.nodes.to_string()])
+        .args(["--pods", &args.pods.to_string()])
+        .args(["--clusters", &args.clusters.to_string()])
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn show(what: &str, args: &Args, found: &Value) {
+    let figure = |name: &str| found[name].as_f64().unwrap_or(f64::NAN);
+    if what == "cluster" {
+        println!(
+            "one cluster with {} nodes and {} pods",
+            args.nodes, args.pods
+        );
+        let rate = "(kwok says of itself: about 20 a second)";
+        println!(
+            "{:<22} {:>9.1} s, {:.0} a second {rate}",
+            "nodes ready",
+            figure("nodes_s"),
+            figure("nodes_rate")
+        );
+        println!(
+            "{:<22} {:>9.1} s, {:.0} a second {rate}",
+            "pods available",
+            figure("pods_s"),
+            figure("pods_rate")
+        );
+    } else {
+        println!("{} clusters, each with 3 nodes and 20 pods", args.clusters);
+        println!(
+            "{:<22} {:>9.1} s, {:.1} clusters a second",
+            "all available",
+            figure("ready_s"),
+            figure("rate")
+        );
+    }
+    println!("{:<22} {:>9.1} s", "processor until then", figure("cpu_s"));
+    println!("{:<22} {:>9.0} MB resident", "memory", figure("megabytes"));
+    println!(
+        "{:<22} {:>9.2} % of a core{}\n",
+        "at rest",
+        figure("rest_percent"),
+        if what == "cluster" {
+            ""
+        } else {
+            " (aim: under 1 % for 1,000)"
+        }
+    );
+}
+
+/// Control planes on a file of their own, which goes with the folder.
+async fn open() -> (ControlPlanes, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Redb::open(&folder.path().join("store.redb")).unwrap();
+    let config = Config {
+        clock: Arc::new(Timestamp::now),
+        admission: Arc::new(|_| vec![]),
+        handlers: apiserver::webhook::Handlers::default(),
+        apis: vec![],
+        security: apiserver::Security::default(),
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        port: 6443,
+    };
+    let server = Server::open(store, config).await.unwrap();
+    (ControlPlanes::new(server, Clock::system()), folder)
+}
+
+async fn start(planes: &ControlPlanes, id: &str) -> Arc<ControlPlane> {
+    let spec = ClusterSpec {
+        id: id.into(),
+        server_names: vec![format!("{id}.local")],
+        keys: ClusterKeys::generate(id, Timestamp::now()).unwrap(),
+        service_cidr: "10.96.0.0/12".into(),
+        version: "v1.36.0".into(),
+    };
+    planes.start(spec).await.unwrap()
+}
+
+fn start_nodes(planes: &ControlPlanes, plane: &ControlPlane, count: usize) {
+    for at in 1..=count {
+        let spec = KubeletSpec {
+            node_name: format!("node-{at}"),
+            version: "v1.36.0".into(),
+            cpus: 8,
+            memory_mib: 32 * 1024,
+            internal_ip: format!("10.{}.{}.{}", at >> 16, (at >> 8) & 255, at & 255),
+            ..KubeletSpec::default()
+        };
+        planes.start_kubelet(&plane.cluster.spec().id, spec, plane.client.clone());
+    }
+}
+
+async fn deploy(plane: &ControlPlane, name: &str, replicas: usize) {
+    let container = json!({"name": "c", "image": "nginx", "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}}});
+    let template =
+        json!({"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}});
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template},
+    });
+    let request = http::Request::post("/apis/apps/v1/namespaces/default/deployments")
+        .header("content-type", "application/json")
+        .body(deployment.to_string().into_bytes())
+        .unwrap();
+    plane.client.request::<Value>(request).await.unwrap();
+}
+
+/// Waits until what is at a path is as wanted.
+async fn until(plane: &ControlPlane, path: &str, is_so: impl Fn(&Value) -> bool) {
+    let begin = Instant::now();
+    loop {
+        let request = http::Request::get(path).body(vec![]).unwrap();
+        let found = plane.client.request::<Value>(request).await.unwrap();
+        if is_so(&found) {
+            return;
+        }
+        assert!(
+            begin.elapsed() < PATIENCE,
+            "{path} within {PATIENCE:?}: {}",
+            found["status"]
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn available(plane: &ControlPlane, name: &str, replicas: usize) {
+    let path = format!("/apis/apps/v1/namespaces/default/deployments/{name}");
+    until(plane, &path, |d| {
+        d["status"]["availableReplicas"] == replicas
+    })
+    .await;
+}
+
+/// Processor time of this process, in seconds.
+fn processor() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+    ticks / 100.0
+}
+
+/// What the process costs when nothing happens, in percent of a core.
+async fn rest() -> f64 {
+    tokio::time::sleep(SETTLE).await;
+    let before = processor();
+    tokio::time::sleep(REST).await;
+    (processor() - before) / REST.as_secs_f64() * 100.0
+}
+
+async fn cluster(nodes: usize, pods: usize) -> Value {
+    let (planes, _folder) = open().await;
+    let plane = start(&planes, "large").await;
+    let begin = Instant::now();
+    start_nodes(&planes, &plane, nodes);
+    let last = format!("metadata.name=node-{nodes}");
+    let path = format!("/api/v1/nodes?fieldSelector={last}");
+    let is_ready = |list: &Value| {
+        let conditions = list["items"][0]["status"]["conditions"].as_array();
+        conditions.is_some_and(|all| {
+            all.iter()
+                .any(|c| c["type"] == "Ready" && c["status"] == "True")
+        })
+    };
+    until(&plane, &path, is_ready).await;
+    until(&plane, "/api/v1/nodes", |list| {
+        let open = |node: &&Value| node["spec"]["taints"].is_null();
+        list["items"]
+            .as_array()
+            .is_some_and(|all| all.iter().filter(open).count() == nodes)
+    })
+    .await;
+    let nodes_s = begin.elapsed().as_secs_f64();
+    let begin = Instant::now();
+    let sizes: Vec<usize> = (0..pods)
+        .step_by(REPLICAS)
+        .map(|at| REPLICAS.min(pods - at))
+        .collect();
+    for (at, size) in sizes.iter().enumerate() {
+        deploy(&plane, &format!("web-{at}"), *size).await;
+    }
+    for (at, size) in sizes.iter().enumerate() {
+        available(&plane, &format!("web-{at}"), *size).await;
+    }
+    let pods_s = begin.elapsed().as_secs_f64();
+    let cpu_s = processor();
+    #[expect(clippy::cast_precision_loss, reason = "counts are small")]
+    let rates = (nodes as f64 / nodes_s, pods as f64 / pods_s);
+    let rest_percent = rest().await;
+    json!({
+        "nodes_s": nodes_s, "nodes_rate": rates.0, "pods_s": pods_s, "pods_rate": rates.1, "cpu_s": cpu_s,
+        "megabytes": resident(std::process::id()), "rest_percent": rest_percent,
+    })
+}
+
+async fn clusters(count: usize) -> Value {
+    let (planes, _folder) = open().await;
+    let begin = Instant::now();
+    let mut all = vec![];
+    for at in 0..count {
+        let plane = start(&planes, &format!("small-{at}")).await;
+        start_nodes(&planes, &plane, 3);
+        deploy(&plane, "web", 20).await;
+        all.push(plane);
+    }
+    for plane in &all {
+        available(plane, "web", 20).await;
+    }
+    let ready_s = begin.elapsed().as_secs_f64();
+    let cpu_s = processor();
+    #[expect(clippy::cast_precision_loss, reason = "counts are small")]
+    let rate = count as f64 / ready_s;
+    let rest_percent = rest().await;
+    json!({
+        "ready_s": ready_s, "rate": rate, "cpu_s": cpu_s, "megabytes": resident(std::process::id()),
+        "rest_percent": rest_percent,
+    })
+}
