@@ -1,4 +1,4 @@
-//! Events for users: core/v1 Events, de-duplicated, counted and bounded in memory, in rate and in length.
+//! Events for users: core/v1 Events, de-duplicated, counted and bounded in memory, in number and in length.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::plan::Note;
 use crate::{Cluster, Tasks};
 
 /// Events that wait to be written; more are dropped and counted.
-const QUEUE_MAX: usize = 256;
+const QUEUE_MAX: usize = 1024;
 /// Events that are remembered to be counted up rather than written anew.
 const REMEMBERED_MAX: usize = 1024;
 /// The same event is written again after this at the earliest, and each further time after twice as long; in between
@@ -25,8 +25,11 @@ const REPEAT_MIN: Duration = Duration::from_secs(60);
 const REPEAT_MAX: Duration = Duration::from_secs(900);
 /// An event that did not happen for this long starts anew.
 const REMEMBERED: Duration = Duration::from_secs(3600);
-const BURST_MAX: f64 = 100.0;
-const PER_SECOND: f64 = 20.0;
+/// So much is told about one object at once, and one more event with each of these pauses, as Kubernetes does.
+const BURST_MAX: f64 = 25.0;
+const REFILL: Duration = Duration::from_secs(300);
+/// Objects whose events are counted.
+const OBJECTS_MAX: usize = 4096;
 const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// Takes events from controllers. Cheap to clone; never blocks.
@@ -71,9 +74,22 @@ struct Writer {
     cluster: Arc<Cluster>,
     known: HashMap<Same, Known>,
     counts: Arc<Counts>,
+    budgets: HashMap<Whose, Budget>,
+    serial: u64,
+}
+
+/// Who tells about which object.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Whose {
+    controller: &'static str,
+    uid: Option<String>,
+    name: Option<String>,
+}
+
+/// How much may still be told.
+struct Budget {
     tokens: f64,
     refilled: Instant,
-    serial: u64,
 }
 
 impl Recorder {
@@ -86,8 +102,7 @@ impl Recorder {
             cluster,
             known: HashMap::new(),
             counts: Arc::clone(&counts),
-            tokens: BURST_MAX,
-            refilled: Instant::now(),
+            budgets: HashMap::new(),
             serial: 0,
         };
         tasks.spawn("events", async move {
@@ -116,6 +131,16 @@ impl Recorder {
     }
 }
 
+impl Budget {
+    /// What there is by now.
+    fn refill(&mut self, now: Instant) -> f64 {
+        let earned = now.duration_since(self.refilled).as_secs_f64() / REFILL.as_secs_f64();
+        self.tokens = (self.tokens + earned).min(BURST_MAX);
+        self.refilled = now;
+        self.tokens
+    }
+}
+
 impl Writer {
     async fn take(&mut self, happening: Happening) {
         let Happening {
@@ -140,7 +165,12 @@ impl Writer {
                 return;
             }
         }
-        if !self.spend(now) {
+        let whose = Whose {
+            controller,
+            uid: object.uid.clone(),
+            name: object.name.clone(),
+        };
+        if !self.spend(whose, now) {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -173,15 +203,24 @@ impl Writer {
         }
     }
 
-    /// Token bucket.
-    fn spend(&mut self, now: Instant) -> bool {
-        let earned = now.duration_since(self.refilled).as_secs_f64() * PER_SECOND;
-        self.tokens = (self.tokens + earned).min(BURST_MAX);
-        self.refilled = now;
-        if self.tokens < 1.0 {
+    /// A token bucket for each object, so that a noisy one silences no other.
+    fn spend(&mut self, whose: Whose, now: Instant) -> bool {
+        if self.budgets.len() >= OBJECTS_MAX && !self.budgets.contains_key(&whose) {
+            // Those that are full again say nothing; if there are none, everybody begins anew.
+            self.budgets
+                .retain(|_, budget| budget.refill(now) < BURST_MAX);
+            if self.budgets.len() >= OBJECTS_MAX {
+                self.budgets.clear();
+            }
+        }
+        let budget = self.budgets.entry(whose).or_insert(Budget {
+            tokens: BURST_MAX,
+            refilled: now,
+        });
+        if budget.refill(now) < 1.0 {
             return false;
         }
-        self.tokens -= 1.0;
+        budget.tokens -= 1.0;
         true
     }
 
@@ -285,4 +324,38 @@ fn namespace(object: &ObjectReference) -> &str {
         .as_deref()
         .filter(|ns| !ns.is_empty())
         .unwrap_or("default")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_noisy_object_silences_no_other() {
+        let mut writer = Writer {
+            cluster: Cluster::new(
+                crate::testing::Api::default().client(),
+                crate::Clock::system(),
+                crate::ClusterOptions::default(),
+            ),
+            known: HashMap::new(),
+            counts: Arc::default(),
+            budgets: HashMap::new(),
+            serial: 0,
+        };
+        let whose = |name: &str| Whose {
+            controller: "test",
+            uid: None,
+            name: Some(name.to_owned()),
+        };
+        let mut told = |name: &str| writer.spend(whose(name), Instant::now());
+        assert_eq!((0..100).filter(|_| told("noisy")).count(), 25);
+        assert!(told("quiet"));
+        tokio::time::advance(REFILL).await;
+        assert_eq!((0..100).filter(|_| told("noisy")).count(), 1);
+        for at in 0..2 * OBJECTS_MAX {
+            assert!(told(&format!("{at}")));
+        }
+        assert!(writer.budgets.len() <= OBJECTS_MAX);
+    }
 }
