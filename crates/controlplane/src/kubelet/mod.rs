@@ -64,6 +64,9 @@ const WATCH_SECONDS: u32 = 290;
 /// Pause after the API did not answer; doubled each time up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// A pod that the node does not take is told so this long after it was made. Whoever makes the next one at once, as
+/// StatefulSets do, makes one in this time and not as many as the machine can.
+const REJECTED_PAUSE: Duration = Duration::from_secs(1);
 /// Pause after the API refused something about one pod.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
@@ -319,6 +322,12 @@ impl Kubelet {
                 return self.write_status(at, &pod, &json!(lost)).await;
             }
             if let Some(refusal) = self.refusal(at, &pod).await? {
+                let created = pod.metadata.creation_timestamp.as_ref();
+                let due = created.map(|created| later(created.0, REJECTED_PAUSE));
+                if let Some(due) = due.filter(|due| *due > self.clock.now()) {
+                    self.alarms.insert(at.clone(), due);
+                    return Ok(());
+                }
                 return self.reject(at, &pod, refusal).await;
             }
         }

@@ -279,11 +279,10 @@ async fn statefulset_basic_statefulset_functionality_should_recreate_evicted_sta
     set["spec"]["template"]["spec"]["containers"][0]["ports"] = json!([port]);
     stateful_sets(&suite).create(set).await;
     let first = watch.expect("ADDED").await["metadata"]["uid"].clone();
-    // A kubelet refuses a pod whose port is taken; simulated ones share no ports, so that is said for it.
-    watch.until("MODIFIED", is_running).await;
-    let refused =
-        json!({"metadata": {"uid": first}, "status": {"phase": "Failed", "reason": "NodePorts"}});
-    kind.merge("ss-0/status", refused).await;
+    // The kubelet refuses it, because its port is taken, and the set makes another one.
+    let is_refused =
+        |pod: &Value| pod["status"]["phase"] == "Failed" && pod["status"]["reason"] == "NodePorts";
+    watch.until("MODIFIED", is_refused).await;
     watch
         .until("DELETED", |pod| pod["metadata"]["uid"] == first)
         .await;
