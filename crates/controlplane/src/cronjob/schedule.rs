@@ -1,7 +1,7 @@
 //! Schedules: five fields or a word, in a time zone → times. Pure.
 
 use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
 /// How far the next or last time is looked for; a schedule such as `0 0 30 2 *` has none.
@@ -159,7 +159,8 @@ impl Fields {
         None
     }
 
-    /// The times of one day. What the clock skips when it is put forward is left out; what it shows twice is due once.
+    /// The times of one day. What the clock skips when it is put forward is left out; what it shows twice when it is put
+    /// back is due twice, so that what is due every hour is due in both. Kubernetes does the same.
     fn times(&self, date: Date, zone: &TimeZone) -> Vec<Timestamp> {
         let hours = (0..24).filter(|hour| self.hours >> hour & 1 == 1);
         let all = hours.flat_map(|hour| {
@@ -167,19 +168,21 @@ impl Fields {
                 .filter(|minute| self.minutes >> minute & 1 == 1)
                 .map(move |minute| (hour, minute))
         });
-        all.filter_map(|(hour, minute)| at(date.at(hour, minute, 0, 0), zone))
+        all.flat_map(|(hour, minute)| at(date.at(hour, minute, 0, 0), zone))
             .collect()
     }
 }
 
-fn at(civil: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+/// When the clocks of a zone show this: never, once or twice.
+fn at(civil: DateTime, zone: &TimeZone) -> impl Iterator<Item = Timestamp> {
     let ambiguous = zone.to_ambiguous_timestamp(civil);
-    match ambiguous.offset() {
-        jiff::tz::AmbiguousOffset::Gap { .. } => None,
-        jiff::tz::AmbiguousOffset::Unambiguous { .. } | jiff::tz::AmbiguousOffset::Fold { .. } => {
-            ambiguous.compatible().ok()
-        }
-    }
+    let offsets = match ambiguous.offset() {
+        AmbiguousOffset::Gap { .. } => [None, None],
+        AmbiguousOffset::Unambiguous { offset } => [Some(offset), None],
+        AmbiguousOffset::Fold { before, after } => [Some(before), Some(after)],
+    };
+    let times = offsets.into_iter().flatten();
+    times.filter_map(move |offset| offset.to_timestamp(civil).ok())
 }
 
 /// `@every 1h30m`: whole seconds, at least one.
@@ -337,7 +340,21 @@ mod tests {
         // There are two of them on the 25th of October.
         assert_eq!(
             berlin("30 2 * * *", "2026-10-24T12:00:00Z"),
-            "2026-10-25T00:30:00Z 2026-10-26T01:30:00Z"
+            "2026-10-25T00:30:00Z 2026-10-25T01:30:00Z"
+        );
+        // No hour goes by without what is due in each.
+        assert_eq!(
+            berlin("@hourly", "2026-10-25T00:00:00Z"),
+            "2026-10-25T01:00:00Z 2026-10-25T02:00:00Z"
+        );
+        assert_eq!(
+            berlin("@hourly", "2026-03-29T00:00:00Z"),
+            "2026-03-29T01:00:00Z 2026-03-29T02:00:00Z"
+        );
+        // What goes through both hours is due every time.
+        assert_eq!(
+            berlin("*/30 * * * *", "2026-10-25T00:40:00Z"),
+            "2026-10-25T01:00:00Z 2026-10-25T01:30:00Z"
         );
     }
 
