@@ -336,7 +336,7 @@ fn set_dependents_finalizers(target: &Target, value: &mut Value, options: &Delet
     }
 }
 
-fn check_preconditions(
+pub(super) fn check_preconditions(
     target: &Target,
     old: &Value,
     options: &DeleteOptions,

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::delete::check_preconditions;
 use super::update::{Modification, Part, Seen};
 use super::{Call, DeleteOptions, PatchBody, Registry, Target, metadata};
 use crate::admission::Operation;
@@ -293,10 +294,39 @@ impl Registry {
             self.spend_budget(call, target, &pod, options.dry_run)
                 .await?;
         }
+        if !options.dry_run {
+            self.say_evicted(call, &main, &mut options).await?;
+        }
         self.delete_by(call, &main, &options, None).await?;
         Ok(
             json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
         )
+    }
+
+    /// Writes into a pod's status that it is being evicted: whoever counts its failures, a Job say, need not count this one.
+    async fn say_evicted(
+        &self,
+        call: &mut Call<'_>,
+        pod: &Target,
+        options: &mut DeleteOptions,
+    ) -> Result<(), Status> {
+        let door = Target {
+            subresource: "status".into(),
+            ..pod.clone()
+        };
+        let now = metadata::timestamp(self.now());
+        let wanted = options.clone();
+        let seen = (&*door.subresource, Seen::Nothing);
+        let next = |old: &Value| {
+            check_preconditions(pod, old, &wanted)?;
+            Ok(disrupted(old, &now))
+        };
+        let written = self.change(call, &door, seen, &next).await?.into_value();
+        // The precondition is about the pod as its client saw it, which is the one before this.
+        if let Some(revision) = &mut options.resource_version {
+            metadata::text(&written, "resourceVersion").clone_into(revision);
+        }
+        Ok(())
     }
 
     /// Lets admission look at what is posted to a subresource that stores nothing itself.
@@ -393,6 +423,35 @@ impl Registry {
         .await
         .map(drop)
     }
+}
+
+/// The pod with the condition that says that it is being evicted.
+fn disrupted(pod: &Value, now: &str) -> Value {
+    let mut pod = pod.clone();
+    let status = &mut pod["status"];
+    if !status["conditions"].is_array() {
+        status["conditions"] = json!([]);
+    }
+    let Some(conditions) = status["conditions"].as_array_mut() else {
+        return pod;
+    };
+    let mut condition = json!({
+        "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting", "lastTransitionTime": now,
+    });
+    let known = conditions
+        .iter_mut()
+        .find(|c| c["type"] == "DisruptionTarget");
+    match known {
+        Some(known) => {
+            if known["status"] == "True" {
+                condition["lastTransitionTime"] = known["lastTransitionTime"].take();
+            }
+            *known = condition;
+        }
+        None => conditions.push(condition),
+    }
+    pod
 }
 
 fn is_ready(pod: &Value) -> bool {
