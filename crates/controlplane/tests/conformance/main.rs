@@ -11,6 +11,8 @@ mod apps;
 #[cfg(test)]
 mod auth;
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod chunking;
 #[cfg(test)]
 mod cli;
