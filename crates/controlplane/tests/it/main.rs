@@ -22,6 +22,8 @@ mod rest;
 #[cfg(test)]
 mod sets;
 #[cfg(test)]
+mod stories;
+#[cfg(test)]
 mod volumes;
 #[cfg(test)]
 mod workloads;
