@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::queue::Dependent;
+use crate::queue::{Dependent, wake_all};
 use crate::room::{Held, Room};
 use crate::selector::Requirement;
 use crate::{Selector, Signal};
@@ -179,7 +179,7 @@ pub(crate) enum Origin {
 pub(crate) struct KindCache {
     pub(crate) resource: ApiResource,
     state: Mutex<State>,
-    pub(crate) progress: tokio::sync::watch::Sender<Progress>,
+    pub(crate) progress: crate::state::State<Progress>,
     /// Notified when a first list succeeds: for those who did not wait for it.
     pub(crate) arrived: Signal,
     pub(crate) malformed: AtomicU64,
@@ -276,7 +276,7 @@ impl KindCache {
         Arc::new(Self {
             resource,
             state: Mutex::new(state),
-            progress: tokio::sync::watch::Sender::new(Progress::Starting),
+            progress: crate::state::State::new(Progress::Starting),
             arrived: Signal::new(),
             malformed: AtomicU64::new(0),
             relists: AtomicU64::new(0),
@@ -285,10 +285,7 @@ impl KindCache {
 
     /// Whether it holds all there is.
     pub(crate) fn has_arrived(&self) -> bool {
-        matches!(
-            *self.progress.borrow(),
-            Progress::Synced | Progress::NotServed
-        )
+        matches!(self.progress.get(), Progress::Synced | Progress::NotServed)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -598,9 +595,8 @@ impl State {
         let Some(any) = new.or(old) else { return };
         let (namespace, revision) = (&any.header.namespace, new.and_then(|e| e.header.revision));
         let key = (namespace.clone(), any.header.name.clone());
-        if let Some(readers) = self.by_name.get(&key) {
-            readers.iter().for_each(|reader| reader.wake(revision));
-        }
+        let by_name = self.by_name.get(&key);
+        let mut readers: Vec<&Dependent> = by_name.into_iter().flatten().collect();
         if !self.by_list.is_empty() {
             let buckets: HashSet<Bucket> = [old, new]
                 .into_iter()
@@ -608,15 +604,16 @@ impl State {
                 .flat_map(|entry| Bucket::all_with(&entry.header))
                 .collect();
             for bucket in &buckets {
-                for (selector, readers) in self.by_list.get(bucket).into_iter().flatten() {
+                for (selector, of_list) in self.by_list.get(bucket).into_iter().flatten() {
                     let is_hit =
                         |entry: &Entry| entry.matches(bucket.namespace.as_deref(), selector);
                     if old.is_some_and(is_hit) || new.is_some_and(is_hit) {
-                        readers.iter().for_each(|reader| reader.wake(revision));
+                        readers.extend(of_list);
                     }
                 }
             }
         }
+        wake_all(readers.into_iter(), revision);
         for listener in &self.listeners {
             listener.changed(old.map(|e| &e.header), new.map(|e| &e.header));
         }

@@ -1,6 +1,6 @@
 //! One API server as controllers see it: a client, one shared cache per kind that anybody reads, and discovery.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub struct Cluster {
     pub(crate) options: ClusterOptions,
     pub(crate) discovery: Arc<Discovery>,
     /// By plural and apiVersion.
-    kinds: Mutex<HashMap<(String, String), Arc<KindCache>>>,
+    kinds: Mutex<BTreeMap<(String, String), Arc<KindCache>>>,
     room: Arc<Room>,
     tasks: Tasks,
 }
@@ -131,7 +131,7 @@ impl Cluster {
         let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let cache = kinds
             .get(&key)
-            .filter(|c| *c.progress.borrow() == Progress::Synced);
+            .filter(|c| c.progress.get() == Progress::Synced);
         cache.cloned()
     }
 
@@ -155,14 +155,12 @@ impl Cluster {
             what: resource.plural.clone(),
             why: why.to_owned(),
         };
-        let mut progress = cache.progress.subscribe();
-        let settled = progress.wait_for(|progress| *progress != Progress::Starting);
+        let settled = cache
+            .progress
+            .wait_for(|progress| *progress != Progress::Starting);
         match tokio::time::timeout(self.options.first_read_timeout, settled).await {
-            Ok(Ok(progress)) => match &*progress {
-                Progress::Failed(why) => return Err(unavailable(why)),
-                Progress::Starting | Progress::Synced | Progress::NotServed => {}
-            },
-            Ok(Err(_)) => return Err(unavailable("the watch has ended")),
+            Ok(Progress::Failed(why)) => return Err(unavailable(&why)),
+            Ok(Progress::Starting | Progress::Synced | Progress::NotServed) => {}
             Err(_) => return Err(unavailable("the first list is under way")),
         }
         Ok(cache)

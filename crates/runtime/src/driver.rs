@@ -246,6 +246,8 @@ impl Controllers {
             }
             let due = queue.next_due();
             tokio::select! {
+                // In this order, so that a run can be repeated.
+                biased;
                 () = &mut shutdown => break,
                 () = queue.changed.notified() => {}
                 Some(_) = passes.join_next(), if !passes.is_empty() => {}

@@ -28,6 +28,7 @@ mod room;
 mod selector;
 mod shared;
 mod signal;
+mod state;
 mod status;
 mod tasks;
 mod watch;

@@ -64,6 +64,10 @@ impl Hash for Dependent {
 }
 
 impl Dependent {
+    fn place(&self) -> (usize, &str, &str) {
+        (self.controller, &self.namespace, &self.name)
+    }
+
     /// Something changed that this object's controller looked at; `revision` is the change's resource version.
     pub(crate) fn wake(&self, revision: Option<u64>) {
         if let Some(queue) = self.queue.upgrade() {
@@ -133,6 +137,14 @@ impl Dependent {
     fn log(&self) -> MutexGuard<'_, ReadLog> {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Wakes all of them, in an order that a run can be repeated in.
+pub(crate) fn wake_all<'a>(dependents: impl Iterator<Item = &'a Dependent>, revision: Option<u64>) {
+    let mut all: Vec<&Dependent> = dependents.collect();
+    all.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
+    all.dedup();
+    all.iter().for_each(|one| one.wake(revision));
 }
 
 /// What becomes of an object after a pass.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::queue::Dependent;
+use crate::queue::{Dependent, wake_all};
 
 /// Something that changes and isn't an object. A controller that calls [`crate::Cx::watch`] with it while it gathers
 /// is woken at the next [`Signal::notify`]. Equality is identity.
@@ -21,7 +21,7 @@ impl Signal {
     /// Wakes every object whose last pass looked here.
     pub fn notify(&self) {
         let readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        readers.iter().for_each(|reader| reader.wake(None));
+        wake_all(readers.iter(), None);
     }
 
     /// How many objects look at it.

@@ -76,7 +76,7 @@ impl Watch {
             // What only a beginning needs is boxed: the task waits for the rest of its life.
             let trouble = match Box::pin(self.list()).await {
                 Ok(version) => {
-                    let before = self.cache.progress.send_replace(Progress::Synced);
+                    let before = self.cache.progress.replace(Progress::Synced);
                     if before != Progress::Synced {
                         self.cache.arrived.notify();
                     }
@@ -100,7 +100,7 @@ impl Watch {
                 }
                 Trouble::NotServed => {
                     self.cache.replace(vec![], None);
-                    let before = self.cache.progress.send_replace(Progress::NotServed);
+                    let before = self.cache.progress.replace(Progress::NotServed);
                     if matches!(before, Progress::Starting | Progress::Failed(_)) {
                         self.cache.arrived.notify();
                     }
@@ -116,18 +116,22 @@ impl Watch {
                 }
                 Trouble::Failed(why) => {
                     tracing::debug!(kind, why, "listing failed");
-                    self.cache.progress.send_if_modified(|progress| {
-                        let is_first = matches!(progress, Progress::Starting | Progress::Failed(_));
-                        if is_first {
-                            *progress = Progress::Failed(Arc::from(why));
-                        }
-                        is_first
-                    });
+                    // This task alone changes it.
+                    let is_first = matches!(
+                        self.cache.progress.get(),
+                        Progress::Starting | Progress::Failed(_)
+                    );
+                    if is_first {
+                        self.cache
+                            .progress
+                            .replace(Progress::Failed(Arc::from(why)));
+                    }
                     failures += 1;
                 }
             }
             let pause = backoff(failures, RETRY_MIN, RETRY_MAX, 0.2, &mut rng);
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(pause) => {}
                 Ok(()) = self.kinds_changed.changed() => {}
             }
@@ -146,7 +150,7 @@ impl Watch {
             "the objects of a kind are not kept, it is tried again later"
         );
         let why = Progress::Failed(Arc::from(why));
-        self.cache.progress.send_replace(why);
+        self.cache.progress.replace(why);
         self.cache.replace(vec![], None);
         tokio::time::sleep(TOO_MUCH_PAUSE).await;
     }

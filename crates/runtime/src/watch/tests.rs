@@ -47,8 +47,7 @@ async fn names(cluster: &Cluster) -> String {
 
 /// Resolves when the kind is known or given up.
 async fn until(cluster: &Cluster, is_it: impl Fn(&Progress) -> bool) {
-    let mut progress = cluster.kind(&things()).progress.subscribe();
-    progress.wait_for(is_it).await.unwrap();
+    cluster.kind(&things()).progress.wait_for(is_it).await;
 }
 
 /// Hundreds of clusters times dozens of kinds wait in such a task.
