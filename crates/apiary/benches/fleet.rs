@@ -184,6 +184,7 @@ async fn clusters_here(running: bool) -> Value {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 6443,
         security: apiserver::Security::default(),
+        seed: None,
     };
     let server = Server::open(Redb::open(&folder.path().join("store")).unwrap(), config)
         .await

@@ -150,6 +150,7 @@ async fn open() -> (ControlPlanes, tempfile::TempDir) {
         handlers: apiserver::webhook::Handlers::default(),
         apis: vec![],
         security: apiserver::Security::default(),
+        seed: None,
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 6443,
     };

@@ -75,6 +75,7 @@ impl Management {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port,
             security,
+            seed: None,
         };
         let server = Server::open(storage, config)
             .await

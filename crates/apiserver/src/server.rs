@@ -31,7 +31,7 @@ use crate::flow::{self, FlowControl};
 use crate::metrics::{self, MoreMetrics};
 use crate::openapi::OpenApi;
 use crate::places::Places;
-use crate::registry::{self, Clock, Registry, Served, Target};
+use crate::registry::{self, Clock, Naming, Registry, Served, Target};
 use crate::rest::{self, Body, BodyError, Peer};
 use crate::runner::PodRunner;
 use crate::security::Security;
@@ -71,6 +71,10 @@ pub struct Config {
     pub port: u16,
     /// What guards the clusters beyond what all of them have.
     pub security: Security,
+    /// From what the uids and generated names of new objects follow. `None`, as every server must have it that anybody
+    /// trusts, is the randomness of the system; a number is for tests that compare two runs. Keys, certificates and tokens
+    /// never follow from it.
+    pub seed: Option<u64>,
 }
 
 /// One logical cluster as it is remembered over restarts.
@@ -450,7 +454,9 @@ impl Inner {
             store.clone(),
             self.config.clock.clone(),
         )));
-        let registry = Registry::new(store, chain, caller, self.config.clock.clone(), cidr);
+        let naming = Naming::new(self.config.seed, &spec.id);
+        let clock = self.config.clock.clone();
+        let registry = Registry::new(store, chain, caller, clock, naming, cidr);
         Ok(Arc::new_cyclic(|this| Cluster {
             this: this.clone(),
             version: ArcSwap::from_pointee(spec.version.clone()),
@@ -463,7 +469,7 @@ impl Inner {
             registry,
             authenticator,
             authorizer,
-            flow: FlowControl::new(MAX_IN_FLIGHT),
+            flow: FlowControl::new(MAX_IN_FLIGHT, self.config.seed.is_some()),
             places: Places::new(),
             numbers,
             more_metrics: OnceLock::new(),

@@ -75,6 +75,7 @@ pub(crate) fn config(port: u16) -> Config {
         handlers: Handlers::default(),
         apis: vec![],
         security: Security::default(),
+        seed: None,
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port,
     }

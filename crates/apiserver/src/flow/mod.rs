@@ -10,9 +10,9 @@ mod level;
 mod matching;
 
 use std::collections::BTreeMap;
-use std::collections::hash_map::RandomState;
+use std::collections::hash_map::{DefaultHasher, RandomState};
 use std::fmt::Write;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -45,7 +45,8 @@ pub(crate) struct FlowControl {
     snapshot: ArcSwapOption<Snapshot>,
     /// Levels and counters outlive changes of their objects.
     kept: Mutex<Kept>,
-    hashing: RandomState,
+    /// Nobody can tell which flows share a queue; `None` where a run is to be like another.
+    hashing: Option<RandomState>,
 }
 
 #[derive(Default)]
@@ -91,13 +92,13 @@ pub(crate) struct Permit {
 }
 
 impl FlowControl {
-    /// Seats for `total` requests at a time.
-    pub(crate) fn new(total: usize) -> Self {
+    /// Seats for `total` requests at a time. `is_repeatable` puts the same flow into the same queue every time.
+    pub(crate) fn new(total: usize, is_repeatable: bool) -> Self {
         Self {
             pool: Pool::new(total),
             snapshot: ArcSwapOption::empty(),
             kept: Mutex::default(),
-            hashing: RandomState::new(),
+            hashing: (!is_repeatable).then(RandomState::new),
         }
     }
 
@@ -136,7 +137,11 @@ impl FlowControl {
                     Some(Distinguisher::ByNamespace) => request.namespace.as_str(),
                     _ => "",
                 };
-                let flow = self.hashing.hash_one((&schema.name, flow));
+                let flow = (&schema.name, flow);
+                let flow = match &self.hashing {
+                    Some(random) => random.hash_one(flow),
+                    None => BuildHasherDefault::<DefaultHasher>::default().hash_one(flow),
+                };
                 schema.level.enter(flow).await
             }
         };

@@ -75,13 +75,12 @@ impl Registry {
             "creationTimestamp".into(),
             metadata::timestamp(self.now()).into(),
         );
-        meta.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
+        meta.insert("uid".into(), self.naming.uid().into());
         let base = metadata::text(&value, "generateName").to_owned();
         let generates = metadata::text(&value, "name").is_empty() && !base.is_empty();
         for attempt in 0..MAX_NAME_TRIES {
             if generates {
-                metadata::of(&mut value)
-                    .insert("name".into(), metadata::generate_name(&base).into());
+                metadata::of(&mut value).insert("name".into(), self.naming.generate(&base).into());
             }
             let named = target.named(metadata::text(&value, "name"));
             schema::prepare(&target.resource, &mut value, None);

@@ -1,13 +1,7 @@
 //! What the server itself writes into `metadata`.
 
 use jiff::Timestamp;
-use rand::Rng;
 use serde_json::{Map, Value, json};
-
-/// The characters of Kubernetes' random names: no vowels, nothing that looks alike.
-const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-/// A generated name is the base, cut to this, and five random characters.
-const MAX_GENERATED_BASE: usize = 58;
 
 /// `metadata` as a map; made if absent.
 pub(super) fn of(value: &mut Value) -> &mut Map<String, Value> {
@@ -30,18 +24,6 @@ pub(super) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 /// RFC 3339 with seconds, as Kubernetes writes times.
 pub(crate) fn timestamp(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// `base` and five random characters.
-pub(super) fn generate_name(base: &str) -> String {
-    let mut end = base.len().min(MAX_GENERATED_BASE);
-    while !base.is_char_boundary(end) {
-        end -= 1;
-    }
-    let mut rng = rand::rng();
-    let suffix =
-        (0..5).map(|_| char::from(NAME_ALPHABET[rng.random_range(0..NAME_ALPHABET.len())]));
-    base[..end].chars().chain(suffix).collect()
 }
 
 /// Removes what only the server may say about a new object; the generation is left to those kinds that have one.

@@ -10,6 +10,7 @@ mod custom;
 mod delete;
 mod list;
 mod metadata;
+mod naming;
 mod prepare;
 mod service;
 mod subresource;
@@ -26,6 +27,7 @@ pub(crate) use custom::has_dying_definitions;
 pub use delete::{DeleteOptions, Deleted};
 pub use list::{ListOptions, Page, revision};
 pub(crate) use metadata::timestamp;
+pub(crate) use naming::Naming;
 pub use service::Cidr;
 pub(crate) use types::DEFINITIONS;
 pub use types::{Served, Types, find_builtin};
@@ -56,6 +58,7 @@ pub struct Registry {
     /// Calls conversion webhooks.
     caller: Arc<Caller>,
     pub(crate) clock: Clock,
+    pub(crate) naming: Naming,
     /// Cluster IPs are handed out under this lock.
     pub(crate) services: service::Allocator,
     /// CustomResourceDefinitions are written one at a time, because their names may collide.
@@ -234,6 +237,7 @@ impl Registry {
         admission: Chain,
         caller: Arc<Caller>,
         clock: Clock,
+        naming: Naming,
         service_cidr: Cidr,
     ) -> Self {
         let types = Types::new(&store);
@@ -244,6 +248,7 @@ impl Registry {
             admission,
             caller,
             clock,
+            naming,
             services,
             definitions: tokio::sync::Mutex::new(()),
         }

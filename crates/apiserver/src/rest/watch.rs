@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use http_body::Frame;
-use rand::Rng;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::coop::consume_budget;
@@ -112,7 +111,10 @@ pub(super) async fn start(
     };
     let timeout = watch
         .timeout_seconds
-        .unwrap_or_else(|| rand::rng().random_range(MIN_TIMEOUT_SECONDS..2 * MIN_TIMEOUT_SECONDS))
+        .unwrap_or_else(|| {
+            let naming = &watch.cluster.registry().naming;
+            naming.between(MIN_TIMEOUT_SECONDS..2 * MIN_TIMEOUT_SECONDS)
+        })
         .min(MAX_TIMEOUT_SECONDS);
     let now = Instant::now();
     let deadline = now + Duration::from_secs(timeout);

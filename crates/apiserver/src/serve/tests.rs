@@ -68,6 +68,7 @@ async fn server() -> Server {
         address: Ipv4Addr::LOCALHOST.into(),
         port: 6443,
         security: Security::default(),
+        seed: None,
     };
     let server = Server::open(Memory::new(), config).await.unwrap();
     for (id, name) in [("one", "*"), ("two", "two.example.com")] {

@@ -168,6 +168,7 @@ impl World {
             address: Ipv4Addr::LOCALHOST.into(),
             port: 6443,
             security,
+            seed: None,
         };
         let server = Server::open(storage, config).await.unwrap();
         let cluster = match server.cluster("test") {

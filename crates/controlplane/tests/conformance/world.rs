@@ -133,6 +133,7 @@ impl Suite {
             address: Ipv4Addr::LOCALHOST.into(),
             port: 6443,
             security: apiserver::Security::default(),
+            seed: None,
         };
         let server = Server::open(Memory::new(), config).await.unwrap();
         let planes = ControlPlanes::new(server, clock.clone());

@@ -37,6 +37,7 @@ impl Env {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 6443,
             security: apiserver::Security::default(),
+            seed: None,
         };
         let server = Server::open(Memory::new(), config).await.unwrap();
         let keys = ClusterKeys::generate("test", clock.now()).unwrap();
