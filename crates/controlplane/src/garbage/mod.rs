@@ -125,6 +125,8 @@ impl Collector {
             }
             let due = self.queue.next_due();
             tokio::select! {
+                // In this order, so that a run can be repeated.
+                biased;
                 Some(()) = running.next() => {}
                 () = self.queue.changed.notified() => {}
                 () = sleep_until(due) => {}

@@ -182,16 +182,18 @@ impl Kubelet {
         loop {
             let next_alarm = self.next_alarm();
             tokio::select! {
-                event = events.next() => match event {
-                    None => return Ok(()),
-                    Some(event) => if !self.follow(event?).await? { return Ok(()) },
-                },
+                // In this order, so that a run can be repeated; what comes seldom comes first.
+                biased;
                 () = tokio::time::sleep_until(next_renewal) => {
                     self.renew_lease().await?;
                     next_renewal = Instant::now() + LEASE_PERIOD;
                 }
                 () = tokio::time::sleep(next_alarm.unwrap_or(LEASE_PERIOD)), if next_alarm.is_some() => self.ring().await?,
                 Ok(()) = self.profile.changed() => self.advance_all().await?,
+                event = events.next() => match event {
+                    None => return Ok(()),
+                    Some(event) => if !self.follow(event?).await? { return Ok(()) },
+                },
             }
         }
     }
@@ -242,12 +244,13 @@ impl Kubelet {
     /// Looks at the pods whose time has come.
     async fn ring(&mut self) -> Result<(), kube::Error> {
         let now = self.clock.now();
-        let due: Vec<_> = self
+        let mut due: Vec<_> = self
             .alarms
             .iter()
             .filter(|(_, at)| **at <= now)
             .map(|(key, _)| key.clone())
             .collect();
+        due.sort_unstable();
         for at in due {
             self.alarms.remove(&at);
             if at == mirror::ALARM {

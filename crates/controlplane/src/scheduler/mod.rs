@@ -122,6 +122,8 @@ impl Scheduler {
             let due = self.queue.next_due();
             let is_full = self.under_way.len() >= CONCURRENCY;
             tokio::select! {
+                // In this order, so that a run can be repeated.
+                biased;
                 Some(done) = self.under_way.next() => self.finish(done),
                 () = self.changes.notify.notified() => {}
                 () = sleep_until(due), if !is_full => {}
