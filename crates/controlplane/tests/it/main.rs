@@ -10,6 +10,8 @@ mod bounds;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod determinism;
+#[cfg(test)]
 mod housekeeping;
 #[cfg(test)]
 mod jobs;

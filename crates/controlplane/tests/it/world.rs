@@ -27,6 +27,22 @@ impl World {
 
     /// The same on a store that may hold the cluster already.
     pub(crate) async fn on(store: Memory, clock: Clock, nodes: usize) -> Self {
+        let keys = ClusterKeys::generate("test", clock.now()).unwrap();
+        Self::begin(store, clock, (keys, None), nodes).await
+    }
+
+    /// A cluster in which nothing is left to chance: its uids and generated names follow from the seed.
+    pub(crate) async fn seeded(keys: ClusterKeys, seed: u64, nodes: usize) -> Self {
+        let clock = Clock::simulated("2026-04-22T12:00:00Z".parse().unwrap());
+        Self::begin(Memory::new(), clock, (keys, Some(seed)), nodes).await
+    }
+
+    async fn begin(
+        store: Memory,
+        clock: Clock,
+        (keys, seed): (ClusterKeys, Option<u64>),
+        nodes: usize,
+    ) -> Self {
         let of_day = clock.clone();
         let config = Config {
             clock: Arc::new(move || of_day.now()),
@@ -36,10 +52,12 @@ impl World {
             address: Ipv4Addr::LOCALHOST.into(),
             port: 6443,
             security: apiserver::Security::default(),
+            seed,
         };
         let server = Server::open(store, config).await.unwrap();
         let planes = ControlPlanes::new(server, clock.clone());
-        let plane = planes.start(spec("test", "*", &clock)).await.unwrap();
+        let spec = with_keys("test", "*", keys);
+        let plane = planes.start(spec).await.unwrap();
         let world = Self {
             planes,
             plane,
@@ -181,10 +199,15 @@ pub(crate) fn deployment(name: &str, replicas: i64, image: &str) -> Value {
 }
 
 fn spec(id: &str, server_name: &str, clock: &Clock) -> ClusterSpec {
+    let keys = ClusterKeys::generate(id, clock.now()).unwrap();
+    with_keys(id, server_name, keys)
+}
+
+fn with_keys(id: &str, server_name: &str, keys: ClusterKeys) -> ClusterSpec {
     ClusterSpec {
         id: id.into(),
         server_names: vec![server_name.into()],
-        keys: ClusterKeys::generate(id, clock.now()).unwrap(),
+        keys,
         service_cidr: "10.96.0.0/12".into(),
         version: "v1.36.0".into(),
     }
