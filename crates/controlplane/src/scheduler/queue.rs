@@ -44,7 +44,8 @@ struct Turn(Reverse<i32>, u64, String);
 #[derive(Debug)]
 enum Place {
     Active(Turn),
-    Later(Instant),
+    /// When it is due; of the same time, who was sent to wait first is first.
+    Later(Instant, u64),
     Parked(Causes),
     /// Somebody is dealing with it.
     Out,
@@ -64,7 +65,7 @@ struct Pending {
 pub(super) struct Queue {
     pods: HashMap<String, Pending>,
     active: BTreeSet<Turn>,
-    later: BTreeSet<(Instant, String)>,
+    later: BTreeSet<(Instant, u64, String)>,
     serial: u64,
 }
 
@@ -102,7 +103,7 @@ impl Queue {
 
     /// The next pod. It is out until it is [`Queue::park`]ed, tried [`Queue::again`] or [`Queue::remove`]d.
     pub(super) fn next(&mut self, now: Instant) -> Option<Arc<PodInfo>> {
-        while let Some((due, uid)) = self.later.first().cloned()
+        while let Some((due, _, uid)) = self.later.first().cloned()
             && due <= now
         {
             self.activate(&uid);
@@ -128,8 +129,9 @@ impl Queue {
         self.leave(uid);
         if let Some(pending) = self.pods.get_mut(uid) {
             let due = pending.rested().max(now);
-            pending.place = Place::Later(due);
-            self.later.insert((due, uid.to_owned()));
+            self.serial += 1;
+            pending.place = Place::Later(due, self.serial);
+            self.later.insert((due, self.serial, uid.to_owned()));
         }
     }
 
@@ -161,7 +163,7 @@ impl Queue {
 
     /// When the next pod has waited long enough.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.later.first().map(|(due, _)| *due)
+        self.later.first().map(|(due, ..)| *due)
     }
 
     fn activate(&mut self, uid: &str) {
@@ -180,7 +182,9 @@ impl Queue {
         };
         match std::mem::replace(&mut pending.place, Place::Out) {
             Place::Active(turn) => _ = self.active.remove(&turn),
-            Place::Later(due) => _ = self.later.remove(&(due, uid.to_owned())),
+            Place::Later(due, serial) => {
+                _ = self.later.remove(&(due, serial, uid.to_owned()));
+            }
             Place::Parked(_) | Place::Out => {}
         }
     }

@@ -596,20 +596,34 @@ fn in_a_large_cluster_a_part_of_the_nodes_is_looked_at_in_turn() {
     assert_eq!((third, start), (Choice::On("n0000".into()), 260));
 }
 
+/// A pod that waits for a node.
+fn pending(name: &str, priority: i32) -> Arc<PodInfo> {
+    let spec = json!({"priority": priority});
+    let pod = pod("default", name, &Value::Null, &spec);
+    Arc::new(PodInfo::of(Arc::new(pod)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_pods_that_are_due_at_once_the_first_to_wait_is_first() {
+    let mut queue = Queue::default();
+    for name in ["z", "a"] {
+        queue.put(pending(name, 0));
+        queue.next(Instant::now());
+    }
+    for uid in ["uid-z", "uid-a"] {
+        queue.again(uid, Instant::now());
+    }
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let next = || queue.next(Instant::now()).map(|pod| pod.name().to_owned());
+    let order: Vec<_> = std::iter::from_fn(next).collect();
+    assert_eq!(order, ["z", "a"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_queue_has_an_order_and_pauses() {
-    let of = |name: &str, priority: i32| {
-        let spec = json!({"priority": priority});
-        Arc::new(PodInfo::of(Arc::new(pod(
-            "default",
-            name,
-            &Value::Null,
-            &spec,
-        ))))
-    };
     let mut queue = Queue::default();
     for (name, priority) in [("a", 0), ("b", 5), ("c", 0)] {
-        queue.put(of(name, priority));
+        queue.put(pending(name, priority));
     }
     let next = |queue: &mut Queue| queue.next(Instant::now()).map(|pod| pod.name().to_owned());
     let order: Vec<_> = std::iter::from_fn(|| next(&mut queue)).collect();
@@ -619,7 +633,7 @@ async fn the_queue_has_an_order_and_pauses() {
     queue.remove("uid-c");
     queue.wake(Causes::MORE, Instant::now());
     assert_eq!(queue.next_due(), None, "nothing that helps");
-    queue.put(of("b", 5));
+    queue.put(pending("b", 5));
     assert_eq!(next(&mut queue), None, "nothing new of it");
     queue.wake(Causes::LESS, Instant::now());
     let due = queue.next_due().expect("it waits for a moment");
