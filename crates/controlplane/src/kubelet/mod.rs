@@ -182,18 +182,19 @@ impl Kubelet {
         loop {
             let next_alarm = self.next_alarm();
             tokio::select! {
-                // In this order, so that a run can be repeated; what comes seldom comes first.
+                // In this order, so that a run can be repeated: an alarm may be due again and again, and must not
+                // keep what happens from being heard.
                 biased;
                 () = tokio::time::sleep_until(next_renewal) => {
                     self.renew_lease().await?;
                     next_renewal = Instant::now() + LEASE_PERIOD;
                 }
-                () = tokio::time::sleep(next_alarm.unwrap_or(LEASE_PERIOD)), if next_alarm.is_some() => self.ring().await?,
                 Ok(()) = self.profile.changed() => self.advance_all().await?,
                 event = events.next() => match event {
                     None => return Ok(()),
                     Some(event) => if !self.follow(event?).await? { return Ok(()) },
                 },
+                () = tokio::time::sleep(next_alarm.unwrap_or(LEASE_PERIOD)), if next_alarm.is_some() => self.ring().await?,
             }
         }
     }
