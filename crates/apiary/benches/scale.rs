@@ -48,6 +48,9 @@ struct Args {
     /// How many small clusters, each of three nodes and twenty pods
     #[arg(long, default_value_t = 1000)]
     clusters: usize,
+    /// How long the leases of nodes hold, in seconds; they are renewed four times in that
+    #[arg(long, default_value_t = 40)]
+    lease: u32,
     /// What cargo passes
     #[arg(long, hide = true)]
     bench: bool,
@@ -63,10 +66,11 @@ fn main() {
             .enable_all()
             .build()
             .unwrap();
+        let args = &args;
         let found = runtime.block_on(async {
             match what.as_str() {
-                "cluster" => cluster(args.nodes, args.pods).await,
-                _ => clusters(args.clusters).await,
+                "cluster" => cluster(args).await,
+                _ => clusters(args).await,
             }
         });
         println!("{found}");
@@ -91,6 +95,7 @@ fn measure(what: &str, args: &Args) -> Value {
         .args(["--nodes", &args.nodes.to_string()])
         .args(["--pods", &args.pods.to_string()])
         .args(["--clusters", &args.clusters.to_string()])
+        .args(["--lease", &args.lease.to_string()])
         .stderr(Stdio::inherit())
         .output()
         .unwrap();
@@ -169,7 +174,7 @@ async fn start(planes: &ControlPlanes, id: &str) -> Arc<ControlPlane> {
     planes.start(spec).await.unwrap()
 }
 
-fn start_nodes(planes: &ControlPlanes, plane: &ControlPlane, count: usize) {
+fn start_nodes(planes: &ControlPlanes, plane: &ControlPlane, count: usize, lease: u32) {
     for at in 1..=count {
         let spec = KubeletSpec {
             node_name: format!("node-{at}"),
@@ -177,6 +182,7 @@ fn start_nodes(planes: &ControlPlanes, plane: &ControlPlane, count: usize) {
             cpus: 8,
             memory_mib: 32 * 1024,
             internal_ip: format!("10.{}.{}.{}", at >> 16, (at >> 8) & 255, at & 255),
+            lease_seconds: lease,
             ..KubeletSpec::default()
         };
         planes.start_kubelet(&plane.cluster.spec().id, spec, plane.client.clone());
@@ -245,11 +251,12 @@ async fn rest() -> f64 {
     (processor() - before) / REST.as_secs_f64() * 100.0
 }
 
-async fn cluster(nodes: usize, pods: usize) -> Value {
+async fn cluster(args: &Args) -> Value {
+    let (nodes, pods) = (args.nodes, args.pods);
     let (planes, _folder) = open().await;
     let plane = start(&planes, "large").await;
     let begin = Instant::now();
-    start_nodes(&planes, &plane, nodes);
+    start_nodes(&planes, &plane, nodes, args.lease);
     let last = format!("metadata.name=node-{nodes}");
     let path = format!("/api/v1/nodes?fieldSelector={last}");
     let is_ready = |list: &Value| {
@@ -290,13 +297,14 @@ async fn cluster(nodes: usize, pods: usize) -> Value {
     })
 }
 
-async fn clusters(count: usize) -> Value {
+async fn clusters(args: &Args) -> Value {
+    let count = args.clusters;
     let (planes, _folder) = open().await;
     let begin = Instant::now();
     let mut all = vec![];
     for at in 0..count {
         let plane = start(&planes, &format!("small-{at}")).await;
-        start_nodes(&planes, &plane, 3);
+        start_nodes(&planes, &plane, 3, args.lease);
         deploy(&plane, "web", 20).await;
         all.push(plane);
     }

@@ -91,6 +91,7 @@ impl Host for LocalHost {
             memory_mib: u64::try_from(spec.memory_mib).unwrap_or(1024),
             internal_ip: spec.internal_ip,
             static_pods: vec![],
+            lease_seconds: 0,
         };
         self.planes.start_kubelet(&id, simulated, client);
         Ok(())

@@ -57,8 +57,8 @@ use script::{Profile, Script};
 /// Marks simulated nodes.
 pub const SIMULATED: &str = "apiary.io/simulated";
 
-/// Leases are renewed this often, as real kubelets do.
-const LEASE_PERIOD: Duration = Duration::from_secs(10);
+/// How long a lease holds if the spec says nothing, in seconds; it is renewed four times in that, as real kubelets do.
+const LEASE_SECONDS: u32 = 40;
 /// A watch of the node's pods lasts this long, in seconds.
 const WATCH_SECONDS: u32 = 290;
 /// Pause after the API did not answer; doubled each time up to [`MAX_PAUSE`].
@@ -86,6 +86,26 @@ pub struct KubeletSpec {
     pub internal_ip: String,
     /// Pods that run here whatever the API says; mirror pods show them.
     pub static_pods: Vec<Pod>,
+    /// How long its lease holds, as `nodeLeaseDurationSeconds` of a KubeletConfiguration; 0 stands for 40. A node that dies is
+    /// missed after this and a quarter more, and each renewal is a write: fleets of many idle clusters may take more.
+    pub lease_seconds: u32,
+}
+
+impl KubeletSpec {
+    /// How long the lease holds.
+    fn lease(&self) -> Duration {
+        let seconds = if self.lease_seconds == 0 {
+            LEASE_SECONDS
+        } else {
+            self.lease_seconds
+        };
+        Duration::from_secs(u64::from(seconds))
+    }
+
+    /// How often it is renewed.
+    fn lease_period(&self) -> Duration {
+        self.lease() / 4
+    }
 }
 
 /// Namespace and name.
@@ -178,7 +198,8 @@ impl Kubelet {
         self.mirror().await?;
         let params = WatchParams::default().fields(&mine).timeout(WATCH_SECONDS);
         let mut events = pods.watch(&params, &revision).await?.boxed();
-        let mut next_renewal = Instant::now() + LEASE_PERIOD;
+        let period = self.spec.lease_period();
+        let mut next_renewal = Instant::now() + period;
         loop {
             let next_alarm = self.next_alarm();
             tokio::select! {
@@ -187,14 +208,14 @@ impl Kubelet {
                 biased;
                 () = tokio::time::sleep_until(next_renewal) => {
                     self.renew_lease().await?;
-                    next_renewal = Instant::now() + LEASE_PERIOD;
+                    next_renewal = Instant::now() + period;
                 }
                 Ok(()) = self.profile.changed() => self.advance_all().await?,
                 event = events.next() => match event {
                     None => return Ok(()),
                     Some(event) => if !self.follow(event?).await? { return Ok(()) },
                 },
-                () = tokio::time::sleep(next_alarm.unwrap_or(LEASE_PERIOD)), if next_alarm.is_some() => self.ring().await?,
+                () = tokio::time::sleep(next_alarm.unwrap_or(period)), if next_alarm.is_some() => self.ring().await?,
             }
         }
     }

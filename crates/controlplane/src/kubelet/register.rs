@@ -9,9 +9,6 @@ use serde_json::json;
 
 use super::{Kubelet, node};
 
-/// What a lease says about how long it holds, in seconds.
-const LEASE_SECONDS: i32 = 40;
-
 impl Kubelet {
     /// Creates the node, or makes an existing one of this name ours again.
     pub(super) async fn register(&self) -> Result<(), kube::Error> {
@@ -57,7 +54,7 @@ impl Kubelet {
         let lease = json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
             "metadata": {"name": name, "namespace": "kube-node-lease", "ownerReferences": [owner]},
-            "spec": {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": now},
+            "spec": {"holderIdentity": name, "leaseDurationSeconds": self.spec.lease().as_secs(), "renewTime": now},
         });
         let lease: Lease = serde_json::from_value(lease).map_err(kube::Error::SerdeError)?;
         leases

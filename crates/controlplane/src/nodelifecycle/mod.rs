@@ -14,8 +14,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::core::ApiResource;
 use runtime::{Cx, GatherError, Outcome, Plan, Reconciler, Selector};
 use serde_json::Value;
+
+/// Where the leases of nodes are.
+const LEASES: &str = "kube-node-lease";
 
 /// Watches over nodes.
 #[derive(Debug, Default)]
@@ -38,12 +42,16 @@ impl Reconciler for NodeLifecycleController {
 
     async fn gather(&self, cx: &Cx, node: &Node) -> Result<World, GatherError> {
         let name = node.metadata.name.as_deref().unwrap_or_default();
+        // Renewals are many: while the node lives, its lease is looked at when it may have run out, and wakes nobody.
+        let leases = ApiResource::erase::<Lease>(&());
+        let lease = cx.cluster().entry(&leases, LEASES, name).await?;
         let mut world = World {
             node: node.clone(),
-            lease: cx.get::<Lease>("kube-node-lease", name).await?,
+            lease: lease.and_then(|lease| lease.read().ok()),
             pods: vec![],
         };
         if plan::is_silent(&world, cx.now()) {
+            world.lease = cx.get::<Lease>(LEASES, name).await?;
             world.pods = cx.list::<Pod>(None, &Selector::all()).await?;
             let on = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.node_name.clone());
             world.pods.retain(|pod| on(pod).as_deref() == Some(name));

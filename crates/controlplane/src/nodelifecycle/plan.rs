@@ -25,7 +25,7 @@ const PRESSURES: [(&str, &str); 4] = [
         "node.kubernetes.io/network-unavailable",
     ),
 ];
-/// A node that says nothing for this long is silent, as in Kubernetes.
+/// A node that says nothing for this long is silent, as in Kubernetes; longer if its lease holds for longer.
 const GRACE: Duration = Duration::from_secs(50);
 /// A new node may take this long until it says something.
 const START_GRACE: Duration = Duration::from_secs(60);
@@ -45,6 +45,13 @@ fn sign_of_life(world: &World) -> Option<Timestamp> {
     lease.map(|t| t.0).max(heartbeat.map(|t| t.0))
 }
 
+/// How long the node's lease holds.
+fn lease(world: &World) -> Duration {
+    let lease = world.lease.as_ref().and_then(|l| l.spec.as_ref());
+    let seconds = lease.and_then(|lease| lease.lease_duration_seconds);
+    Duration::from_secs(u64::try_from(seconds.unwrap_or(0)).unwrap_or(0))
+}
+
 /// How long the node may still say nothing; zero if it is silent.
 fn patience(world: &World, now: Timestamp) -> Duration {
     let created = world
@@ -54,7 +61,7 @@ fn patience(world: &World, now: Timestamp) -> Duration {
         .as_ref()
         .map_or(now, |t| t.0);
     let (since, grace) = match sign_of_life(world) {
-        Some(sign) => (sign, GRACE),
+        Some(sign) => (sign, GRACE.max(lease(world).mul_f32(1.25))),
         None => (created, START_GRACE),
     };
     let silent_for = Duration::try_from(now.duration_since(since)).unwrap_or_default();

@@ -16,6 +16,9 @@ struct Scene {
     created: i64,
     #[serde(default)]
     lease: Option<i64>,
+    /// How long the lease holds, in seconds.
+    #[serde(default)]
+    holds: i64,
     /// Status of the `Ready` condition.
     #[serde(default)]
     ready: Option<String>,
@@ -52,7 +55,7 @@ fn world(yaml: &str) -> World {
     });
     let lease = scene
         .lease
-        .map(|seconds| json!({"metadata": {"name": "n1"}, "spec": {"renewTime": ago(seconds)}}));
+        .map(|seconds| json!({"metadata": {"name": "n1"}, "spec": {"renewTime": ago(seconds), "leaseDurationSeconds": scene.holds}}));
     let pod = |name: &String| {
         let conditions = json!([{"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "True"}]);
         Arc::new(serde_json::from_value(json!({"metadata": {"name": name, "namespace": "default", "uid": "up"}, "status": {"conditions": conditions}})).unwrap())
@@ -89,6 +92,16 @@ fn a_node_that_speaks_is_left_alone() {
         &expect![[r#"
         again in 50s
     "#]],
+    );
+}
+
+#[test]
+fn a_lease_that_holds_for_long_is_waited_for() {
+    check(
+        "{created: 900, lease: 100, holds: 600, ready: 'True'}",
+        &expect![[r#"
+            again in 650s
+        "#]],
     );
 }
 

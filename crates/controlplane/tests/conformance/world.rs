@@ -171,6 +171,7 @@ impl Suite {
                 memory_mib: 4096,
                 internal_ip: format!("10.0.0.{at}"),
                 static_pods: vec![],
+                lease_seconds: 0,
             };
             let client = suite.plane.client.clone();
             suite.planes.start_kubelet("test", spec, client);

@@ -101,6 +101,7 @@ impl World {
             cpus: 2,
             memory_mib: 4096,
             internal_ip: format!("10.0.0.{at}"),
+            lease_seconds: 0,
             static_pods: static_pods
                 .map(|pod| serde_json::from_value(pod.clone()).unwrap())
                 .collect(),

@@ -21,6 +21,7 @@ pub(super) fn spec() -> KubeletSpec {
         memory_mib: 4096,
         internal_ip: "10.0.0.1".into(),
         static_pods: vec![],
+        lease_seconds: 0,
     }
 }
 
