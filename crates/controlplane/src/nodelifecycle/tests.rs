@@ -98,7 +98,7 @@ fn a_node_that_speaks_is_left_alone() {
 #[test]
 fn a_lease_that_holds_for_long_is_waited_for() {
     check(
-        "{created: 900, lease: 100, holds: 600, ready: 'True'}",
+        "{created: 900, lease: 100, holds: 600, ready: 'True', heartbeat: 100}",
         &expect![[r#"
             again in 650s
         "#]],
