@@ -20,6 +20,9 @@ use serde_json::Value;
 /// So many pods that are over are kept, as Kubernetes keeps them by default.
 const OVER_MAX: usize = 12_500;
 
+/// Nodes that are not there and are kept in mind; with more, those count as missed just now.
+const MISSING_MAX: usize = 4096;
+
 /// Collects pods.
 #[derive(Debug, Default)]
 pub struct PodCollector {
@@ -82,7 +85,12 @@ impl Reconciler for PodCollector {
                             Place::There
                         }
                     }
-                    None => Place::Missing(*missing.entry(name.to_owned()).or_insert(cx.now())),
+                    None => {
+                        if missing.len() >= MISSING_MAX && !missing.contains_key(name) {
+                            missing.clear();
+                        }
+                        Place::Missing(*missing.entry(name.to_owned()).or_insert(cx.now()))
+                    }
                 }
             }
         };

@@ -16,6 +16,9 @@ use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 use runtime::{Cx, GatherError, Outcome, Plan, Reconciler};
 use serde_json::Value;
 
+/// Nodes that are kept in mind for their taints; with more, all taints without a time count anew.
+const NODES_MAX: usize = 4096;
+
 /// Evicts pods that do not tolerate their node's taints.
 #[derive(Debug, Default)]
 pub struct TaintEvictionController {
@@ -76,8 +79,13 @@ impl TaintEvictionController {
             taint.time_added.as_ref().map_or(known, |added| added.0)
         };
         let found: Vec<_> = hard.map(|taint| (taint.clone(), since(taint))).collect();
-        if !found.is_empty() {
-            seen.insert(uid, found.clone());
+        let timeless = found.iter().filter(|(taint, _)| taint.time_added.is_none());
+        let timeless: Vec<_> = timeless.cloned().collect();
+        if !timeless.is_empty() {
+            if seen.len() >= NODES_MAX {
+                seen.clear();
+            }
+            seen.insert(uid, timeless);
         }
         found
     }
