@@ -70,6 +70,9 @@ pub(super) async fn scale(
     autoscaler: &HorizontalPodAutoscaler,
 ) -> Result<Result<Scale, String>, GatherError> {
     let target = &autoscaler.spec.scale_target_ref;
+    if target.name.is_empty() {
+        return Ok(Err("scaleTargetRef.name must not be empty".to_owned()));
+    }
     let Some(resource) = resolve(cx, target).await? else {
         return Ok(Err(format!(
             "no matches for kind \"{}\" in group \"{}\"",
@@ -83,7 +86,8 @@ pub(super) async fn scale(
         root(&resource),
         resource.api_version,
         resource.plural,
-        target.name
+        // Users write it, and we ask with all rights: it must be one name and no path.
+        escaped(&target.name)
     );
     let found = match get(cx, &path).await {
         Ok(found) => found,

@@ -118,3 +118,25 @@ async fn an_autoscaler_without_requests_says_what_is_missing() {
         .until(&format!("{AUTOSCALERS}/web"), "it says so", says)
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_target_is_a_name_and_no_path() {
+    let world = web("50m").await;
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web?x="});
+    let autoscaler = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"},
+        "spec": {"scaleTargetRef": target, "minReplicas": 4, "maxReplicas": 6},
+    });
+    world.post(AUTOSCALERS, autoscaler).await;
+    let says = |hpa: &Value| {
+        let conditions = hpa["status"]["conditions"].as_array();
+        conditions.is_some_and(|all| {
+            all.iter()
+                .any(|c| c["type"] == "AbleToScale" && c["reason"] == "FailedGetScale")
+        })
+    };
+    world
+        .until(&format!("{AUTOSCALERS}/web"), "there is none", says)
+        .await;
+    assert_eq!(world.get(WEB).await["spec"]["replicas"], 2);
+}
