@@ -28,6 +28,8 @@ pub(super) struct Nowhere {
     pub(super) message: String,
     /// The pods that would have to go, and where.
     pub(super) preemption: Option<Preemption>,
+    /// Room is being made for it already.
+    pub(super) is_waiting: bool,
 }
 
 /// How many nodes that would do are enough to choose from.
@@ -93,21 +95,22 @@ pub(super) fn choose(
     if let Some(best) = score::best(world, pod, spec, &candidates) {
         return Choice::On(best.to_owned());
     }
-    let (tried, preemption) = preempt::preempt(world, &wanted, &failures, budgets);
+    let attempt = preempt::preempt(world, &wanted, &failures, budgets);
     let mut message = histogram(total, failures.values());
-    if !tried.is_empty() {
-        message = format!("{message} preemption: {tried}");
+    if !attempt.message.is_empty() {
+        message = format!("{message} preemption: {}", attempt.message);
     }
     Choice::Nowhere(Nowhere {
         message,
-        preemption,
+        preemption: attempt.preemption,
+        is_waiting: attempt.is_waiting,
     })
 }
 
 fn nowhere(why: &str) -> Choice {
     Choice::Nowhere(Nowhere {
         message: why.to_owned(),
-        preemption: None,
+        ..Nowhere::default()
     })
 }
 

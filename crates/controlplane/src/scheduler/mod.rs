@@ -261,7 +261,7 @@ impl Scheduler {
                 let causes = Causes::VOLUME.and(Causes::NODE);
                 let nowhere = Nowhere {
                     message: choose::refused(total, &why),
-                    preemption: None,
+                    ..Nowhere::default()
                 };
                 return self.give_up(pod, nowhere, causes);
             }
@@ -336,6 +336,7 @@ impl Scheduler {
         let Nowhere {
             message,
             preemption,
+            is_waiting,
         } = nowhere;
         let note = Note {
             warning: true,
@@ -346,10 +347,9 @@ impl Scheduler {
         let reference = Arc::new(requests::reference(pod));
         self.recorder.record(NAME, &reference, note);
         self.queue.park(&pod.uid, causes);
-        let keeps = message.contains("a terminating pod on the nominated node");
         let nominated = match &preemption {
             Some(preemption) => Some(preemption.node.clone()),
-            None if keeps || pod.nominated().is_none() => None,
+            None if is_waiting || pod.nominated().is_none() => None,
             None => {
                 self.world.withdraw(&pod.uid);
                 Some(String::new())

@@ -37,6 +37,16 @@ pub(super) struct Preemption {
     pub(super) victims: Vec<String>,
 }
 
+/// What came of an attempt to make room.
+#[derive(Debug, Default)]
+pub(super) struct Attempt {
+    /// In words, if there is nothing to be done.
+    pub(super) message: String,
+    pub(super) preemption: Option<Preemption>,
+    /// Room is being made already.
+    pub(super) is_waiting: bool,
+}
+
 /// How room can be made on a node.
 struct Room<'a> {
     node: &'a str,
@@ -44,20 +54,27 @@ struct Room<'a> {
     violations: usize,
 }
 
-/// The best preemption, and in words what came of the attempt if there is none.
+/// The best preemption, or why there is none.
 pub(super) fn preempt(
     world: &Snapshot,
     wanted: &Wanted<'_>,
     failures: &BTreeMap<&str, Against>,
     budgets: &[Budget],
-) -> (String, Option<Preemption>) {
+) -> Attempt {
     if wanted.spec.preemption_policy.as_deref() == Some("Never") {
         let why = "not eligible due to preemptionPolicy=Never.";
-        return (why.to_owned(), None);
+        return Attempt {
+            message: why.to_owned(),
+            ..Attempt::default()
+        };
     }
     if waits_for_victims(world, wanted.pod, failures) {
         let why = "not eligible due to a terminating pod on the nominated node.";
-        return (why.to_owned(), None);
+        return Attempt {
+            message: why.to_owned(),
+            is_waiting: true,
+            ..Attempt::default()
+        };
     }
     let open: Vec<&str> = failures
         .iter()
@@ -82,13 +99,19 @@ pub(super) fn preempt(
             node: best.node.to_owned(),
             victims,
         };
-        return (String::new(), Some(preemption));
+        return Attempt {
+            preemption: Some(preemption),
+            ..Attempt::default()
+        };
     }
     let helpless = Against::new("Preemption is not helpful for scheduling");
     let all = failures
         .keys()
         .map(|node| tried.get(node).unwrap_or(&helpless));
-    (histogram(failures.len(), all), None)
+    Attempt {
+        message: histogram(failures.len(), all),
+        ..Attempt::default()
+    }
 }
 
 /// What a preemption costs: broken budgets, the importance of those that go, their number, and how long they have run.

@@ -452,10 +452,12 @@ fn preemption(yaml: &str, budgets: &[Budget]) -> String {
         Choice::Nowhere(Nowhere {
             message,
             preemption: None,
+            ..
         }) => message,
         Choice::Nowhere(Nowhere {
             preemption: Some(Preemption { node, victims }),
             message,
+            ..
         }) => format!("{message} {} go from {node}", victims.join(" and ")),
     }
 }
