@@ -34,7 +34,7 @@ use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVo
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::core::ApiResource;
-use runtime::{Cluster, Note, Recorder, Selector, Tasks};
+use runtime::{Cluster, GatherError, Note, Recorder, Selector, Tasks};
 use tokio::time::Instant;
 
 use changes::{Changes, Ear, News, Of};
@@ -275,7 +275,15 @@ impl Scheduler {
             Choice::On(node) => self.place(pod, node, &volumes),
             Choice::Nowhere(mut nowhere) => {
                 if nowhere.preemption.is_some() {
-                    let budgets = budgets(&self.cluster).await;
+                    let budgets = match budgets(&self.cluster).await {
+                        Ok(budgets) => budgets,
+                        // Without them nobody could say whom they protect.
+                        Err(error) => {
+                            let why = runtime::chain(&error);
+                            tracing::debug!(why, pod = pod.name(), "budgets cannot be read");
+                            return self.queue.again(&pod.uid, Instant::now());
+                        }
+                    };
                     let again =
                         choose::choose(&self.world, pod, &volumes, &budgets, &mut self.start);
                     if let Choice::Nowhere(with_budgets) = again {
@@ -461,14 +469,13 @@ impl Scheduler {
 }
 
 /// The budgets that protect pods.
-async fn budgets(cluster: &Cluster) -> Vec<Budget> {
+async fn budgets(cluster: &Cluster) -> Result<Vec<Budget>, GatherError> {
     let resource = ApiResource::erase::<PodDisruptionBudget>(&());
-    let entries = cluster.entries(&resource, None, &Selector::all()).await;
-    let entries = entries.unwrap_or_default();
+    let entries = cluster.entries(&resource, None, &Selector::all()).await?;
     let budgets = entries
         .iter()
         .filter_map(|entry| entry.read::<PodDisruptionBudget>().ok());
-    budgets
+    let budgets = budgets
         .map(|budget| {
             let status = budget.status.clone().unwrap_or_default();
             let disrupted = status.disrupted_pods.unwrap_or_default();
@@ -483,7 +490,8 @@ async fn budgets(cluster: &Cluster) -> Vec<Budget> {
                 disrupted: disrupted.into_keys().collect(),
             }
         })
-        .collect()
+        .collect();
+    Ok(budgets)
 }
 
 /// What may help a pod that fits nowhere.
