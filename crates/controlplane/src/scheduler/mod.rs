@@ -134,10 +134,15 @@ impl Scheduler {
     /// Takes in what changed, and wakes those that it may help.
     fn hear(&mut self, news: News) {
         let now = Instant::now();
+        let mut woken: Option<Causes> = None;
         for (name, labels) in news.namespaces {
-            match labels {
-                Some(labels) => _ = self.world.namespaces.insert(name, labels),
-                None => _ = self.world.namespaces.remove(&name),
+            let old = match labels.clone() {
+                Some(labels) => self.world.namespaces.insert(name, labels),
+                None => self.world.namespaces.remove(&name),
+            };
+            // Pods choose others by these labels, too.
+            if old != labels {
+                woken = Some(Causes::MORE.and(Causes::LESS));
             }
         }
         for name in news.nodes {
@@ -145,7 +150,6 @@ impl Scheduler {
                 self.queue.wake(Causes::NODE, now);
             }
         }
-        let mut woken: Option<Causes> = None;
         for key in news.pods {
             if let Some(cause) = self.hear_of_pod(key) {
                 woken = Some(woken.map_or(cause, |causes| causes.and(cause)));
@@ -159,7 +163,7 @@ impl Scheduler {
         }
     }
 
-    /// Whether the node is one that may take more than before.
+    /// Whether the node changed, came or went, so that others than before may fit somewhere.
     fn hear_of_node(&mut self, name: &str) -> bool {
         let node = self.cluster.cached::<Node>("", name);
         let known = self
@@ -178,9 +182,8 @@ impl Scheduler {
             (None, None) => true,
             _ => false,
         };
-        let is_there = node.is_some();
         self.world.set_node(name, node);
-        is_there && !is_same
+        !is_same
     }
 
     /// Takes in a pod; what its change may help with.
@@ -207,9 +210,12 @@ impl Scheduler {
         let node = spec.and_then(|s| s.node_name.clone());
         if let Some(node) = node.filter(|node| !node.is_empty()) {
             self.queue.remove(&uid);
-            let is_new = self.world.place(&uid).is_none();
+            let news = helps(self.world.placed_as(&uid), &pod);
             self.world.put(&node, pod);
-            return if is_new { Some(Causes::MORE) } else { cause };
+            return match (news, cause) {
+                (Some(news), Some(cause)) => Some(news.and(cause)),
+                (news, cause) => news.or(cause),
+            };
         }
         if pod.is_going() {
             return self.forget(&uid).or(cause);
@@ -492,6 +498,24 @@ async fn budgets(cluster: &Cluster) -> Result<Vec<Budget>, GatherError> {
         })
         .collect();
     Ok(budgets)
+}
+
+/// What it may help with that a pod on a node is as it is now, and was as `old` before; what was only assumed of it counts
+/// when it is so.
+fn helps(old: Option<&PodInfo>, new: &PodInfo) -> Option<Causes> {
+    let is_bound = |pod: &PodInfo| {
+        let spec = pod.pod.spec.as_ref();
+        spec.and_then(|s| s.node_name.as_deref())
+            .is_some_and(|node| !node.is_empty())
+    };
+    let Some(old) = old.filter(|old| is_bound(old)) else {
+        return Some(Causes::MORE);
+    };
+    if old.labels() != new.labels() {
+        return Some(Causes::MORE.and(Causes::LESS));
+    }
+    let is_less = old.requests != new.requests || old.is_going() != new.is_going();
+    is_less.then_some(Causes::LESS)
 }
 
 /// What may help a pod that fits nowhere.

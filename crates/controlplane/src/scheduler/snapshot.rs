@@ -227,6 +227,12 @@ impl Snapshot {
         self.places.get(uid).map(String::as_str)
     }
 
+    /// The pod as it is on its node, or about to be.
+    pub(super) fn placed_as(&self, uid: &str) -> Option<&PodInfo> {
+        let node = self.nodes.get(self.places.get(uid)?)?;
+        node.pods.get(uid).map(|pod| &**pod)
+    }
+
     /// The nodes that are there, by name.
     pub(super) fn present(&self) -> impl Iterator<Item = (&String, &Node, &NodeInfo)> {
         let all = self.nodes.iter();

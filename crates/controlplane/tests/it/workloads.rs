@@ -161,6 +161,42 @@ async fn a_pod_that_fits_nowhere_is_bound_when_there_is_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_wants_a_neighbour_waits_for_one() {
+    let world = World::new(1).await;
+    let pod = |name: &str, app: &str, wants: &str| {
+        let term = json!({"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": wants}}});
+        let affinity =
+            json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
+        let affinity = if wants.is_empty() {
+            Value::Null
+        } else {
+            affinity
+        };
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": app}},
+            "spec": {"affinity": affinity, "containers": [{"name": "c", "image": "i"}]},
+        })
+    };
+    let path = |name: &str| format!("{PODS}/{name}");
+    let is_running = |pod: &Value| pod["status"]["phase"] == "Running";
+    let is_stuck = |pod: &Value| pod["status"]["conditions"][0]["reason"] == "Unschedulable";
+    // One whose neighbour comes, and one whose neighbour becomes one.
+    world.post(PODS, pod("web", "web", "db")).await;
+    world.post(PODS, pod("tool", "tool", "late")).await;
+    for name in ["web", "tool"] {
+        world.until(&path(name), "it waits", is_stuck).await;
+    }
+    world.post(PODS, pod("db", "db", "")).await;
+    world.until(&path("db"), "it runs", is_running).await;
+    world
+        .until(&path("web"), "it runs beside it", is_running)
+        .await;
+    let label = json!({"metadata": {"labels": {"app": "late"}}});
+    world.merge(&path("db"), label).await;
+    world.until(&path("tool"), "it runs, too", is_running).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn scripted_pods_crash_and_finish() {
     let world = World::new(1).await;
     let pod = |name: &str, policy: &str, code: &str| {
