@@ -142,6 +142,9 @@ fn asked(container: &Container, status: Option<&PodStatus>) -> Amounts {
     asked
 }
 
+/// No quantity is larger, as in Kubernetes: 2^63 - 1. Sums and shares of so much cannot overflow here.
+const LARGEST: i128 = i64::MAX as i128 * 1000;
+
 /// The quantity in thousandths, rounded up; `None` if the text is no quantity.
 #[must_use]
 pub(crate) fn milli(text: &str) -> Option<i128> {
@@ -186,14 +189,15 @@ pub(crate) fn milli(text: &str) -> Option<i128> {
     let scale = 10_i128
         .pow(u32::try_from(fraction.len()).ok()?)
         .checked_mul(divisor)?;
-    let scaled = digits.parse::<i128>().ok()?.checked_mul(factor)?;
+    let scaled = digits.parse::<i128>().ok()?.saturating_mul(factor);
     let rounded = scaled.div_euclid(scale) + i128::from(scaled.rem_euclid(scale) != 0);
+    let rounded = rounded.min(LARGEST);
     Some(if is_negative { -rounded } else { rounded })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::milli;
+    use super::{LARGEST, milli};
 
     #[test]
     fn quantities_read_as_kubernetes_does() {
@@ -205,6 +209,8 @@ mod tests {
             ("0.5Gi", Some(536_870_912_000)),
             ("2e3", Some(2_000_000)),
             ("1n", Some(1)),
+            ("999999999999999999E", Some(LARGEST)),
+            ("-999999999999999999Ei", Some(-LARGEST)),
             ("", None),
             ("x", None),
             ("1Q", None),
