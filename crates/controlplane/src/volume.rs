@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{
     Node, PersistentVolume, PersistentVolumeClaim, Pod, TopologySelectorTerm, Volume,
 };
-use runtime::Selector;
+use runtime::{ObjectRef, Selector};
 
 use crate::amounts::milli;
 use crate::scheduler::filter::matches_term;
@@ -34,6 +34,18 @@ fn claim_name(pod: &Pod, volume: &Volume) -> Option<String> {
     volume.ephemeral.as_ref()?;
     let pod = pod.metadata.name.as_deref().unwrap_or_default();
     Some(format!("{pod}-{}", volume.name))
+}
+
+/// Names the volume.
+#[must_use]
+pub fn reference(volume: &PersistentVolume) -> ObjectRef {
+    ObjectRef {
+        group: String::new(),
+        version: "v1".into(),
+        kind: "PersistentVolume".into(),
+        namespace: String::new(),
+        name: volume.metadata.name.clone().unwrap_or_default(),
+    }
 }
 
 /// The class of a claim; none is the empty one.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use runtime::{Change, ObjectRef, Plan};
+use runtime::{Change, Plan};
 use serde_json::{Value, json};
 
 use super::World;
@@ -227,11 +227,8 @@ fn remove(pod: &Pod, plan: &mut Plan<Infallible>) {
 
 fn delete(pod: &Pod, plan: &mut Plan<Infallible>) {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
-    let change = Change::Delete {
-        target: reference(pod),
-        uid: pod.metadata.uid.clone(),
-    };
-    plan.change(change, "SuccessfulDelete", format!("Deleted pod: {name}"));
+    let message = format!("Deleted pod: {name}");
+    plan.change(pod::delete(pod), "SuccessfulDelete", message);
 }
 
 /// Takes the tracking finalizer from a pod, onto the version that we know: the list is written as a whole.
@@ -272,18 +269,8 @@ pub(super) fn done(changes: &[Change<Infallible>]) -> (usize, HashSet<&str>, Has
 
 fn patch_of<A>(pod: &Pod, patch: Value) -> Change<A> {
     Change::Patch {
-        target: reference(pod),
+        target: pod::reference(pod),
         subresource: "",
         patch,
-    }
-}
-
-fn reference(pod: &Pod) -> ObjectRef {
-    ObjectRef {
-        group: String::new(),
-        version: "v1".into(),
-        kind: "Pod".into(),
-        namespace: pod.metadata.namespace.clone().unwrap_or_default(),
-        name: pod.metadata.name.clone().unwrap_or_default(),
     }
 }

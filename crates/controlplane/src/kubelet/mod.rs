@@ -57,6 +57,13 @@ use script::{Profile, Script};
 /// Marks simulated nodes.
 pub const SIMULATED: &str = "apiary.io/simulated";
 
+/// Whether the node is a simulated one.
+#[must_use]
+pub fn is_simulated(node: &Node) -> bool {
+    let labels = node.metadata.labels.as_ref();
+    labels.and_then(|l| l.get(SIMULATED)).map(String::as_str) == Some("true")
+}
+
 /// How long a lease holds if the spec says nothing, in seconds; it is renewed four times in that, as real kubelets do.
 const LEASE_SECONDS: u32 = 40;
 /// A watch of the node's pods lasts this long, in seconds.

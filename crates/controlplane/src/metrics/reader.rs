@@ -9,7 +9,7 @@ use kube::core::{ApiResource, DynamicObject};
 use runtime::{Change, Cx, GatherError, Outcome, Plan, Reconciler};
 use serde_json::{Value, json};
 
-use crate::kubelet::SIMULATED;
+use crate::kubelet::is_simulated;
 
 /// As the metrics server calls it.
 const ROLE: &str = "system:aggregated-metrics-reader";
@@ -26,10 +26,7 @@ impl Reconciler for MetricsReader {
     type Act = Infallible;
 
     async fn gather(&self, cx: &Cx, node: &Node) -> Result<bool, GatherError> {
-        let labels = node.metadata.labels.as_ref();
-        let is_simulated =
-            labels.and_then(|l| l.get(SIMULATED)).map(String::as_str) == Some("true");
-        Ok(is_simulated && cx.get::<ClusterRole>("", ROLE).await?.is_none())
+        Ok(is_simulated(node) && cx.get::<ClusterRole>("", ROLE).await?.is_none())
     }
 
     fn plan(is_missing: &bool, _now: Timestamp) -> Plan<Infallible> {

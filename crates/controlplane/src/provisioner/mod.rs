@@ -17,7 +17,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use runtime::{Cx, GatherError, Outcome, Plan, Reconciler, Selector};
 use serde_json::Value;
 
-use crate::kubelet::SIMULATED;
+use crate::kubelet::is_simulated;
 use crate::volume::{class, volume_name};
 
 /// The provisioner, as classes name it.
@@ -113,10 +113,7 @@ impl Reconciler for DefaultClass {
     type Act = Infallible;
 
     async fn gather(&self, cx: &Cx, node: &Node) -> Result<bool, GatherError> {
-        let labels = node.metadata.labels.as_ref();
-        let is_simulated =
-            labels.and_then(|l| l.get(SIMULATED)).map(String::as_str) == Some("true");
-        if !is_simulated {
+        if !is_simulated(node) {
             return Ok(false);
         }
         let classes = cx.list::<StorageClass>(None, &Selector::all()).await?;

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::core::{ApiResource, DynamicObject};
-use runtime::{Change, ObjectRef, Plan};
+use runtime::{Change, Plan};
 use serde_json::json;
 
 use super::{NAME, World};
@@ -91,7 +91,7 @@ fn grow(
     let requests = spec.and_then(|s| s.resources.as_ref()?.requests.as_ref());
     let storage = requests.and_then(|r| r.get("storage"));
     let change = Change::Patch {
-        target: reference(found),
+        target: volume::reference(found),
         subresource: "",
         patch: json!({"metadata": {"uid": found.metadata.uid}, "spec": {"capacity": {"storage": storage}}}),
     };
@@ -115,7 +115,7 @@ pub(super) fn remove(volume: &PersistentVolume) -> Plan<Infallible> {
         && !is_going
     {
         plan.changes.push(Change::Delete {
-            target: reference(volume),
+            target: volume::reference(volume),
             uid: volume.metadata.uid.clone(),
         });
     }
@@ -139,14 +139,4 @@ pub(super) fn class() -> Change<Infallible> {
         "allowVolumeExpansion": true,
     });
     Change::Create(Box::new(class))
-}
-
-fn reference(volume: &PersistentVolume) -> ObjectRef {
-    ObjectRef {
-        group: String::new(),
-        version: "v1".into(),
-        kind: "PersistentVolume".into(),
-        namespace: String::new(),
-        name: volume.metadata.name.clone().unwrap_or_default(),
-    }
 }

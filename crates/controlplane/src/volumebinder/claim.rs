@@ -191,7 +191,7 @@ fn claim_volume(
         patch["metadata"]["annotations"] = json!({BOUND_BY_CONTROLLER: "yes"});
     }
     Change::Patch {
-        target: super::volume::reference(found),
+        target: volume::reference(found),
         subresource: "",
         patch,
     }

@@ -3,8 +3,7 @@
 use std::convert::Infallible;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PersistentVolume;
-use runtime::{Change, ObjectRef, Plan, rfc3339};
+use runtime::{Change, Plan, rfc3339};
 use serde_json::{Value, json};
 
 use super::{BOUND_BY_CONTROLLER, VolumeWorld};
@@ -65,7 +64,7 @@ pub(super) fn plan(world: &VolumeWorld) -> Plan<Infallible> {
                 "annotations": {BOUND_BY_CONTROLLER: null},
             });
             plan.changes.push(Change::Patch {
-                target: self::reference(volume),
+                target: volume::reference(volume),
                 subresource: "",
                 patch: json!({"metadata": meta, "spec": {"claimRef": reference}}),
             });
@@ -105,14 +104,4 @@ pub(super) fn status(world: &VolumeWorld, now: Timestamp) -> Value {
         status["message"] = "No recycler plugin found for the volume!".into();
     }
     status
-}
-
-pub(super) fn reference(volume: &PersistentVolume) -> ObjectRef {
-    ObjectRef {
-        group: String::new(),
-        version: "v1".into(),
-        kind: "PersistentVolume".into(),
-        namespace: String::new(),
-        name: volume.metadata.name.clone().unwrap_or_default(),
-    }
 }
