@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::kind::Kind;
-use crate::world::Suite;
+use crate::world::{Suite, conditions};
 
 fn jobs(suite: &Suite) -> Kind<'_> {
     suite.namespaced("batch/v1", "Job", "jobs")
@@ -112,9 +112,11 @@ async fn job_should_allow_to_use_the_pod_failure_policy_on_exit_code_to_fail_the
     let codes = json!({"containerName": "c", "operator": "In", "values": [1]});
     failing["spec"]["podFailurePolicy"] =
         json!({"rules": [{"action": "FailJob", "onExitCodes": codes}]});
-    failing["spec"]["completions"] = json!(1);
-    failing["spec"]["parallelism"] = json!(1);
     kind.create(failing).await;
-    kind.until("pod-failure-failjob", "it fails", |job| has(job, "Failed"))
+    let failed = kind
+        .until("pod-failure-failjob", "it fails", |job| has(job, "Failed"))
         .await;
+    // By the policy, long before the six failures that it may have.
+    assert_eq!(conditions(&failed)["Failed"]["reason"], "PodFailurePolicy");
+    assert!(failed["status"]["failed"].as_u64() <= Some(2), "{failed:#}");
 }
