@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// Where an object lives in one logical cluster.
@@ -41,6 +42,13 @@ pub struct Header {
     pub labels: Box<[(Box<str>, Box<str>)]>,
     pub has_finalizers: bool,
     pub is_deleting: bool,
+    /// The node that a pod is bound to; `None` for everything else. Kubelets each watch their own node's pods.
+    pub node: Option<Arc<str>>,
+}
+
+/// Whether an object of this kind is bound to a node.
+fn is_bindable(api_version: &Value, kind: &Value) -> bool {
+    api_version == "v1" && kind == "Pod"
 }
 
 impl Header {
@@ -59,6 +67,9 @@ impl Header {
             })
             .unwrap_or_default();
         labels.sort();
+        let node = is_bindable(&value["apiVersion"], &value["kind"])
+            .then(|| value["spec"]["nodeName"].as_str())
+            .flatten();
         Self {
             namespace: text("namespace"),
             name: text("name"),
@@ -67,6 +78,7 @@ impl Header {
             labels: labels.into(),
             has_finalizers: meta["finalizers"].as_array().is_some_and(|f| !f.is_empty()),
             is_deleting: !meta["deletionTimestamp"].is_null(),
+            node: node.filter(|node| !node.is_empty()).map(Into::into),
         }
     }
 
@@ -149,9 +161,13 @@ impl Object {
     /// When the bytes are not JSON, which only a damaged store can cause.
     pub fn from_json(json: Bytes, revision: u64) -> Result<Self, serde_json::Error> {
         #[derive(Default, Deserialize)]
-        #[serde(default)]
-        struct Stored {
+        #[serde(default, rename_all = "camelCase")]
+        struct Stored<'a> {
+            api_version: Value,
+            kind: Value,
             metadata: Metadata,
+            #[serde(borrow)]
+            spec: Option<&'a RawValue>,
         }
         #[derive(Default, Deserialize)]
         #[serde(default, rename_all = "camelCase")]
@@ -163,13 +179,30 @@ impl Object {
             finalizers: Value,
             deletion_timestamp: Value,
         }
-        let Stored { metadata } = serde_json::from_slice(&json)?;
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "camelCase")]
+        struct Spec {
+            node_name: Value,
+        }
+        let Stored {
+            api_version,
+            kind,
+            metadata,
+            spec,
+        } = serde_json::from_slice(&json)?;
+        let spec: Spec = match spec {
+            Some(spec) if is_bindable(&api_version, &kind) => serde_json::from_str(spec.get())?,
+            _ => Spec::default(),
+        };
         let metadata = json!({
             "namespace": metadata.namespace, "name": metadata.name, "uid": metadata.uid, "labels": metadata.labels,
             "finalizers": metadata.finalizers, "deletionTimestamp": metadata.deletion_timestamp,
         });
+        let value = json!({
+            "apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": {"nodeName": spec.node_name},
+        });
         Ok(Self {
-            header: Header::of(&json!({ "metadata": metadata }), revision),
+            header: Header::of(&value, revision),
             json,
         })
     }

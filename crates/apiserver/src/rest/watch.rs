@@ -17,7 +17,7 @@ use crate::object::Object;
 use crate::registry::{DEFINITIONS, ListOptions, Target};
 use crate::server::Cluster;
 use crate::status::Status;
-use crate::store::{Cursor, CursorEnd, Event, EventKind};
+use crate::store::{ClusterStore, Cursor, CursorEnd, Event, EventKind, Expired};
 
 use super::respond::BodyError;
 use super::shape::Shape;
@@ -84,6 +84,7 @@ pub(super) async fn start(
     let storage = watch.target.resource.storage.clone();
     let namespace = (!watch.target.namespace.is_empty()).then_some(watch.target.namespace.as_str());
     let wants_state = watch.options.send_initial_events.unwrap_or(asked == 0);
+    let follow = |after| follow(&store, &storage, &watch, after);
     let mut initial = VecDeque::new();
     let (cursor, initial_end) = if wants_state {
         let now = store.revision();
@@ -102,12 +103,12 @@ pub(super) async fn start(
         }));
         let is_marked = watch.options.send_initial_events == Some(true) && watch.bookmarks;
         (
-            store.watch(&storage, namespace, listing.revision),
+            follow(listing.revision),
             is_marked.then_some(listing.revision),
         )
     } else {
         let after = if asked == 0 { store.revision() } else { asked };
-        (store.watch(&storage, namespace, after), None)
+        (follow(after), None)
     };
     let timeout = watch
         .timeout_seconds
@@ -155,6 +156,21 @@ pub(super) async fn start(
         }
     });
     Ok(events.fuse())
+}
+
+/// A place in the history of what is watched.
+fn follow(
+    store: &ClusterStore,
+    storage: &str,
+    watch: &Watch,
+    after: u64,
+) -> Result<Cursor, Expired> {
+    let namespace = Some(watch.target.namespace.as_str()).filter(|ns| !ns.is_empty());
+    match watch.options.fields.node() {
+        // Of all namespaces: a place in the history is one or the other.
+        Some(node) if namespace.is_none() => store.watch_node(storage, node, after),
+        _ => store.watch(storage, namespace, after),
+    }
 }
 
 enum State {

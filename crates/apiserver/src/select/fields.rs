@@ -32,6 +32,8 @@ struct Term {
 enum Field {
     Name,
     Namespace,
+    /// The node that a pod is bound to.
+    Node,
     /// The first path that leads to a value; else the text that stands for an absent one.
     Paths(Vec<Box<str>>, &'static str),
 }
@@ -171,6 +173,14 @@ impl FieldSelector {
         self.terms.is_empty()
     }
 
+    /// The only node whose pods can be selected, if the selector names one.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        let names = |term: &&Term| term.field == Field::Node && !term.is_negated;
+        let term = self.terms.iter().find(names)?;
+        Some(&*term.value).filter(|node| !node.is_empty())
+    }
+
     /// Whether an object is selected; `value` decodes it and is called at most once, only when needed.
     pub fn matches(&self, header: &Header, value: impl FnOnce() -> Value) -> bool {
         let (by_header, by_value): (Vec<&Term>, Vec<&Term>) = self
@@ -180,6 +190,7 @@ impl FieldSelector {
         let on_header = by_header.iter().all(|term| {
             let actual = match term.field {
                 Field::Name => &*header.name,
+                Field::Node => header.node.as_deref().unwrap_or_default(),
                 _ => &*header.namespace,
             };
             (*term.value == *actual) != term.is_negated
@@ -193,7 +204,7 @@ impl FieldSelector {
                 let actual = paths.iter().find_map(|path| text_at(&object, path));
                 (*term.value == *actual.as_deref().unwrap_or(absent)) != term.is_negated
             }
-            Field::Name | Field::Namespace => true,
+            Field::Name | Field::Namespace | Field::Node => true,
         })
     }
 }
@@ -322,6 +333,10 @@ fn field(label: &str, resource: &Resource) -> Result<Field, String> {
             "{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
         ));
     };
+    let is_pod = resource.group.is_empty() && &*resource.plural == "pods";
+    if is_pod && matches!(label, "spec.nodeName" | "spec.host") {
+        return Ok(Field::Node);
+    }
     // The events group calls the involved object by another name.
     let renamed = match label.strip_prefix("regarding.") {
         Some(rest) if &*resource.group == "events.k8s.io" => format!("involvedObject.{rest}"),
@@ -365,7 +380,7 @@ mod tests {
     #[test]
     fn pods_are_selected_by_node_and_phase() {
         let pod = json!({
-            "metadata": {"name": "web", "namespace": "default"},
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "default"},
             "spec": {"nodeName": "n1"}, "status": {"phase": "Running"},
         });
         check(

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::base::Base;
-use super::history::{Event, EventKind, History};
+use super::history::{Event, EventKind, History, Part};
 use super::overlay::{self, Entry, Layer, NO_LAYER, NO_OBJECTS};
 use super::watch::{Changes, Cursor};
 use super::write::WriteError;
@@ -115,7 +115,8 @@ impl ClusterStore {
         let mut undone = Layer::new();
         if let Some(collection) = state.collections.get(resource) {
             // Newest first, so that the state before the oldest of several changes wins.
-            for event in collection.history.after(revision, namespace).rev() {
+            let part = Part::of(namespace);
+            for event in collection.history.after(revision, &part).rev() {
                 overlay::insert(&mut undone, &event.key, event.previous.clone());
             }
         }
@@ -137,11 +138,23 @@ impl ClusterStore {
         namespace: Option<&str>,
         after: u64,
     ) -> Result<Cursor, Expired> {
+        self.follow(resource, Part::of(namespace), after)
+    }
+
+    /// As [`watch`](Self::watch), of the objects that belong to one node; others may change as often as they like.
+    ///
+    /// # Errors
+    /// When a change since then was forgotten.
+    pub fn watch_node(&self, resource: &str, node: &str, after: u64) -> Result<Cursor, Expired> {
+        self.follow(resource, Part::Node(node.into()), after)
+    }
+
+    fn follow(&self, resource: &str, part: Part, after: u64) -> Result<Cursor, Expired> {
         self.cluster.age(Instant::now());
         let mut state = write(&self.cluster.state);
         let current = state.revision;
         let collection = state.collection(resource);
-        let oldest = collection.history.floor(namespace);
+        let oldest = collection.history.floor(&part);
         if after < oldest {
             return Err(Expired {
                 asked: after,
@@ -149,10 +162,10 @@ impl ClusterStore {
                 current,
             });
         }
-        let woken = collection.history.woken(namespace);
+        let woken = collection.history.woken(&part);
         drop(state);
         let cluster = Arc::clone(&self.cluster);
-        Ok(Cursor::new(cluster, resource, namespace, after, woken))
+        Ok(Cursor::new(cluster, resource, part, after, woken))
     }
 
     /// The revision of the last change of a resource; 0 when it never had an object.
@@ -404,7 +417,7 @@ impl Cluster {
         let mut pending = lock(&self.pending);
         let mut state = write(&self.state);
         state.age(now);
-        let mut changed: BTreeSet<(&Arc<str>, &Arc<str>)> = BTreeSet::new();
+        let mut changed: BTreeSet<(&Arc<str>, Part)> = BTreeSet::new();
         for event in events {
             let key = &event.key;
             if pending
@@ -428,12 +441,13 @@ impl Cluster {
                 EventKind::Deleted => overlay::remove(&mut collection.layer, key),
             }
             collection.history.push(Arc::clone(event));
-            changed.insert((&key.resource, &key.namespace));
+            let parts = event.parts().chain([Part::All]);
+            changed.extend(parts.map(|part| (&key.resource, part)));
         }
         let mut woken = Vec::new();
-        for (resource, namespace) in changed {
+        for (resource, part) in changed {
             if let Some(collection) = state.collections.get(resource) {
-                woken.extend(collection.history.waiting(namespace));
+                woken.extend(collection.history.waiting(&part));
             }
         }
         drop(state);
@@ -521,7 +535,7 @@ impl State {
         let floor = self
             .collections
             .get(resource)
-            .map_or(self.forgotten, |c| c.history.floor(None));
+            .map_or(self.forgotten, |c| c.history.floor(&Part::All));
         self.marks
             .iter()
             .take_while(|(at, _)| now.saturating_duration_since(*at) >= LISTS_WINDOW)

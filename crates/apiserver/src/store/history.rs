@@ -41,7 +41,38 @@ pub struct Event {
     pub previous: Option<Arc<Object>>,
 }
 
+/// Which objects of a resource are looked at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    All,
+    Namespace(Arc<str>),
+    /// Those that belong to this node, in whatever namespace; see [`Header::node`](crate::object::Header::node).
+    Node(Arc<str>),
+}
+
+impl Part {
+    /// One namespace, or all.
+    pub(super) fn of(namespace: Option<&str>) -> Self {
+        match namespace {
+            None | Some("") => Self::All,
+            Some(namespace) => Self::Namespace(namespace.into()),
+        }
+    }
+}
+
 impl Event {
+    /// The parts of its resource that this happened in, beside all of it.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Part> + use<> {
+        let namespace = Some(&self.key.namespace).filter(|namespace| !namespace.is_empty());
+        let node = self.object.header.node.as_ref();
+        // Of a node that an object leaves, this is the end.
+        let left = self.previous.as_ref().and_then(|p| p.header.node.as_ref());
+        let left = left.filter(|left| Some(*left) != node);
+        let nodes = [node, left].map(|node| node.cloned().map(Part::Node));
+        let namespace = namespace.cloned().map(Part::Namespace);
+        [namespace].into_iter().chain(nodes).flatten()
+    }
+
     fn bytes(&self) -> usize {
         let previous = self.previous.as_ref().map_or(0, |o| o.json.len());
         self.object.json.len() + previous + EVENT_OVERHEAD
@@ -50,17 +81,18 @@ impl Event {
 
 /// The newest events of one resource in one cluster, bounded in number, bytes and (by the cluster) age.
 ///
-/// Those of each namespace are also kept apart, so that a watcher of one namespace costs nothing while others change.
+/// Those of each namespace and of each node are also kept apart, so that a watcher of one costs nothing while others
+/// change.
 #[derive(Debug)]
 pub(super) struct History {
     all: Track,
-    namespaces: BTreeMap<Arc<str>, Track>,
+    parts: BTreeMap<Part, Track>,
     bytes: usize,
     /// Bytes of all histories in the process.
     process_bytes: Arc<AtomicUsize>,
 }
 
-/// The events of one namespace or of all.
+/// The events of one part.
 #[derive(Debug)]
 struct Track {
     events: VecDeque<Arc<Event>>,
@@ -109,60 +141,56 @@ impl History {
     pub(super) fn new(floor: u64, process_bytes: Arc<AtomicUsize>) -> Self {
         Self {
             all: Track::new(floor),
-            namespaces: BTreeMap::new(),
+            parts: BTreeMap::new(),
             bytes: 0,
             process_bytes,
         }
     }
 
-    /// The track of one namespace or of all; `None` for a namespace in which nothing happened since the floor of all.
-    fn track(&self, namespace: Option<&str>) -> Option<&Track> {
-        match namespace {
-            None | Some("") => Some(&self.all),
-            Some(namespace) => self.namespaces.get(namespace),
+    /// The track of a part; `None` for one in which nothing happened since the floor of all.
+    fn track(&self, part: &Part) -> Option<&Track> {
+        match part {
+            Part::All => Some(&self.all),
+            part => self.parts.get(part),
         }
     }
 
-    /// Every event newer than this, in one namespace or all, is remembered.
-    pub(super) fn floor(&self, namespace: Option<&str>) -> u64 {
-        self.track(namespace).unwrap_or(&self.all).floor
+    /// Every event in this part that is newer than this is remembered.
+    pub(super) fn floor(&self, part: &Part) -> u64 {
+        self.track(part).unwrap_or(&self.all).floor
     }
 
-    /// The events newer than `revision`, in one namespace or all, oldest first.
-    pub(super) fn after(&self, revision: u64, namespace: Option<&str>) -> Iter<'_, Arc<Event>> {
-        let Some(track) = self.track(namespace) else {
+    /// The events in this part that are newer than `revision`, oldest first.
+    pub(super) fn after(&self, revision: u64, part: &Part) -> Iter<'_, Arc<Event>> {
+        let Some(track) = self.track(part) else {
             return Iter::default();
         };
         let start = track.events.partition_point(|e| e.revision <= revision);
         track.events.range(start..)
     }
 
-    /// What is woken by every event, in one namespace or all, and by the end of the cluster. Whoever holds it may be sure
-    /// that [`floor`](Self::floor) says exactly what was forgotten there.
-    pub(super) fn woken(&mut self, namespace: Option<&str>) -> Arc<Notify> {
-        match namespace {
-            None | Some("") => self.all.woken(),
-            Some(namespace) => self.namespace(&namespace.into()).woken(),
+    /// What is woken by every event in this part, and by the end of the cluster. Whoever holds it may be sure that
+    /// [`floor`](Self::floor) says exactly what was forgotten there.
+    pub(super) fn woken(&mut self, part: &Part) -> Arc<Notify> {
+        self.track_mut(part.clone()).woken()
+    }
+
+    fn track_mut(&mut self, part: Part) -> &mut Track {
+        let floor = self.all.floor;
+        match part {
+            Part::All => &mut self.all,
+            part => self.parts.entry(part).or_insert_with(|| Track::new(floor)),
         }
     }
 
-    fn namespace(&mut self, namespace: &Arc<str>) -> &mut Track {
-        let floor = self.all.floor;
-        self.namespaces
-            .entry(Arc::clone(namespace))
-            .or_insert_with(|| Track::new(floor))
-    }
-
-    /// Who waits for events in this namespace.
-    pub(super) fn waiting(&self, namespace: &str) -> impl Iterator<Item = Arc<Notify>> {
-        let own = self.namespaces.get(namespace);
-        let tracks = [Some(&self.all), own].into_iter().flatten();
-        tracks.filter_map(|track| track.woken.upgrade())
+    /// Who waits for events in this part.
+    pub(super) fn waiting(&self, part: &Part) -> Option<Arc<Notify>> {
+        self.track(part)?.woken.upgrade()
     }
 
     /// Everybody who waits for events.
     pub(super) fn all_waiting(&self) -> impl Iterator<Item = Arc<Notify>> {
-        let tracks = self.namespaces.values().chain([&self.all]);
+        let tracks = self.parts.values().chain([&self.all]);
         tracks.filter_map(|track| track.woken.upgrade())
     }
 
@@ -170,8 +198,8 @@ impl History {
         let bytes = event.bytes();
         self.bytes += bytes;
         let process_bytes = self.process_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if !event.key.namespace.is_empty() {
-            let track = self.namespace(&event.key.namespace);
+        for part in event.parts() {
+            let track = self.track_mut(part);
             track.events.push_back(Arc::clone(&event));
         }
         self.all.events.push_back(event);
@@ -192,8 +220,8 @@ impl History {
             self.forget_oldest();
         }
         self.all.shrink();
-        self.namespaces.retain(|_, track| track.is_needed());
-        for track in self.namespaces.values_mut() {
+        self.parts.retain(|_, track| track.is_needed());
+        for track in self.parts.values_mut() {
             track.shrink();
         }
     }
@@ -205,11 +233,13 @@ impl History {
         self.bytes -= event.bytes();
         self.process_bytes
             .fetch_sub(event.bytes(), Ordering::Relaxed);
-        // Its oldest as well, because they are in the same order.
-        if let Some(track) = self.namespaces.get_mut(&event.key.namespace) {
-            track.forget_oldest();
-            if !track.is_needed() {
-                self.namespaces.remove(&event.key.namespace);
+        for part in event.parts() {
+            // Its oldest as well, because they are in the same order.
+            if let Some(track) = self.parts.get_mut(&part) {
+                track.forget_oldest();
+                if !track.is_needed() {
+                    self.parts.remove(&part);
+                }
             }
         }
     }
@@ -227,13 +257,18 @@ mod tests {
 
     use super::*;
 
+    fn namespace(name: &str) -> Part {
+        Part::of(Some(name))
+    }
+
     /// How many of `count` events with objects of about `bytes` bytes are remembered.
     fn remembered(count: u64, bytes: usize, process_bytes: usize) -> usize {
         let all = Arc::new(AtomicUsize::new(process_bytes));
         let mut history = History::new(0, Arc::clone(&all));
         for revision in 1..=count {
             let key = Key::new("configmaps", "default", "a");
-            let object = Object::encode(json!({"data": "x".repeat(bytes)}), revision);
+            let mut object = Object::encode(json!({"data": "x".repeat(bytes)}), revision);
+            object.header.node = Some("n".into());
             history.push(Arc::new(Event {
                 key,
                 revision,
@@ -242,14 +277,14 @@ mod tests {
                 previous: None,
             }));
         }
-        for namespace in [None, Some("default")] {
-            let floor = history.floor(namespace);
-            let remembered = history.after(floor, namespace).count();
+        for part in [Part::All, namespace("default"), Part::Node("n".into())] {
+            let floor = history.floor(&part);
+            let remembered = history.after(floor, &part).count();
             assert_eq!(floor, count - remembered as u64);
-            assert_eq!(history.after(0, namespace).count(), remembered);
+            assert_eq!(history.after(0, &part).count(), remembered);
         }
-        assert_eq!(history.after(0, Some("other")).count(), 0);
-        let remembered = history.after(0, None).count();
+        assert_eq!(history.after(0, &namespace("other")).count(), 0);
+        let remembered = history.after(0, &Part::All).count();
         drop(history);
         assert_eq!(all.load(Ordering::Relaxed), process_bytes);
         remembered
@@ -281,22 +316,55 @@ mod tests {
         for (revision, namespace) in [(1, "a"), (2, "b"), (3, "c"), (4, "a")] {
             history.push(event(revision, namespace));
         }
-        let watcher_of_b = history.woken(Some("b"));
-        let watcher_of_d = history.woken(Some("d"));
-        assert_eq!(history.waiting("b").count(), 1);
-        assert_eq!(history.waiting("a").count(), 0);
+        let watcher_of_b = history.woken(&namespace("b"));
+        let watcher_of_d = history.woken(&namespace("d"));
+        assert!(history.waiting(&namespace("b")).is_some());
+        assert!(history.waiting(&namespace("a")).is_none());
         history.forget(3);
-        let names: Vec<_> = history.namespaces.keys().map(|n| &**n).collect();
-        assert_eq!(names, ["a", "b", "d"]);
-        assert_eq!(history.floor(None), 3);
-        assert_eq!(history.floor(Some("a")), 1);
-        assert_eq!(history.floor(Some("b")), 2);
+        let parts: Vec<_> = history.parts.keys().cloned().collect();
+        assert_eq!(parts, ["a", "b", "d"].map(namespace));
+        assert_eq!(history.floor(&Part::All), 3);
+        assert_eq!(history.floor(&namespace("a")), 1);
+        assert_eq!(history.floor(&namespace("b")), 2);
         // Nobody remembers whether something happened here.
-        assert_eq!(history.floor(Some("c")), 3);
-        assert_eq!(history.floor(Some("d")), 0);
+        assert_eq!(history.floor(&namespace("c")), 3);
+        assert_eq!(history.floor(&namespace("d")), 0);
         drop((watcher_of_b, watcher_of_d));
         history.forget(4);
-        assert!(history.namespaces.is_empty());
-        assert_eq!(history.floor(Some("a")), 4);
+        assert!(history.parts.is_empty());
+        assert_eq!(history.floor(&namespace("a")), 4);
+    }
+
+    #[test]
+    fn what_leaves_a_node_happens_there_as_well() {
+        let state = |node: Option<&str>, revision| {
+            let mut object = Object::encode(json!({}), revision);
+            object.header.node = node.map(Into::into);
+            Arc::new(object)
+        };
+        let mut history = History::new(0, Arc::default());
+        let nodes = [None, Some("a"), Some("a"), Some("b")];
+        for (at, (revision, node)) in (1..).zip(nodes).enumerate() {
+            let previous = at
+                .checked_sub(1)
+                .map(|before| state(nodes[before], at as u64));
+            history.push(Arc::new(Event {
+                key: Key::new("pods", "default", "p"),
+                revision,
+                kind: EventKind::Modified,
+                object: state(node, revision),
+                previous,
+            }));
+        }
+        let seen = |node: &str| {
+            let events = history.after(0, &Part::Node(node.into()));
+            events.map(|event| event.revision).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (seen("a"), seen("b"), seen("c")),
+            (vec![2, 3, 4], vec![4], vec![])
+        );
+        history.forget(4);
+        assert!(history.parts.is_empty());
     }
 }

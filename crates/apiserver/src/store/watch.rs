@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::task::coop::consume_budget;
 
 use super::cluster::Cluster;
-use super::history::Event;
+use super::history::{Event, Part};
 use super::read;
 
 /// Most events that a cursor takes over at once.
@@ -28,7 +28,7 @@ pub enum CursorEnd {
 pub struct Cursor {
     cluster: Arc<Cluster>,
     resource: Arc<str>,
-    namespace: Option<Arc<str>>,
+    part: Part,
     /// Every event up to this revision was returned, passed over, or is in `ahead`.
     seen: u64,
     ahead: VecDeque<Arc<Event>>,
@@ -39,14 +39,14 @@ impl Cursor {
     pub(super) fn new(
         cluster: Arc<Cluster>,
         resource: &str,
-        namespace: Option<&str>,
+        part: Part,
         after: u64,
         woken: Arc<Notify>,
     ) -> Self {
         Self {
             cluster,
             resource: resource.into(),
-            namespace: namespace.map(Into::into),
+            part,
             seen: after,
             ahead: VecDeque::new(),
             woken,
@@ -88,11 +88,10 @@ impl Cursor {
         let Some(collection) = state.collections.get(&self.resource) else {
             return Ok(());
         };
-        let namespace = self.namespace.as_deref();
-        if self.seen < collection.history.floor(namespace) {
+        if self.seen < collection.history.floor(&self.part) {
             return Err(CursorEnd::Lagged);
         }
-        for event in collection.history.after(self.seen, namespace) {
+        for event in collection.history.after(self.seen, &self.part) {
             self.seen = event.revision;
             self.ahead.push_back(Arc::clone(event));
             if self.ahead.len() == READ_AHEAD {
@@ -112,10 +111,9 @@ impl Cursor {
         }
         let state = read(&self.cluster.state);
         let is_idle = state.collections.get(&self.resource).is_some_and(|c| {
-            let namespace = self.namespace.as_deref();
             // Below the floor there may have been events that are forgotten now.
-            self.seen >= c.history.floor(namespace)
-                && c.history.after(self.seen, namespace).next().is_none()
+            self.seen >= c.history.floor(&self.part)
+                && c.history.after(self.seen, &self.part).next().is_none()
         });
         if is_idle && !state.closed {
             self.seen.max(state.revision)

@@ -13,6 +13,14 @@ fn config_map(name: &str, color: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"color": color}}})
 }
 
+async fn lines(mut watching: Watching, count: usize) -> String {
+    let mut lines = vec![];
+    for _ in 0..count {
+        lines.push(watching.line().await);
+    }
+    lines.join(", ")
+}
+
 async fn check(mut watching: Watching, count: usize, expected: Expect) -> Watching {
     let mut text = String::new();
     for _ in 0..count {
@@ -70,6 +78,50 @@ async fn selectors_make_objects_appear_and_disappear() {
         "#]],
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_watch_of_one_nodes_pods_sees_them_from_their_binding_on() {
+    const PODS: &str = "/api/v1/namespaces/default/pods";
+    let world = World::new().await;
+    let account =
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    world.post(accounts, account).await.ok();
+    let nodes = "watch=1&fieldSelector=spec.nodeName%3D";
+    let everywhere = world.watch(&format!("/api/v1/pods?{nodes}n1")).await;
+    let here = world.watch(&format!("{PODS}?{nodes}n1")).await;
+    let failed = world
+        .watch(&format!("/api/v1/pods?{nodes}n1,status.phase%3DFailed"))
+        .await;
+    let free = world.watch(&format!("/api/v1/pods?{nodes}")).await;
+    for (name, node) in [("a", "n1"), ("b", "n2"), ("c", "n1")] {
+        let spec = json!({"containers": [{"name": "c", "image": "i"}]});
+        let pod =
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
+        world.post(PODS, pod).await.ok();
+        let binding = json!({
+            "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
+            "target": {"kind": "Node", "name": node},
+        });
+        world
+            .post(&format!("{PODS}/{name}/binding"), binding)
+            .await
+            .ok();
+        let status = json!({"status": {"phase": "Failed"}});
+        world
+            .merge(&format!("{PODS}/{name}/status"), status)
+            .await
+            .ok();
+        world.delete(&format!("{PODS}/{name}")).await.ok();
+    }
+    for watching in [everywhere, here] {
+        let text = "ADDED a, MODIFIED a, DELETED a, ADDED c";
+        assert_eq!(lines(watching, 4).await, text);
+    }
+    assert_eq!(lines(failed, 3).await, "ADDED a, DELETED a, ADDED c");
+    let text = "ADDED a, DELETED a, ADDED b, DELETED b, ADDED c";
+    assert_eq!(lines(free, 5).await, text);
 }
 
 #[tokio::test(start_paused = true)]

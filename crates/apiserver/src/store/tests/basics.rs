@@ -215,6 +215,42 @@ async fn a_watch_that_falls_behind_ends() {
     assert!(cluster.watch("secrets", None, 1000).is_ok());
 }
 
+#[tokio::test]
+async fn a_watch_of_one_node_does_not_fall_behind_what_happens_on_others() {
+    let cluster = memory().await;
+    let pod = |name: &str, node: &str| {
+        let key = Key::new("pods", "default", name);
+        let meta = json!({"namespace": "default", "name": name});
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"nodeName": node}});
+        (key, pod)
+    };
+    let bind = async |name: &str, node: &str| {
+        let (key, pod) = pod(name, node);
+        let expected = expected(&cluster, &key);
+        cluster
+            .write(&key, expected, Change::Put(pod))
+            .await
+            .unwrap();
+    };
+    let mut here = cluster.watch_node("pods", "n1", 1000).unwrap();
+    let mut everywhere = cluster.watch("pods", None, 1000).unwrap();
+    bind("a", "").await;
+    for _ in 0..8300 {
+        bind("b", "n2").await;
+    }
+    assert!(here.try_next().is_none());
+    assert_eq!(
+        soon(everywhere.next()).await.unwrap_err(),
+        CursorEnd::Lagged
+    );
+    let waiting = tokio::spawn(async move { soon(here.next()).await.map(|e| e.revision) });
+    tokio::task::yield_now().await;
+    bind("a", "n1").await;
+    assert_eq!(waiting.await.unwrap(), Ok(9302));
+    assert!(cluster.watch_node("pods", "n1", 9301).is_ok());
+    assert!(cluster.watch_node("pods", "n3", 1000).is_err());
+}
+
 #[tokio::test(start_paused = true)]
 async fn old_revisions_expire_first_for_lists_then_for_watches() {
     let cluster = memory().await;
