@@ -204,14 +204,11 @@ impl<'a> Crowd<'a> {
             let Some(owner) = pod::controller(&pod.pod) else {
                 return vec![];
             };
-            let is_sibling = |other: &PodInfo| {
-                !other.is_going() && pod::controller(&other.pod).is_some_and(|o| o.uid == owner.uid)
-            };
             return USUAL_SPREAD
                 .iter()
                 .map(|(key, max_skew)| Self {
                     key,
-                    counts: count(world, key, is_sibling).counts,
+                    counts: siblings(world, &owner.uid, key),
                     max_skew: *max_skew,
                     is_strict: false,
                 })
@@ -245,6 +242,17 @@ impl<'a> Crowd<'a> {
 
 fn label<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
     node.metadata.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+/// The pods of one controller, by the domain that their node is in.
+fn siblings<'a>(world: &'a Snapshot, owner: &str, key: &str) -> BTreeMap<&'a str, usize> {
+    let mut counts = BTreeMap::new();
+    for (node, count) in world.family(owner) {
+        if let Some(domain) = label(node, key) {
+            *counts.entry(domain).or_default() += count;
+        }
+    }
+    counts
 }
 
 /// The pods that are meant, by the domain that their node is in.

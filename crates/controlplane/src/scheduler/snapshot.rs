@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Affinity, Node, Pod, PodAffinityTerm};
 
 use crate::amounts::{self, Amounts};
+use crate::pod;
 
 pub(super) type Labels = BTreeMap<String, String>;
 
@@ -79,6 +80,12 @@ impl PodInfo {
 
     pub(super) fn is_going(&self) -> bool {
         self.pod.metadata.deletion_timestamp.is_some()
+    }
+
+    /// The uid of the controller whose pods it counts with; none for one that is about to go.
+    fn family(&self) -> Option<&str> {
+        let owner = pod::controller(&self.pod).filter(|_| !self.is_going())?;
+        Some(&owner.uid)
     }
 
     pub(super) fn affinity(&self) -> Option<&Affinity> {
@@ -164,6 +171,8 @@ pub(super) struct Snapshot {
     nominations: HashMap<String, String>,
     /// Uids of placed pods with wishes about others.
     social: BTreeMap<String, String>,
+    /// How many pods of one controller, by its uid, are on each node and not about to go.
+    families: HashMap<String, BTreeMap<String, usize>>,
 }
 
 impl Snapshot {
@@ -185,6 +194,10 @@ impl Snapshot {
         if pod.is_social() {
             self.social.insert(pod.uid.clone(), node.to_owned());
         }
+        if let Some(owner) = pod.family() {
+            let family = self.families.entry(owner.to_owned()).or_default();
+            *family.entry(node.to_owned()).or_default() += 1;
+        }
         self.nodes.entry(node.to_owned()).or_default().put(pod);
     }
 
@@ -198,7 +211,33 @@ impl Snapshot {
         if info.is_forgotten() {
             self.nodes.remove(&node);
         }
+        self.leave(&node, &pod);
         Some((node, pod))
+    }
+
+    /// The pod's family has one member less on the node.
+    fn leave(&mut self, node: &str, pod: &PodInfo) {
+        let Some(owner) = pod.family() else {
+            return;
+        };
+        let Some(family) = self.families.get_mut(owner) else {
+            return;
+        };
+        if let Some(count) = family.get_mut(node) {
+            *count -= 1;
+            if *count == 0 {
+                family.remove(node);
+            }
+        }
+        if family.is_empty() {
+            self.families.remove(owner);
+        }
+    }
+
+    /// The nodes that are there with pods of one controller, which goes by this uid, and how many those are.
+    pub(super) fn family(&self, owner: &str) -> impl Iterator<Item = (&Node, usize)> {
+        let family = self.families.get(owner).into_iter().flatten();
+        family.filter_map(|(name, count)| Some((&**self.nodes.get(name)?.node.as_ref()?, *count)))
     }
 
     /// Room was made on the node for a pod that is on none.

@@ -3,6 +3,7 @@
 use expect_test::{Expect, expect};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
+use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -566,6 +567,37 @@ fn pods_of_a_workload_spread_over_nodes_by_themselves() {
         Choice::On("n2".into()),
         "although there is less room"
     );
+}
+
+proptest! {
+    /// Families are counted as pods come, change and go, and always as somebody would count them who looks at every pod.
+    #[test]
+    fn families_are_counted_right(steps in prop::collection::vec((0..6_usize, 0..4_usize, 0..3_usize, any::<bool>()), 1..60)) {
+        let mut world = Snapshot::default();
+        for (pod, node, owner, going) in steps {
+            let (name, node) = (format!("p{pod}"), format!("n{node}"));
+            if node == "n0" {
+                world.take(&format!("uid-{name}"));
+                // The node comes with the first pod that goes.
+                let n1 = json!({"metadata": {"name": "n1"}});
+                world.set_node("n1", Some(Arc::new(serde_json::from_value(n1).unwrap())));
+                continue;
+            }
+            let mut pod = tests::pod("default", &name, &Value::Null, &Value::Null);
+            let owners = json!([{"apiVersion": "v1", "kind": "X", "name": "x", "uid": format!("o{owner}"), "controller": owner != 0}]);
+            pod.metadata.owner_references = serde_json::from_value(owners).unwrap();
+            pod.metadata.deletion_timestamp = going.then_some(Time(Timestamp::UNIX_EPOCH));
+            world.put(&node, Arc::new(PodInfo::of(Arc::new(pod))));
+            for owner in ["o0", "o1", "o2"] {
+                let is_meant = |other: &PodInfo| {
+                    !other.is_going() && crate::pod::controller(&other.pod).is_some_and(|o| o.uid == owner)
+                };
+                let counted = world.placed().filter(|(_, pod)| is_meant(pod)).count();
+                let known: usize = world.family(owner).map(|(_, count)| count).sum();
+                prop_assert_eq!(known, counted, "{}", owner);
+            }
+        }
+    }
 }
 
 #[test]
