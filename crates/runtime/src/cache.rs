@@ -1,8 +1,10 @@
 //! The cache of one kind: objects as the bytes they came in, and who looked at what.
 
 use std::any::{Any, TypeId};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -57,6 +59,8 @@ pub trait Listener: Send + Sync {
 pub struct Entry {
     pub header: Header,
     raw: Box<RawValue>,
+    /// Where in `raw` the value of `metadata.managedFields` is; empty if it has none.
+    managed: Range<usize>,
     /// The object as the types it was read as; usually one.
     typed: Mutex<Vec<(TypeId, Parsed)>>,
 }
@@ -66,7 +70,7 @@ type Parsed = Result<Arc<dyn Any + Send + Sync>, Arc<str>>;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
-struct Metadata {
+struct Metadata<'a> {
     namespace: Option<String>,
     name: String,
     uid: Option<String>,
@@ -75,6 +79,8 @@ struct Metadata {
     owner_references: Option<Vec<Owner>>,
     finalizers: Option<Vec<String>>,
     deletion_timestamp: Option<String>,
+    #[serde(borrow)]
+    managed_fields: Option<&'a RawValue>,
 }
 
 impl Entry {
@@ -84,11 +90,16 @@ impl Entry {
     /// If it is no object with a name and a resource version.
     pub(crate) fn parse(raw: Box<RawValue>) -> Result<Self, String> {
         #[derive(Deserialize)]
-        struct Head {
-            metadata: Metadata,
+        struct Head<'a> {
+            #[serde(borrow)]
+            metadata: Metadata<'a>,
         }
-        let head: Head = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
+        let head: Head<'_> = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
         let meta = head.metadata;
+        let managed = meta.managed_fields.map_or(0..0, |fields| {
+            let start = fields.get().as_ptr().addr() - raw.get().as_ptr().addr();
+            start..start + fields.get().len()
+        });
         let resource_version = meta.resource_version.unwrap_or_default();
         if meta.name.is_empty() || resource_version.is_empty() {
             return Err("metadata.name and metadata.resourceVersion must not be empty".to_owned());
@@ -107,11 +118,13 @@ impl Entry {
         Ok(Self {
             header,
             raw,
+            managed,
             typed: Mutex::default(),
         })
     }
 
-    /// The object as a type. Parsed once per type.
+    /// The object as a type, without `metadata.managedFields`: those are often more than half of it, and no controller looks
+    /// at them. Parsed once per type.
     ///
     /// # Errors
     /// Why it does not parse.
@@ -123,7 +136,7 @@ impl Entry {
             .find(|(id, _)| *id == wanted)
             .map(|(_, p)| p.clone());
         let parsed = known.unwrap_or_else(|| {
-            let parsed: Parsed = match serde_json::from_str::<K>(self.raw.get()) {
+            let parsed: Parsed = match serde_json::from_str::<K>(&self.without_managed()) {
                 Ok(object) => Ok(Arc::new(object)),
                 Err(error) => {
                     let Header { namespace, name, .. } = &self.header;
@@ -137,6 +150,16 @@ impl Entry {
         parsed?
             .downcast::<K>()
             .map_err(|_| Arc::from("parsed as another type"))
+    }
+
+    fn without_managed(&self) -> Cow<'_, str> {
+        let text = self.raw.get();
+        match (text.get(..self.managed.start), text.get(self.managed.end..)) {
+            (Some(before), Some(after)) if !self.managed.is_empty() => {
+                Cow::Owned([before, after].join("null"))
+            }
+            _ => Cow::Borrowed(text),
+        }
     }
 
     /// The object as JSON text.

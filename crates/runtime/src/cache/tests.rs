@@ -95,3 +95,20 @@ fn an_object_is_parsed_once_per_type() {
     assert!(Arc::ptr_eq(&first, &entry.read().unwrap()));
     assert!(entry.read::<Vec<String>>().is_err());
 }
+
+#[test]
+fn types_lack_the_managed_fields_and_the_text_has_them() {
+    let check = |managed: &str| {
+        let text = format!(
+            r#"{{"metadata": {{"name": "é", "resourceVersion": "1"{managed}, "labels": {{"a": "b"}}}}}}"#
+        );
+        let entry = Entry::parse(RawValue::from_string(text.clone()).unwrap()).unwrap();
+        let read = entry.read::<kube::core::PartialObjectMeta>().unwrap();
+        assert_eq!(read.metadata.managed_fields, None);
+        assert_eq!(read.metadata.labels.as_ref().unwrap()["a"], "b");
+        assert_eq!(entry.json(), text);
+    };
+    check("");
+    check(r#", "managedFields": null"#);
+    check(r#", "managedFields": [{"manager": "ü", "fieldsV1": {"f:data": {}}}]"#);
+}
