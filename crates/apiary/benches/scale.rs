@@ -33,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(900);
 /// How long what was done is given to come to rest, and then rest is measured.
 const SETTLE: Duration = Duration::from_secs(20);
 const REST: Duration = Duration::from_secs(60);
+/// Pause between two looks at one object, and at all nodes: to look must cost little beside what is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+const LOOK_AT_ALL: Duration = Duration::from_millis(250);
 /// Pods of one Deployment.
 const REPLICAS: usize = 1000;
 
@@ -46,9 +49,15 @@ struct Args {
     /// Pods of the one large cluster
     #[arg(long, default_value_t = 10_000)]
     pods: usize,
-    /// How many small clusters, each of three nodes and twenty pods
+    /// How many small clusters
     #[arg(long, default_value_t = 1000)]
     clusters: usize,
+    /// Nodes of each small cluster
+    #[arg(long, default_value_t = 3)]
+    nodes_each: usize,
+    /// Pods of each small cluster
+    #[arg(long, default_value_t = 20)]
+    pods_each: usize,
     /// How long the leases of nodes hold, in seconds; they are renewed four times in that
     #[arg(long, default_value_t = 40)]
     lease: u32,
@@ -96,6 +105,8 @@ fn measure(what: &str, args: &Args) -> Value {
         .args(["--nodes", &args.nodes.to_string()])
         .args(["--pods", &args.pods.to_string()])
         .args(["--clusters", &args.clusters.to_string()])
+        .args(["--nodes-each", &args.nodes_each.to_string()])
+        .args(["--pods-each", &args.pods_each.to_string()])
         .args(["--lease", &args.lease.to_string()])
         .stderr(Stdio::inherit())
         .output()
@@ -124,7 +135,10 @@ fn show(what: &str, args: &Args, found: &Value) {
             figure("pods_rate")
         );
     } else {
-        println!("{} clusters, each with 3 nodes and 20 pods", args.clusters);
+        println!(
+            "{} clusters, each with {} nodes and {} pods",
+            args.clusters, args.nodes_each, args.pods_each
+        );
         println!(
             "{:<22} {:>9.1} s, {:.1} clusters a second",
             "all available",
@@ -206,7 +220,7 @@ async fn deploy(plane: &ControlPlane, name: &str, replicas: usize) {
 }
 
 /// Waits until what is at a path is as wanted.
-async fn until(plane: &ControlPlane, path: &str, is_so: impl Fn(&Value) -> bool) {
+async fn until(plane: &ControlPlane, path: &str, pause: Duration, is_so: impl Fn(&Value) -> bool) {
     let begin = Instant::now();
     loop {
         let request = http::Request::get(path).body(vec![]).unwrap();
@@ -219,16 +233,14 @@ async fn until(plane: &ControlPlane, path: &str, is_so: impl Fn(&Value) -> bool)
             "{path} within {PATIENCE:?}: {}",
             found["status"]
         );
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
 async fn available(plane: &ControlPlane, name: &str, replicas: usize) {
     let path = format!("/apis/apps/v1/namespaces/default/deployments/{name}");
-    until(plane, &path, |d| {
-        d["status"]["availableReplicas"] == replicas
-    })
-    .await;
+    let is_available = |d: &Value| d["status"]["availableReplicas"] == replicas;
+    until(plane, &path, LOOK, is_available).await;
 }
 
 /// Processor time of this process, in seconds.
@@ -258,21 +270,19 @@ async fn cluster(args: &Args) -> Value {
     let plane = start(&planes, "large").await;
     let begin = Instant::now();
     start_nodes(&planes, &plane, nodes, args.lease);
-    let last = format!("metadata.name=node-{nodes}");
-    let path = format!("/api/v1/nodes?fieldSelector={last}");
-    let is_ready = |list: &Value| {
-        let conditions = list["items"][0]["status"]["conditions"].as_array();
-        conditions.is_some_and(|all| {
-            all.iter()
-                .any(|c| c["type"] == "Ready" && c["status"] == "True")
-        })
+    let is_ready = |node: &&Value| {
+        let conditions = node["status"]["conditions"].as_array();
+        let mut conditions = conditions.into_iter().flatten();
+        let is_ready = conditions.any(|c| c["type"] == "Ready" && c["status"] == "True");
+        is_ready && node["spec"]["taints"].is_null()
     };
-    until(&plane, &path, is_ready).await;
-    until(&plane, "/api/v1/nodes", |list| {
-        let open = |node: &&Value| node["spec"]["taints"].is_null();
-        list["items"]
+    until(&plane, "/api/v1/nodes", LOOK_AT_ALL, |list| {
+        let ready = list["items"]
             .as_array()
-            .is_some_and(|all| all.iter().filter(open).count() == nodes)
+            .into_iter()
+            .flatten()
+            .filter(is_ready);
+        ready.count() == nodes
     })
     .await;
     let nodes_s = begin.elapsed().as_secs_f64();
@@ -305,12 +315,14 @@ async fn clusters(args: &Args) -> Value {
     let mut all = vec![];
     for at in 0..count {
         let plane = start(&planes, &format!("small-{at}")).await;
-        start_nodes(&planes, &plane, 3, args.lease);
-        deploy(&plane, "web", 20).await;
+        start_nodes(&planes, &plane, args.nodes_each, args.lease);
+        if args.pods_each > 0 {
+            deploy(&plane, "web", args.pods_each).await;
+        }
         all.push(plane);
     }
-    for plane in &all {
-        available(plane, "web", 20).await;
+    for plane in all.iter().filter(|_| args.pods_each > 0) {
+        available(plane, "web", args.pods_each).await;
     }
     let ready_s = begin.elapsed().as_secs_f64();
     let cpu_s = processor();
