@@ -146,11 +146,11 @@ async fn pass<R: Reconciler>(reconciler: &R, env: &Env, cx: &Cx, subject: &Subje
     for note in plan.notes {
         let has_happened = note.after.map_or(failure.is_none(), |after| done >= after);
         if note.warning || has_happened {
-            env.recorder.record(
-                R::REPORTER,
-                &env.reference(subject.resource, &subject.entry.header),
-                note,
-            );
+            let object = match &note.about {
+                Some(other) => Arc::clone(other),
+                None => env.reference(subject.resource, &subject.entry.header),
+            };
+            env.recorder.record(R::REPORTER, &object, note);
         }
     }
     let style = R::CONDITIONS.in_group(&subject.resource.group);
@@ -470,6 +470,7 @@ async fn tell(
         .entry_if_synced(resource, &dependent.namespace, &dependent.name);
     let Some(entry) = entry else { return vec![] };
     let note = Note {
+        about: None,
         warning: true,
         reason: ready.1,
         message: ready.2.to_owned(),

@@ -1,9 +1,11 @@
 //! What a controller decides in one pass, as a value that can be printed, compared and tested.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::{DynamicObject, GroupVersionKind};
 
 /// Names one object.
@@ -49,8 +51,10 @@ pub struct Wait {
 }
 
 /// An event for the user: something that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Note {
+    /// What it happened to, if not to the object of the pass.
+    pub about: Option<Arc<ObjectReference>>,
     pub warning: bool,
     /// CamelCase.
     pub reason: &'static str,
@@ -119,6 +123,7 @@ impl<A> Plan<A> {
     /// Adds an event of type Normal, told if all changes of the plan are made.
     pub fn note(&mut self, reason: &'static str, message: impl Into<String>) {
         self.notes.push(Note {
+            about: None,
             warning: false,
             reason,
             message: message.into(),
@@ -130,6 +135,7 @@ impl<A> Plan<A> {
     pub fn change(&mut self, change: Change<A>, reason: &'static str, message: impl Into<String>) {
         self.changes.push(change);
         self.notes.push(Note {
+            about: None,
             warning: false,
             reason,
             message: message.into(),
@@ -137,9 +143,26 @@ impl<A> Plan<A> {
         });
     }
 
+    /// Adds an event of type Warning about another object than that of the pass.
+    pub fn warn_about(
+        &mut self,
+        object: ObjectReference,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) {
+        self.notes.push(Note {
+            about: Some(Arc::new(object)),
+            warning: true,
+            reason,
+            message: message.into(),
+            after: None,
+        });
+    }
+
     /// Adds an event of type Warning.
     pub fn warn(&mut self, reason: &'static str, message: impl Into<String>) {
         self.notes.push(Note {
+            about: None,
             warning: true,
             reason,
             message: message.into(),
@@ -202,7 +225,12 @@ impl<A: fmt::Debug> fmt::Display for Plan<A> {
         }
         for note in &self.notes {
             let kind = if note.warning { "warn" } else { "note" };
-            writeln!(f, "{kind} {}: {}", note.reason, note.message)?;
+            write!(f, "{kind} ")?;
+            if let Some(about) = &note.about {
+                let text = |text: &Option<String>| text.clone().unwrap_or_default();
+                write!(f, "{} {}: ", text(&about.kind), text(&about.name))?;
+            }
+            writeln!(f, "{}: {}", note.reason, note.message)?;
         }
         if let Some(after) = self.again_in {
             writeln!(f, "again in {after:?}")?;

@@ -90,6 +90,7 @@ pub trait Reconciler: Send + Sync + 'static {
         let _ = (world, plan);
         let failure = outcome.failure.as_ref();
         Note {
+            about: None,
             warning: true,
             reason: APPLY_REJECTED,
             message: failure.map(|f| f.message.clone()).unwrap_or_default(),

@@ -70,6 +70,7 @@ pub(super) fn refusal(plan: &Plan<Infallible>, outcome: &Outcome) -> Note {
         _ => ("FailedCreate", "Error creating job: "),
     };
     Note {
+        about: None,
         warning: true,
         reason,
         message: format!("{doing}{message}"),

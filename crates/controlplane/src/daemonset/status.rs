@@ -79,6 +79,7 @@ pub(super) fn refusal(plan: &Plan<Act>, outcome: &Outcome) -> Note {
         None => ("FailedCreate", String::new()),
     };
     Note {
+        about: None,
         warning: true,
         reason,
         message,

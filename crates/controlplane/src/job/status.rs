@@ -322,6 +322,7 @@ pub(super) fn refusal(plan: &Plan<Infallible>, outcome: &Outcome) -> Note {
     };
     let message = message.strip_prefix(&prefix).unwrap_or(message);
     Note {
+        about: None,
         warning: true,
         reason,
         message: format!("Error {doing}: {message}"),

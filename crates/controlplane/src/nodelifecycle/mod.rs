@@ -52,9 +52,16 @@ impl Reconciler for NodeLifecycleController {
         };
         if plan::is_silent(&world, cx.now()) {
             world.lease = cx.get::<Lease>(LEASES, name).await?;
-            world.pods = cx.list::<Pod>(None, &Selector::all()).await?;
-            let on = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.node_name.clone());
-            world.pods.retain(|pod| on(pod).as_deref() == Some(name));
+            // Its pods change because of this pass, or not at all: they need not wake it, and if many nodes are silent, each
+            // change of a pod would wake them all.
+            let pods = ApiResource::erase::<Pod>(&());
+            let pods = cx.cluster().entries(&pods, None, &Selector::all()).await?;
+            let pods = pods.iter().filter_map(|pod| pod.read::<Pod>().ok());
+            let is_here = |pod: &Arc<Pod>| {
+                let spec = pod.spec.as_ref();
+                spec.and_then(|s| s.node_name.as_deref()) == Some(name)
+            };
+            world.pods = pods.filter(is_here).collect();
         }
         Ok(world)
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NodeCondition, Pod, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Resource;
 use runtime::{Change, ObjectRef, Plan};
 use serde_json::{Value, json};
 
@@ -97,6 +98,7 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
         // Nobody else can say so: their kubelet is the one that is silent.
         for pod in world.pods.iter().filter(|pod| pod::is_ready(pod)) {
             plan.changes.push(not_ready(pod, now));
+            plan.warn_about(pod.object_ref(&()), "NodeNotReady", "Node is not ready");
         }
         return plan;
     }

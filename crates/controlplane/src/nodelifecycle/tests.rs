@@ -134,6 +134,7 @@ fn a_silent_node_is_unknown_and_its_pods_are_not_ready() {
         patch Node n1 {"metadata":{"resourceVersion":"5"},"spec":{"taints":[{"effect":"NoSchedule","key":"node.kubernetes.io/unreachable","timeAdded":"2026-01-01T12:00:00Z"},{"effect":"NoExecute","key":"node.kubernetes.io/unreachable","timeAdded":"2026-01-01T12:00:00Z"}]}}
         patch Pod default/p/status {"metadata":{"uid":"up"},"status":{"conditions":[{"lastTransitionTime":"2026-01-01T12:00:00Z","status":"False","type":"Ready"},{"status":"True","type":"PodScheduled"}]}}
         note NodeNotReady: Node n1 status is now: NodeNotReady
+        warn Pod p: NodeNotReady: Node is not ready
         "MemoryPressure"="Unknown" "NodeStatusUnknown": "Kubelet stopped posting node status."
         "DiskPressure"="Unknown" "NodeStatusUnknown": "Kubelet stopped posting node status."
         "PIDPressure"="Unknown" "NodeStatusUnknown": "Kubelet stopped posting node status."

@@ -73,6 +73,7 @@ pub(crate) fn refusal(plan: &Plan<Infallible>, outcome: &Outcome) -> Note {
         "creating"
     };
     Note {
+        about: None,
         warning: true,
         reason,
         message: format!("Error {doing}: {message}"),

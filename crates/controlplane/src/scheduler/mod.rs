@@ -33,6 +33,7 @@ use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
+use kube::Resource;
 use kube::core::ApiResource;
 use runtime::{Cluster, GatherError, Note, Recorder, Selector, Tasks};
 use tokio::time::Instant;
@@ -353,12 +354,13 @@ impl Scheduler {
             is_waiting,
         } = nowhere;
         let note = Note {
+            about: None,
             warning: true,
             reason: "FailedScheduling",
             message: message.clone(),
             after: None,
         };
-        let reference = Arc::new(requests::reference(pod));
+        let reference = Arc::new(pod.pod.object_ref(&()));
         self.recorder.record(NAME, &reference, note);
         self.queue.park(&pod.uid, causes);
         let nominated = match &preemption {
@@ -406,12 +408,13 @@ impl Scheduler {
         }
         for victim in victims.into_iter().filter(|victim| !victim.is_going()) {
             let note = Note {
+                about: None,
                 warning: false,
                 reason: "Preempted",
                 message: format!("Preempted by pod {} on node {}", pod.uid, preemption.node),
                 after: None,
             };
-            let reference = Arc::new(requests::reference(&victim));
+            let reference = Arc::new(victim.pod.object_ref(&()));
             self.recorder.record(NAME, &reference, note);
             let (cluster, pod) = (Arc::clone(&self.cluster), Arc::clone(pod));
             self.under_way.push(Box::pin(async move {
@@ -435,12 +438,13 @@ impl Scheduler {
                 self.queue.remove(&pod.uid);
                 let (namespace, name) = (pod.namespace(), pod.name());
                 let note = Note {
+                    about: None,
                     warning: false,
                     reason: "Scheduled",
                     message: format!("Successfully assigned {namespace}/{name} to {node}"),
                     after: None,
                 };
-                let reference = Arc::new(requests::reference(&pod));
+                let reference = Arc::new(pod.pod.object_ref(&()));
                 self.recorder.record(NAME, &reference, note);
             }
             Done::Bound(pod, node, Err(error)) => {
@@ -452,12 +456,13 @@ impl Scheduler {
                     self.queue.again(&pod.uid, Instant::now());
                     let why = runtime::chain(&error);
                     let note = Note {
+                        about: None,
                         warning: true,
                         reason: "FailedScheduling",
                         message: format!("binding to node {node} was refused: {why}"),
                         after: None,
                     };
-                    let reference = Arc::new(requests::reference(&pod));
+                    let reference = Arc::new(pod.pod.object_ref(&()));
                     self.recorder.record(NAME, &reference, note);
                 }
             }

@@ -1,6 +1,6 @@
 //! What the scheduler writes: bindings, why a pod waits, and the end of pods that make room.
 
-use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolumeClaim, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodCondition};
 use kube::api::{DeleteParams, Preconditions};
 use kube::core::ApiResource;
 use runtime::Cluster;
@@ -150,19 +150,6 @@ pub(super) async fn evict(cluster: &Cluster, victim: &PodInfo) -> Result<(), kub
         .delete(&resource, victim.namespace(), victim.name(), &params)
         .await;
     gone_is_fine(deleted.map(drop))
-}
-
-/// The pod as events refer to it.
-pub(super) fn reference(pod: &PodInfo) -> ObjectReference {
-    ObjectReference {
-        api_version: Some("v1".to_owned()),
-        kind: Some("Pod".to_owned()),
-        namespace: Some(pod.namespace().to_owned()),
-        name: Some(pod.name().to_owned()),
-        uid: Some(pod.uid.clone()),
-        resource_version: pod.pod.metadata.resource_version.clone(),
-        ..ObjectReference::default()
-    }
 }
 
 /// The pod may be gone, or another one of its name may have come.

@@ -177,6 +177,7 @@ impl Steps<'_, '_> {
         if self.plan.changes.len() > before {
             let message = self.words("Update", pod.metadata.name.as_deref().unwrap_or_default());
             self.plan.notes.push(runtime::Note {
+                about: None,
                 warning: false,
                 reason: "SuccessfulUpdate",
                 message,

@@ -64,6 +64,7 @@ pub(super) fn refusal(world: &World, plan: &Plan<Infallible>, outcome: &Outcome)
         None => (APPLY_REJECTED, String::new()),
     };
     Note {
+        about: None,
         warning: true,
         reason,
         message,
