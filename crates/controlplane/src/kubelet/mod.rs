@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, PodStatus, Taint};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, WatchEvent, WatchParams};
@@ -66,7 +66,8 @@ pub fn is_simulated(node: &Node) -> bool {
 
 /// How long a lease holds if the spec says nothing, in seconds; it is renewed four times in that, as real kubelets do.
 const LEASE_SECONDS: u32 = 40;
-/// A watch of the node's pods lasts this long, in seconds.
+/// A watch of the node's pods lasts this long, in seconds, then the next one goes on from there. In between the node's
+/// status is reported again: real kubelets do so every five minutes.
 const WATCH_SECONDS: u32 = 290;
 /// Pause after the API did not answer; doubled each time up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(500);
@@ -112,6 +113,13 @@ impl KubeletSpec {
     /// How often it is renewed.
     fn lease_period(&self) -> Duration {
         self.lease() / 4
+    }
+
+    /// How long from now to the next renewal. They are at full seconds, so that those of many nodes become durable
+    /// together.
+    fn until_renewal(&self, now: Timestamp) -> Duration {
+        let past = Duration::from_nanos(now.subsec_nanosecond().unsigned_abs().into());
+        self.lease_period().saturating_sub(past)
     }
 }
 
@@ -180,7 +188,7 @@ pub async fn run(
 }
 
 impl Kubelet {
-    /// One connection's worth of life: register, list the pods, then follow them until the watch ends.
+    /// One connection's worth of life: register, list the pods, then follow them until that is not possible any more.
     async fn live(&mut self) -> Result<(), kube::Error> {
         self.register().await?;
         self.renew_lease().await?;
@@ -189,11 +197,11 @@ impl Kubelet {
         let list = pods
             .list(&kube::api::ListParams::default().fields(&mine))
             .await?;
-        let revision = list.metadata.resource_version.unwrap_or_default();
+        let mut seen = list.metadata.resource_version.unwrap_or_default();
         self.pods = list
             .items
             .into_iter()
-            .map(|pod| (key(&pod), Arc::new(pod)))
+            .map(|pod| (key(&pod), kept(pod)))
             .collect();
         self.alarms.clear();
         // Pods that went while nobody watched.
@@ -204,23 +212,40 @@ impl Kubelet {
         self.advance_all().await?;
         self.mirror().await?;
         let params = WatchParams::default().fields(&mine).timeout(WATCH_SECONDS);
-        let mut events = pods.watch(&params, &revision).await?.boxed();
+        let mut next_renewal = Instant::now() + self.spec.until_renewal(self.clock.now());
+        loop {
+            let events = pods.watch(&params, &seen).await?.boxed();
+            let end = self.follow_all(events, &mut seen, &mut next_renewal);
+            if !end.await? {
+                return Ok(());
+            }
+            self.heartbeat().await?;
+        }
+    }
+
+    /// Follows the pods until the watch ends; `seen` is the revision from which the next one goes on. False if the pods
+    /// must be listed anew.
+    async fn follow_all(
+        &mut self,
+        mut events: impl Stream<Item = Result<WatchEvent<Pod>, kube::Error>> + Unpin,
+        seen: &mut String,
+        next_renewal: &mut Instant,
+    ) -> Result<bool, kube::Error> {
         let period = self.spec.lease_period();
-        let mut next_renewal = Instant::now() + period;
         loop {
             let next_alarm = self.next_alarm();
             tokio::select! {
                 // In this order, so that a run can be repeated: an alarm may be due again and again, and must not
                 // keep what happens from being heard.
                 biased;
-                () = tokio::time::sleep_until(next_renewal) => {
+                () = tokio::time::sleep_until(*next_renewal) => {
                     self.renew_lease().await?;
-                    next_renewal = Instant::now() + period;
+                    *next_renewal = Instant::now() + self.spec.until_renewal(self.clock.now());
                 }
                 Ok(()) = self.profile.changed() => self.advance_all().await?,
                 event = events.next() => match event {
-                    None => return Ok(()),
-                    Some(event) => if !self.follow(event?).await? { return Ok(()) },
+                    None => return Ok(true),
+                    Some(event) => if !self.follow(event?, seen).await? { return Ok(false) },
                 },
                 () = tokio::time::sleep(next_alarm.unwrap_or(period)), if next_alarm.is_some() => self.ring().await?,
             }
@@ -239,14 +264,20 @@ impl Kubelet {
     }
 
     /// Takes in one event; false if the watch must start again.
-    async fn follow(&mut self, event: WatchEvent<Pod>) -> Result<bool, kube::Error> {
+    async fn follow(
+        &mut self,
+        event: WatchEvent<Pod>,
+        seen: &mut String,
+    ) -> Result<bool, kube::Error> {
         match event {
             WatchEvent::Added(pod) | WatchEvent::Modified(pod) => {
+                *seen = pod.resource_version().unwrap_or_default();
                 let at = key(&pod);
-                self.pods.insert(at.clone(), Arc::new(pod));
+                self.pods.insert(at.clone(), kept(pod));
                 self.advance(&at).await?;
             }
             WatchEvent::Deleted(pod) => {
+                *seen = pod.resource_version().unwrap_or_default();
                 let at = key(&pod);
                 self.pods.remove(&at);
                 self.alarms.remove(&at);
@@ -259,7 +290,7 @@ impl Kubelet {
                 }
                 self.retry_resizes().await?;
             }
-            WatchEvent::Bookmark(_) => {}
+            WatchEvent::Bookmark(mark) => *seen = mark.metadata.resource_version,
             WatchEvent::Error(_) => return Ok(false),
         }
         Ok(true)
@@ -514,6 +545,12 @@ impl Kubelet {
         self.addresses.insert(at.clone(), free.clone());
         free
     }
+}
+
+/// The pod without what nobody here reads, which is often more than half of it.
+fn kept(mut pod: Pod) -> Arc<Pod> {
+    pod.metadata.managed_fields = None;
+    Arc::new(pod)
 }
 
 fn key(pod: &Pod) -> Key {

@@ -21,16 +21,24 @@ impl Kubelet {
             other => return other.map(drop),
         }
         let known = nodes.get(&self.spec.node_name).await?;
-        let status = node::status(&self.spec, now, Some(&known));
-        let patch = json!({"status": status});
-        nodes
-            .patch_status(
-                &self.spec.node_name,
-                &PatchParams::default(),
-                &Patch::Merge(&patch),
-            )
-            .await
-            .map(drop)
+        self.report(&nodes, &known).await
+    }
+
+    /// Says again how the node is. One that somebody has deleted comes back.
+    pub(super) async fn heartbeat(&self) -> Result<(), kube::Error> {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        match nodes.get_opt(&self.spec.node_name).await? {
+            Some(known) => self.report(&nodes, &known).await,
+            None => self.register().await,
+        }
+    }
+
+    async fn report(&self, nodes: &Api<Node>, known: &Node) -> Result<(), kube::Error> {
+        let status = node::status(&self.spec, self.clock.now(), Some(known));
+        let patch = Patch::Merge(json!({"status": status}));
+        let params = PatchParams::default();
+        let patched = nodes.patch_status(&self.spec.node_name, &params, &patch);
+        patched.await.map(drop)
     }
 
     pub(super) async fn renew_lease(&self) -> Result<(), kube::Error> {
