@@ -24,6 +24,7 @@ pub mod kubelet;
 pub mod metrics;
 pub mod namespace;
 pub mod nodelifecycle;
+pub mod nodettl;
 pub mod planes;
 pub mod pod;
 pub mod podgc;
@@ -97,6 +98,7 @@ pub fn add_workloads(controllers: Controllers) -> Controllers {
         .add(endpointslice::EndpointSliceController)
         .add(endpointslicemirroring::MirroringController)
         .add(nodelifecycle::NodeLifecycleController)
+        .add(nodettl::NodeTtlController)
         .add(tainteviction::TaintEvictionController::default())
         .add(podgc::PodCollector::default())
         .add(volumebinder::ClaimBinder)
