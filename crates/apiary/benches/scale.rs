@@ -30,9 +30,8 @@ use support::{machine, resident};
 
 /// The longest that anything may take.
 const PATIENCE: Duration = Duration::from_secs(900);
-/// How long what was done is given to come to rest, and then rest is measured.
+/// How long what was done is given to come to rest.
 const SETTLE: Duration = Duration::from_secs(20);
-const REST: Duration = Duration::from_secs(60);
 /// Pause between two looks at one object, and at all nodes: to look must cost little beside what is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 const LOOK_AT_ALL: Duration = Duration::from_millis(250);
@@ -58,9 +57,13 @@ struct Args {
     /// Pods of each small cluster
     #[arg(long, default_value_t = 20)]
     pods_each: usize,
-    /// How long the leases of nodes hold, in seconds; they are renewed four times in that
-    #[arg(long, default_value_t = 40)]
+    /// How long the leases of nodes hold, in seconds, and they are renewed four times in that; 0 leaves it to how many nodes there
+    /// are
+    #[arg(long, default_value_t = 0)]
     lease: u32,
+    /// For how long rest is measured, in seconds; histories are forgotten after ten minutes
+    #[arg(long, default_value_t = 60)]
+    rest: u64,
     /// What cargo passes
     #[arg(long, hide = true)]
     bench: bool,
@@ -108,6 +111,7 @@ fn measure(what: &str, args: &Args) -> Value {
         .args(["--nodes-each", &args.nodes_each.to_string()])
         .args(["--pods-each", &args.pods_each.to_string()])
         .args(["--lease", &args.lease.to_string()])
+        .args(["--rest", &args.rest.to_string()])
         .stderr(Stdio::inherit())
         .output()
         .unwrap();
@@ -147,7 +151,13 @@ fn show(what: &str, args: &Args, found: &Value) {
         );
     }
     println!("{:<22} {:>9.1} s", "processor until then", figure("cpu_s"));
-    println!("{:<22} {:>9.0} MB resident", "memory", figure("megabytes"));
+    println!(
+        "{:<22} {:>9.0} MB resident, {:.0} MB after {} s at rest",
+        "memory",
+        figure("megabytes"),
+        figure("megabytes_after"),
+        args.rest
+    );
     println!(
         "{:<22} {:>9.2} % of a core{}\n",
         "at rest",
@@ -257,11 +267,11 @@ fn processor() -> f64 {
 }
 
 /// What the process costs when nothing happens, in percent of a core.
-async fn rest() -> f64 {
+async fn rest(args: &Args) -> f64 {
     tokio::time::sleep(SETTLE).await;
-    let before = processor();
-    tokio::time::sleep(REST).await;
-    (processor() - before) / REST.as_secs_f64() * 100.0
+    let (before, begin) = (processor(), Instant::now());
+    tokio::time::sleep(Duration::from_secs(args.rest)).await;
+    (processor() - before) / begin.elapsed().as_secs_f64() * 100.0
 }
 
 async fn cluster(args: &Args) -> Value {
@@ -301,10 +311,11 @@ async fn cluster(args: &Args) -> Value {
     let cpu_s = processor();
     #[expect(clippy::cast_precision_loss, reason = "counts are small")]
     let rates = (nodes as f64 / nodes_s, pods as f64 / pods_s);
-    let rest_percent = rest().await;
+    let megabytes = resident(std::process::id());
+    let rest_percent = rest(args).await;
     json!({
         "nodes_s": nodes_s, "nodes_rate": rates.0, "pods_s": pods_s, "pods_rate": rates.1, "cpu_s": cpu_s,
-        "megabytes": resident(std::process::id()), "rest_percent": rest_percent,
+        "megabytes": megabytes, "megabytes_after": resident(std::process::id()), "rest_percent": rest_percent,
     })
 }
 
@@ -328,9 +339,10 @@ async fn clusters(args: &Args) -> Value {
     let cpu_s = processor();
     #[expect(clippy::cast_precision_loss, reason = "counts are small")]
     let rate = count as f64 / ready_s;
-    let rest_percent = rest().await;
+    let megabytes = resident(std::process::id());
+    let rest_percent = rest(args).await;
     json!({
-        "ready_s": ready_s, "rate": rate, "cpu_s": cpu_s, "megabytes": resident(std::process::id()),
-        "rest_percent": rest_percent,
+        "ready_s": ready_s, "rate": rate, "cpu_s": cpu_s, "megabytes": megabytes,
+        "megabytes_after": resident(std::process::id()), "rest_percent": rest_percent,
     })
 }

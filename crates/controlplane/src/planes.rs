@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use apiserver::auth::User;
 use apiserver::{Cluster, ClusterSpec, Server, ServerError};
@@ -11,8 +12,14 @@ use kube::Client;
 use runtime::{CacheLimits, Clock, ClusterOptions, Controllers, Gauge, Options, Shared, Tasks};
 
 use crate::connect::{InProcessConnector, client};
-use crate::kubelet::{self, KubeletSpec, Source};
+use crate::kubelet::{self, KubeletSpec, Pace, Source};
 use crate::metrics::Metrics;
+
+/// How long the watches of controllers last. There is no connection that could have died unnoticed.
+const WATCH: Duration = Duration::from_secs(6 * 3600);
+/// Controllers look at everything again this often. It would only help against a mistake of theirs, and costs a fleet of
+/// idle clusters more than anything else they do.
+const RESYNC: Duration = Duration::from_secs(3 * 3600);
 
 /// All control planes of a process. Clones are the same.
 #[derive(Clone)]
@@ -25,6 +32,7 @@ struct Inner {
     shared: Shared,
     running: Mutex<HashMap<String, Arc<ControlPlane>>>,
     kubelets: Mutex<HashMap<(String, String), Kubelet>>,
+    pace: Pace,
     /// Where the kubelets of a cluster find its profile, by the cluster's id.
     profiles: Mutex<HashMap<String, Arc<Source>>>,
 }
@@ -81,6 +89,7 @@ impl ControlPlanes {
             shared: Shared::default(),
             running: Mutex::default(),
             kubelets: Mutex::default(),
+            pace: Pace::default(),
             profiles: Mutex::default(),
         }))
     }
@@ -213,7 +222,8 @@ impl ControlPlanes {
         let tasks = Tasks::new();
         let profile = self.profile(id).want();
         let clock = self.0.clock.clone();
-        let running = kubelet::run(spec.clone(), client, clock, profile);
+        let member = self.0.pace.join(spec.lease_seconds);
+        let running = kubelet::run(spec.clone(), client, clock, member, profile);
         tasks.spawn("kubelet", running);
         kubelets.insert(
             key,
@@ -289,8 +299,11 @@ impl ControlPlanes {
             cluster: ClusterOptions {
                 shared: Some(self.0.shared.clone()),
                 limits,
+                watch_timeout: WATCH,
+                bookmarks: false,
                 ..ClusterOptions::default()
             },
+            resync: RESYNC,
             ..Options::default()
         };
         let controllers = Controllers::new(client.clone(), self.0.clock.clone(), options);

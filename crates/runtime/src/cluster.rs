@@ -24,6 +24,9 @@ pub struct ClusterOptions {
     pub first_read_timeout: Duration,
     /// How long one watch request lasts before it is renewed.
     pub watch_timeout: Duration,
+    /// Whether watches ask to be told from time to time how far they are. Not worth it where the server remembers for an idle
+    /// watch that nothing has happened, as the embedded one does.
+    pub bookmarks: bool,
     /// Seeds the jitter of retries and watch renewals.
     pub seed: u64,
     /// Keeps objects and kinds that are equal in several clusters once. `None` is best for a cluster unlike others.
@@ -38,6 +41,7 @@ impl Default for ClusterOptions {
             request_timeout: Duration::from_secs(15),
             first_read_timeout: Duration::from_secs(15),
             watch_timeout: Duration::from_secs(600),
+            bookmarks: true,
             seed: 0,
             shared: None,
             limits: CacheLimits::default(),
@@ -118,6 +122,7 @@ impl Cluster {
             kinds_changed: self.discovery.changes(),
             request_timeout: self.options.request_timeout,
             watch_timeout: self.options.watch_timeout,
+            bookmarks: self.options.bookmarks,
             seed: self.options.seed.wrapping_add(kinds.len() as u64),
             shared: self.options.shared.clone(),
         };

@@ -40,6 +40,8 @@ pub(crate) struct Watch {
     pub(crate) request_timeout: Duration,
     /// How long one watch request lasts.
     pub(crate) watch_timeout: Duration,
+    /// Whether the server is asked to tell from time to time how far it is.
+    pub(crate) bookmarks: bool,
     pub(crate) seed: u64,
     pub(crate) shared: Option<Shared>,
 }
@@ -246,7 +248,8 @@ impl Watch {
             .mul_f64(rng.random_range(0.9..1.1))
             .as_secs();
         let query = format!(
-            "watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={version}"
+            "watch=true&allowWatchBookmarks={}&timeoutSeconds={seconds}&resourceVersion={version}",
+            self.bookmarks
         );
         let mut body = Box::pin(self.open(&query)).await?;
         let silence_max = Duration::from_secs(seconds) + self.request_timeout;

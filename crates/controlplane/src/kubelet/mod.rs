@@ -16,6 +16,7 @@ mod config;
 mod life;
 mod mirror;
 mod node;
+mod pace;
 mod phase;
 mod pod;
 mod quantity;
@@ -48,6 +49,7 @@ use tokio::time::Instant;
 use admit::{Refusal, Room};
 use config::Missing;
 use life::later;
+pub use pace::{Member, Pace};
 use pod::{Event, Memory, Scene};
 use resize::Resize;
 pub use runner::SimulatedPods;
@@ -64,10 +66,8 @@ pub fn is_simulated(node: &Node) -> bool {
     labels.and_then(|l| l.get(SIMULATED)).map(String::as_str) == Some("true")
 }
 
-/// How long a lease holds if the spec says nothing, in seconds; it is renewed four times in that, as real kubelets do.
-const LEASE_SECONDS: u32 = 40;
 /// A watch of the node's pods lasts this long, in seconds, then the next one goes on from there. In between the node's
-/// status is reported again: real kubelets do so every five minutes.
+/// status may be reported again.
 const WATCH_SECONDS: u32 = 290;
 /// Pause after the API did not answer; doubled each time up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(500);
@@ -94,33 +94,10 @@ pub struct KubeletSpec {
     pub internal_ip: String,
     /// Pods that run here whatever the API says; mirror pods show them.
     pub static_pods: Vec<Pod>,
-    /// How long its lease holds, as `nodeLeaseDurationSeconds` of a KubeletConfiguration; 0 stands for 40. A node that dies is
-    /// missed after this and a quarter more, and each renewal is a write: fleets of many idle clusters may take more.
+    /// How long its lease holds, as `nodeLeaseDurationSeconds` of a KubeletConfiguration. 0 stands for 40, and for more if there
+    /// are more than 200 simulated nodes in the process (600 with 3,000 of them): each renewal is a durable write. A node
+    /// that dies is missed after this and a quarter more.
     pub lease_seconds: u32,
-}
-
-impl KubeletSpec {
-    /// How long the lease holds.
-    fn lease(&self) -> Duration {
-        let seconds = if self.lease_seconds == 0 {
-            LEASE_SECONDS
-        } else {
-            self.lease_seconds
-        };
-        Duration::from_secs(u64::from(seconds))
-    }
-
-    /// How often it is renewed.
-    fn lease_period(&self) -> Duration {
-        self.lease() / 4
-    }
-
-    /// How long from now to the next renewal. They are at full seconds, so that those of many nodes become durable
-    /// together.
-    fn until_renewal(&self, now: Timestamp) -> Duration {
-        let past = Duration::from_nanos(now.subsec_nanosecond().unsigned_abs().into());
-        self.lease_period().saturating_sub(past)
-    }
 }
 
 /// Namespace and name.
@@ -144,6 +121,7 @@ struct Kubelet {
     spec: KubeletSpec,
     client: Client,
     clock: Clock,
+    pace: Member,
     pods: BTreeMap<Key, Arc<Pod>>,
     known: HashMap<Key, Known>,
     /// When to look at a pod again.
@@ -160,12 +138,14 @@ pub async fn run(
     spec: KubeletSpec,
     client: Client,
     clock: Clock,
+    pace: Member,
     profile: watch::Receiver<Arc<Profile>>,
 ) {
     let mut kubelet = Kubelet {
         spec,
         client,
         clock,
+        pace,
         pods: BTreeMap::new(),
         known: HashMap::new(),
         alarms: HashMap::new(),
@@ -211,15 +191,23 @@ impl Kubelet {
         self.told.keep(is_there);
         self.advance_all().await?;
         self.mirror().await?;
+        // Without bookmarks: the pods of one node can always be followed from the last event on.
         let params = WatchParams::default().fields(&mine).timeout(WATCH_SECONDS);
-        let mut next_renewal = Instant::now() + self.spec.until_renewal(self.clock.now());
+        let params = params.disable_bookmarks();
+        let mut next_renewal = Instant::now() + self.until_renewal();
+        let mut reported = Instant::now();
         loop {
             let events = pods.watch(&params, &seen).await?.boxed();
             let end = self.follow_all(events, &mut seen, &mut next_renewal);
             if !end.await? {
                 return Ok(());
             }
-            self.heartbeat().await?;
+            // What has not changed is said again at the last occasion before it is due.
+            let next_occasion = reported.elapsed() + Duration::from_secs(WATCH_SECONDS.into());
+            if next_occasion > self.pace.report() {
+                self.heartbeat().await?;
+                reported = Instant::now();
+            }
         }
     }
 
@@ -231,7 +219,6 @@ impl Kubelet {
         seen: &mut String,
         next_renewal: &mut Instant,
     ) -> Result<bool, kube::Error> {
-        let period = self.spec.lease_period();
         loop {
             let next_alarm = self.next_alarm();
             tokio::select! {
@@ -240,16 +227,24 @@ impl Kubelet {
                 biased;
                 () = tokio::time::sleep_until(*next_renewal) => {
                     self.renew_lease().await?;
-                    *next_renewal = Instant::now() + self.spec.until_renewal(self.clock.now());
+                    *next_renewal = Instant::now() + self.until_renewal();
                 }
                 Ok(()) = self.profile.changed() => self.advance_all().await?,
                 event = events.next() => match event {
                     None => return Ok(true),
                     Some(event) => if !self.follow(event?, seen).await? { return Ok(false) },
                 },
-                () = tokio::time::sleep(next_alarm.unwrap_or(period)), if next_alarm.is_some() => self.ring().await?,
+                () = tokio::time::sleep(next_alarm.unwrap_or_default()), if next_alarm.is_some() => self.ring().await?,
             }
         }
+    }
+
+    /// How long from now to the next renewal of the lease. They are at full seconds, so that those of many nodes become
+    /// durable together.
+    fn until_renewal(&self) -> Duration {
+        let past = self.clock.now().subsec_nanosecond().unsigned_abs();
+        let past = Duration::from_nanos(past.into());
+        self.pace.renewal().saturating_sub(past)
     }
 
     /// Looks at every pod, the oldest first.

@@ -45,7 +45,8 @@ impl Kubelet {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), "kube-node-lease");
         let now = micro_time(self.clock.now());
         let name = &self.spec.node_name;
-        let patch = json!({"spec": {"renewTime": now}});
+        let holds = self.pace.lease().as_secs();
+        let patch = json!({"spec": {"renewTime": now, "leaseDurationSeconds": holds}});
         match leases
             .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
             .await
@@ -62,7 +63,7 @@ impl Kubelet {
         let lease = json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
             "metadata": {"name": name, "namespace": "kube-node-lease", "ownerReferences": [owner]},
-            "spec": {"holderIdentity": name, "leaseDurationSeconds": self.spec.lease().as_secs(), "renewTime": now},
+            "spec": {"holderIdentity": name, "leaseDurationSeconds": holds, "renewTime": now},
         });
         let lease: Lease = serde_json::from_value(lease).map_err(kube::Error::SerdeError)?;
         leases

@@ -62,6 +62,7 @@ async fn an_idle_watch_is_small() {
         kinds_changed: cluster.kinds_changed(),
         request_timeout: Duration::from_secs(1),
         watch_timeout: Duration::from_secs(1),
+        bookmarks: true,
         seed: 0,
         shared: None,
     };
