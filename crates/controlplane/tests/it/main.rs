@@ -22,6 +22,8 @@ mod pods;
 #[cfg(test)]
 mod rest;
 #[cfg(test)]
+mod scenario;
+#[cfg(test)]
 mod sets;
 #[cfg(test)]
 mod stories;

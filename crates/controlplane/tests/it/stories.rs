@@ -1,6 +1,6 @@
 //! What goes wrong in a cluster and how it comes right again, told as its user sees it: by events, conditions and refusals.
 //!
-//! They are tests rather than scripts of scenarios: those are told to a fleet, by the commands of its operators.
+//! The same stories are told as text in `scenarios/`; here is what their transcripts would not show.
 
 use jiff::Timestamp;
 use runtime::Clock;

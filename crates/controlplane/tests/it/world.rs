@@ -34,6 +34,16 @@ impl World {
     /// A cluster in which nothing is left to chance: its uids and generated names follow from the seed.
     pub(crate) async fn seeded(keys: ClusterKeys, seed: u64, nodes: usize) -> Self {
         let clock = Clock::simulated("2026-04-22T12:00:00Z".parse().unwrap());
+        Self::seeded_at(clock, keys, seed, nodes).await
+    }
+
+    /// The same, beginning at another time.
+    pub(crate) async fn seeded_at(
+        clock: Clock,
+        keys: ClusterKeys,
+        seed: u64,
+        nodes: usize,
+    ) -> Self {
         Self::begin(Memory::new(), clock, (keys, Some(seed)), nodes).await
     }
 
