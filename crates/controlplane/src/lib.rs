@@ -19,6 +19,7 @@ pub mod ephemeralvolume;
 pub mod garbage;
 mod history;
 pub mod horizontalpodautoscaler;
+pub mod identity;
 pub mod job;
 pub mod kubelet;
 pub mod metrics;
@@ -73,6 +74,7 @@ pub fn add_housekeeping(
         .add(volumeprotection::ClaimProtection)
         .add(volumeprotection::VolumeProtection)
         .add_task("garbage collector", garbage::run)
+        .add_task("identity lease", identity::run)
 }
 
 /// Adds the controllers that run workloads: Deployments, ReplicaSets, ReplicationControllers, StatefulSets, DaemonSets, Jobs

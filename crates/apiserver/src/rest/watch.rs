@@ -94,13 +94,8 @@ pub(super) async fn start(
         let listing = store.list(&storage, namespace);
         let registry = watch.cluster.registry();
         let selected = registry.shown(&watch.target.resource, listing.objects);
-        let selected = selected.await?.into_iter();
-        initial.extend(selected.filter(|o| {
-            watch
-                .cluster
-                .registry()
-                .selects(&watch.target, &watch.options, o)
-        }));
+        let is_selected = |o: &_| registry.selects(&watch.target, &watch.options, o);
+        initial.extend(selected.await?.into_iter().filter(|o| is_selected(o)));
         let is_marked = watch.options.send_initial_events == Some(true) && watch.bookmarks;
         (
             follow(listing.revision),

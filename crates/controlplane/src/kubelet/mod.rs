@@ -36,7 +36,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, PodStatus, Taint};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, WatchEvent, WatchParams};
@@ -141,19 +141,7 @@ pub async fn run(
     pace: Member,
     profile: watch::Receiver<Arc<Profile>>,
 ) {
-    let mut kubelet = Kubelet {
-        spec,
-        client,
-        clock,
-        pace,
-        pods: BTreeMap::new(),
-        known: HashMap::new(),
-        alarms: HashMap::new(),
-        addresses: HashMap::new(),
-        told: tell::Told::default(),
-        profile,
-        unmirrored: HashMap::new(),
-    };
+    let mut kubelet = Kubelet::new(spec, client, clock, pace, profile);
     let mut pause = MIN_PAUSE;
     loop {
         match Box::pin(kubelet.live()).await {
@@ -168,16 +156,61 @@ pub async fn run(
 }
 
 impl Kubelet {
+    fn new(
+        spec: KubeletSpec,
+        client: Client,
+        clock: Clock,
+        pace: Member,
+        profile: watch::Receiver<Arc<Profile>>,
+    ) -> Self {
+        Self {
+            spec,
+            client,
+            clock,
+            pace,
+            pods: BTreeMap::new(),
+            known: HashMap::new(),
+            alarms: HashMap::new(),
+            addresses: HashMap::new(),
+            told: tell::Told::default(),
+            profile,
+            unmirrored: HashMap::new(),
+        }
+    }
+
     /// One connection's worth of life: register, list the pods, then follow them until that is not possible any more.
     async fn live(&mut self) -> Result<(), kube::Error> {
-        self.register().await?;
-        self.renew_lease().await?;
         let mine = format!("spec.nodeName={}", self.spec.node_name);
         let pods: Api<Pod> = Api::all(self.client.clone());
-        let list = pods
-            .list(&kube::api::ListParams::default().fields(&mine))
-            .await?;
-        let mut seen = list.metadata.resource_version.unwrap_or_default();
+        // What does not last is boxed: most of the time the kubelet waits, and a fleet has thousands of them.
+        let mut seen = Box::pin(self.begin(&pods, &mine)).await?;
+        // Without bookmarks: the pods of one node can always be followed from the last event on.
+        let params = WatchParams::default().fields(&mine).timeout(WATCH_SECONDS);
+        let params = params.disable_bookmarks();
+        let mut next_renewal = Instant::now() + self.until_renewal();
+        let mut reported = Instant::now();
+        loop {
+            let events = Box::pin(pods.watch(&params, &seen)).await?;
+            let events = events.map_ok(Box::new).boxed();
+            let end = self.follow_all(events, &mut seen, &mut next_renewal);
+            if !end.await? {
+                return Ok(());
+            }
+            // What has not changed is said again at the last occasion before it is due.
+            let next_occasion = reported.elapsed() + Duration::from_secs(WATCH_SECONDS.into());
+            if next_occasion > self.pace.report() {
+                Box::pin(self.heartbeat()).await?;
+                reported = Instant::now();
+            }
+        }
+    }
+
+    /// Registers the node, and looks at the pods that are there; from which revision on they are to be followed.
+    async fn begin(&mut self, pods: &Api<Pod>, mine: &str) -> Result<String, kube::Error> {
+        self.register().await?;
+        self.renew_lease().await?;
+        let params = kube::api::ListParams::default().fields(mine);
+        let list = pods.list(&params).await?;
         self.pods = list
             .items
             .into_iter()
@@ -191,31 +224,14 @@ impl Kubelet {
         self.told.keep(is_there);
         self.advance_all().await?;
         self.mirror().await?;
-        // Without bookmarks: the pods of one node can always be followed from the last event on.
-        let params = WatchParams::default().fields(&mine).timeout(WATCH_SECONDS);
-        let params = params.disable_bookmarks();
-        let mut next_renewal = Instant::now() + self.until_renewal();
-        let mut reported = Instant::now();
-        loop {
-            let events = pods.watch(&params, &seen).await?.boxed();
-            let end = self.follow_all(events, &mut seen, &mut next_renewal);
-            if !end.await? {
-                return Ok(());
-            }
-            // What has not changed is said again at the last occasion before it is due.
-            let next_occasion = reported.elapsed() + Duration::from_secs(WATCH_SECONDS.into());
-            if next_occasion > self.pace.report() {
-                self.heartbeat().await?;
-                reported = Instant::now();
-            }
-        }
+        Ok(list.metadata.resource_version.unwrap_or_default())
     }
 
     /// Follows the pods until the watch ends; `seen` is the revision from which the next one goes on. False if the pods
     /// must be listed anew.
     async fn follow_all(
         &mut self,
-        mut events: impl Stream<Item = Result<WatchEvent<Pod>, kube::Error>> + Unpin,
+        mut events: impl Stream<Item = Result<Box<WatchEvent<Pod>>, kube::Error>> + Unpin,
         seen: &mut String,
         next_renewal: &mut Instant,
     ) -> Result<bool, kube::Error> {
@@ -226,15 +242,17 @@ impl Kubelet {
                 // keep what happens from being heard.
                 biased;
                 () = tokio::time::sleep_until(*next_renewal) => {
-                    self.renew_lease().await?;
+                    Box::pin(self.renew_lease()).await?;
                     *next_renewal = Instant::now() + self.until_renewal();
                 }
-                Ok(()) = self.profile.changed() => self.advance_all().await?,
+                Ok(()) = self.profile.changed() => Box::pin(self.advance_all()).await?,
                 event = events.next() => match event {
                     None => return Ok(true),
-                    Some(event) => if !self.follow(event?, seen).await? { return Ok(false) },
+                    Some(event) => if !Box::pin(self.follow(*event?, seen)).await? { return Ok(false) },
                 },
-                () = tokio::time::sleep(next_alarm.unwrap_or_default()), if next_alarm.is_some() => self.ring().await?,
+                () = tokio::time::sleep(next_alarm.unwrap_or_default()), if next_alarm.is_some() => {
+                    Box::pin(self.ring()).await?;
+                }
             }
         }
     }

@@ -3,12 +3,16 @@
 //!
 //! A script is lines `> command`; see [`Story::run`] for the commands. Lines that are indented after `> apply` are the YAML
 //! that is applied; all others are remarks. Adding a scenario is adding a file. `UPDATE_EXPECT=1` rewrites the transcripts.
-//! Nothing is left to chance, generated names included.
+//! Nothing is left to chance; names that the server makes up are shown as a count.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use apiserver::auth::ClusterKeys;
+use apiserver::store::{Cursor, EventKind};
 use expect_test::expect_file;
 use jiff::{SignedDuration, Timestamp};
 use runtime::Clock;
@@ -47,10 +51,15 @@ async fn tell(script: &Path) -> String {
     let begin = text.lines().find_map(|line| line.strip_prefix("> begin "));
     let clock = Clock::simulated(begin.unwrap_or(BEGIN).parse().unwrap());
     let keys = ClusterKeys::generate("test", clock.now()).unwrap();
+    let world = World::seeded_at(clock, keys, 1, 0).await;
+    let store = world.plane.cluster.registry().store();
+    let pods = store.watch("pods", None, store.revision()).unwrap();
     let mut story = Story {
-        world: World::seeded_at(clock, keys, 1, 0).await,
+        world,
         transcript: String::new(),
+        names: Arc::default(),
     };
+    tokio::spawn(learn(Arc::clone(&story.names), pods));
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
         writeln!(story.transcript, "{line}").unwrap();
@@ -62,10 +71,14 @@ async fn tell(script: &Path) -> String {
             writeln!(story.transcript, "{more}").unwrap();
             writeln!(yaml, "{more}").unwrap();
         }
-        match Box::pin(story.run(command, &yaml)).await {
-            Ok(said) => story.transcript.push_str(&said),
+        let said = Box::pin(story.run(command, &yaml)).await;
+        // Time passes when everybody has heard of everything.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        match said {
+            Ok(rows) => story.transcript.push_str(&story.aligned(rows)),
             Err(kube::Error::Api(status)) => {
-                writeln!(story.transcript, "error: {}", status.message).unwrap();
+                let message = story.names.lock().unwrap().tidy(&status.message);
+                writeln!(story.transcript, "error: {message}").unwrap();
             }
             Err(error) => panic!("{}: {command}: {error}", script.display()),
         }
@@ -77,6 +90,66 @@ async fn tell(script: &Path) -> String {
 struct Story {
     world: World,
     transcript: String,
+    names: Arc<Mutex<Names>>,
+}
+
+/// What the server made up is shown as a count, in the order in which it came: who changes something elsewhere shall not
+/// have other names in all transcripts.
+#[derive(Default)]
+struct Names {
+    /// Name or uid, and what is shown for it.
+    shown: BTreeMap<String, String>,
+    /// With what generated names begin, and how many there were.
+    generated: BTreeMap<String, usize>,
+}
+
+/// Learns the names of all pods that come.
+async fn learn(names: Arc<Mutex<Names>>, mut pods: Cursor) {
+    while let Ok(event) = pods.next().await {
+        if event.kind == EventKind::Added {
+            names
+                .lock()
+                .unwrap()
+                .learn(&event.object.value()["metadata"]);
+        }
+    }
+}
+
+impl Names {
+    fn learn(&mut self, meta: &Value) {
+        let name = text(&meta["name"]);
+        let shown = match meta["generateName"].as_str() {
+            Some(prefix) => {
+                let count = self.generated.entry(prefix.to_owned()).or_default();
+                *count += 1;
+                format!("{prefix}{count}")
+            }
+            None => name.clone(),
+        };
+        let uid = format!("uid of {shown}");
+        self.shown.insert(text(&meta["uid"]), uid);
+        self.shown.insert(name, shown);
+    }
+
+    fn tidy(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (name, shown) in &self.shown {
+            text = text.replace(name.as_str(), shown);
+        }
+        // What came to nothing has no number.
+        for prefix in self.generated.keys() {
+            let mut from = 0;
+            while let Some(at) = text[from..].find(prefix.as_str()) {
+                from += at + prefix.len();
+                let end = from + 5;
+                let is_suffix = |suffix: &str| suffix.chars().all(|c| c.is_ascii_alphanumeric());
+                if text.get(from..end).is_some_and(is_suffix) {
+                    text.replace_range(from..end, "…");
+                }
+            }
+        }
+        text
+    }
 }
 
 /// Group and version of the kinds that stories speak of, by their plural.
@@ -141,7 +214,7 @@ impl Story {
     /// | `get KIND [COLUMN…]` | show what `kubectl get` shows, or these columns of it, wide ones as well |
     /// | `conditions KIND/NAME` | show the conditions of an object |
     /// | `events KIND` | show what happened to those of this kind, in order |
-    async fn run(&mut self, command: &str, yaml: &str) -> Result<String, kube::Error> {
+    async fn run(&mut self, command: &str, yaml: &str) -> Result<Rows, kube::Error> {
         let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
         let words: Vec<&str> = rest.split(' ').collect();
         let world = &self.world;
@@ -191,10 +264,10 @@ impl Story {
             "events" => return Ok(self.events(rest).await),
             _ => panic!("no command is called {verb:?}"),
         }
-        Ok(String::new())
+        Ok(vec![])
     }
 
-    async fn drain(&self, node: &str) -> Result<String, kube::Error> {
+    async fn drain(&self, node: &str) -> Result<Rows, kube::Error> {
         let cordon = json!({"spec": {"unschedulable": true}});
         let nodes = path(&format!("nodes/{node}"));
         drop(
@@ -204,7 +277,7 @@ impl Story {
         );
         let here = format!("{}?fieldSelector=spec.nodeName={node}", path("pods"));
         let pods = self.world.get(&here).await;
-        let mut said = String::new();
+        let mut said = vec![];
         for pod in pods["items"].as_array().into_iter().flatten() {
             let name = text(&pod["metadata"]["name"]);
             let eviction =
@@ -214,7 +287,7 @@ impl Story {
                 Err(kube::Error::Api(status)) => format!("error: {}", status.message),
                 answer => answer.map(|_| "evicted".to_owned())?,
             };
-            writeln!(said, "pod {name}: {answer}").unwrap();
+            said.push(vec![format!("pod {name}: {answer}")]);
         }
         Ok(said)
     }
@@ -248,7 +321,7 @@ impl Story {
     }
 
     /// The table that the server makes for `kubectl get`.
-    async fn table(&self, what: &str, columns: &[&str]) -> Result<String, kube::Error> {
+    async fn table(&self, what: &str, columns: &[&str]) -> Result<Rows, kube::Error> {
         let request = http::Request::get(path(what))
             .header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
             .body(vec![])
@@ -269,10 +342,10 @@ impl Story {
         for row in table["rows"].as_array().into_iter().flatten() {
             rows.push(shown.iter().map(|at| text(&row["cells"][*at])).collect());
         }
-        Ok(aligned(&rows))
+        Ok(rows)
     }
 
-    async fn conditions(&self, what: &str) -> String {
+    async fn conditions(&self, what: &str) -> Rows {
         let object = self.world.get(&path(what)).await;
         let mut rows = vec![];
         for condition in object["status"]["conditions"]
@@ -283,11 +356,11 @@ impl Story {
             let cells = ["type", "status", "reason", "message"];
             rows.push(cells.map(|cell| text(&condition[cell])).to_vec());
         }
-        aligned(&rows)
+        rows
     }
 
     /// The events of a kind, oldest first; those that happened several times say how often.
-    async fn events(&self, kind: &str) -> String {
+    async fn events(&self, kind: &str) -> Rows {
         let list = self.world.get(&path("events")).await;
         let mut events: Vec<&Value> = list["items"].as_array().into_iter().flatten().collect();
         events.retain(|event| event["involvedObject"]["kind"] == kind);
@@ -311,29 +384,34 @@ impl Story {
             let [ty, reason, message] = cells;
             rows.push(vec![ty, reason, count, name, message]);
         }
-        aligned(&rows)
+        rows
+    }
+
+    /// Rows with their columns below one another.
+    fn aligned(&self, mut rows: Rows) -> String {
+        let cells = rows.iter_mut().flatten();
+        let names = self.names.lock().unwrap();
+        cells.for_each(|cell| *cell = names.tidy(cell));
+        // Tables are in the order of names, which are others now.
+        if rows.first().is_some_and(|row| row[0] == "NAME") {
+            rows[1..].sort();
+        }
+        let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |at: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(at));
+            cells.map(|cell| cell.chars().count()).max()
+        };
+        let widths: Vec<usize> = (0..count).map(|at| width(at).unwrap_or(0)).collect();
+        let mut text = String::new();
+        for row in &rows {
+            let cells = row.iter().zip(&widths).filter(|(_, width)| **width > 0);
+            let line: Vec<String> = cells
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
+            writeln!(text, "{}", line.join("  ").trim_end()).unwrap();
+        }
+        text
     }
 }
 
-/// Rows with their columns below one another.
-fn aligned(rows: &[Vec<String>]) -> String {
-    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |at: usize| {
-        rows.iter()
-            .filter_map(|row| Some(row.get(at)?.chars().count()))
-            .max()
-    };
-    let widths: Vec<usize> = (0..count).map(|at| width(at).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).filter(|(_, width)| **width > 0);
-        let line: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        writeln!(text, "{}", line.join("  ").trim_end()).unwrap();
-    }
-    if text.is_empty() {
-        text.push_str("(none)\n");
-    }
-    text
-}
+type Rows = Vec<Vec<String>>;

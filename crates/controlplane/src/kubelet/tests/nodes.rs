@@ -73,3 +73,17 @@ fn pod_addresses_are_the_nodes_own() {
         network(&node::addresses("n2").next().unwrap())
     );
 }
+
+/// Fleets have thousands of them.
+#[tokio::test]
+async fn a_waiting_kubelet_is_small() {
+    let service = tower::service_fn(async |_: http::Request<kube::client::Body>| {
+        Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("unreachable"))
+    });
+    let client = Client::new(service, "default");
+    let (_sender, profile) = watch::channel(Arc::default());
+    let clock = Clock::simulated(start());
+    let mut kubelet = Kubelet::new(spec(), client, clock, Pace::default().join(0), profile);
+    let size = size_of_val(&kubelet.live());
+    assert!(size < 2048, "{size} bytes");
+}
