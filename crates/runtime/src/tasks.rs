@@ -26,12 +26,13 @@ impl Tasks {
     /// `name` says in logs which task panicked.
     pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
         let panics = Arc::clone(&self.panics);
-        let guarded = async move {
-            if let Err(panic) = AssertUnwindSafe(future).catch_unwind().await {
+        // No async block, which would have room for the future twice.
+        let guarded = AssertUnwindSafe(future).catch_unwind().map(move |ended| {
+            if let Err(panic) = ended {
                 panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(task = name, panic = panic_text(&*panic), "task panicked");
             }
-        };
+        });
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         // Collecting the ended ones here keeps the set as small as what runs.
         while running.try_join_next().is_some() {}

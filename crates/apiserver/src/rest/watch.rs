@@ -277,9 +277,15 @@ impl Running {
 
     /// What the client sees of an event: selectors make objects appear and disappear.
     async fn event(&mut self, event: Arc<Event>) -> Option<Bytes> {
-        let event = match self.shown(event).await {
-            Ok(event) => event,
-            Err(status) => return Some(self.or_end(Err(status))),
+        let (registry, resource) = (self.watch.cluster.registry(), &self.watch.target.resource);
+        let event = if registry.has_conversion(resource) {
+            // Boxed, because there are tens of thousands of watches, and hardly one that converts.
+            match Box::pin(self.shown(event)).await {
+                Ok(event) => event,
+                Err(status) => return Some(self.or_end(Err(status))),
+            }
+        } else {
+            event
         };
         let selects = |watch: &Watch, object: &Object| {
             watch
@@ -310,9 +316,6 @@ impl Running {
     /// The event at the version of the watch.
     async fn shown(&self, event: Arc<Event>) -> Result<Arc<Event>, Status> {
         let (registry, resource) = (self.watch.cluster.registry(), &self.watch.target.resource);
-        if !registry.has_conversion(resource) {
-            return Ok(event);
-        }
         let mut event = (*event).clone();
         event.object = registry.shown_one(resource, &event.object).await?;
         if let Some(previous) = &event.previous {
