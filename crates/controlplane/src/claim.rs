@@ -156,7 +156,9 @@ pub(crate) fn failure<'p, A>(
     let change = plan.changes.get(outcome.done)?;
     let prefix = match change {
         Change::Delete { target, .. } => format!("deleting {target}: "),
-        Change::Create(object) | Change::Apply(object) => format!("{}: ", ObjectRef::of(object)),
+        Change::Create(object) | Change::Apply(object) | Change::ApplyStatus(object) => {
+            format!("{}: ", ObjectRef::of(object))
+        }
         Change::Patch { target, .. } => format!("{target}: "),
         Change::Act(_) => String::new(),
     };

@@ -33,6 +33,12 @@ pub(crate) fn is_applied(object: &Value, config: &Value, manager: &str, subresou
     holds(owned, &config, object)
 }
 
+/// Whether `config` says nothing of the status, and `manager` has not said anything either.
+pub(crate) fn says_nothing(object: &Value, config: &Value, manager: &str) -> bool {
+    let is_empty = config["status"].as_object().is_none_or(Map::is_empty);
+    is_empty && fields_of(object, config, manager, "status").is_none()
+}
+
 fn fields_of<'a>(
     object: &'a Value,
     config: &Value,

@@ -115,6 +115,7 @@ async fn pass<R: Reconciler>(reconciler: &R, env: &Env, cx: &Cx, subject: &Subje
         let result = match change {
             Change::Act(act) => reconciler.act(cx, &world, act).await.map_err(Failure::Act),
             Change::Apply(object) => writer.apply(object).await,
+            Change::ApplyStatus(object) => writer.apply_status(object).await,
             Change::Create(object) => writer.create(object).await,
             Change::Patch {
                 target,

@@ -24,6 +24,9 @@ pub struct ObjectRef {
 pub enum Change<A> {
     /// Server-side apply with the controller's field manager, forced.
     Apply(Box<DynamicObject>),
+    /// Server-side apply of a part of the status of an object that somebody else controls: what this controller says of it,
+    /// and no more. What it said before and does not say now goes.
+    ApplyStatus(Box<DynamicObject>),
     /// Create if absent, otherwise leave alone: for objects whose later owner is somebody else, and for generated
     /// secrets that must never be overwritten.
     Create(Box<DynamicObject>),
@@ -205,6 +208,10 @@ impl<A: fmt::Debug> fmt::Display for Plan<A> {
         for change in &self.changes {
             match change {
                 Change::Apply(object) => writeln!(f, "apply {}", ObjectRef::of(object))?,
+                Change::ApplyStatus(object) => {
+                    let (target, status) = (ObjectRef::of(object), &object.data["status"]);
+                    writeln!(f, "apply status of {target} {status}")?;
+                }
                 Change::Create(object) => writeln!(f, "create {}", ObjectRef::of(object))?,
                 Change::Patch {
                     target,

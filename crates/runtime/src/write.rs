@@ -7,7 +7,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{ApiResource, DynamicObject, Request};
 use serde_json::{Value, json};
 
-use crate::applied::{is_applied, without_nulls};
+use crate::applied::{is_applied, says_nothing, without_nulls};
 use crate::cache::Entry;
 use crate::discovery::Served;
 use crate::status::{APPLY_REJECTED, TRANSIENT_ERROR};
@@ -128,6 +128,33 @@ impl<'a> Writer<'a> {
             self.collection(&served, &target)
                 .patch(&target.name, &params, &Patch::Apply(config));
         self.send(&served.resource, &target, request).await
+    }
+
+    pub(crate) async fn apply_status(&mut self, object: &DynamicObject) -> Result<(), Failure> {
+        let target = ObjectRef::of(object);
+        let served = self.served(&target).await?;
+        let mut config = body(&target, object)?;
+        without_nulls(&mut config);
+        if let Some(entry) = self.cached(&served, &target).await
+            && let Ok(have) = serde_json::from_str::<Value>(entry.json())
+            && (is_applied(&have, &config, &self.manager, "status")
+                || says_nothing(&have, &config, &self.manager))
+        {
+            self.saved += 1;
+            return Ok(());
+        }
+        let params = PatchParams::apply(&self.manager).force();
+        let patch = Patch::Apply(config);
+        let collection = self.collection(&served, &target);
+        let request = collection.patch_subresource("status", &target.name, &params, &patch);
+        match self.send(&served.resource, &target, request).await {
+            // It went while we planned: look again.
+            Err(Failure::Rejected {
+                message,
+                is_missing: true,
+            }) => Err(Failure::Conflict(message)),
+            result => result,
+        }
     }
 
     pub(crate) async fn create(&mut self, object: &DynamicObject) -> Result<(), Failure> {

@@ -248,7 +248,9 @@ fn play(yaml: &str, expect: &Expect) {
                 Change::Delete { target, .. } => world
                     .replica_sets
                     .retain(|s| s.metadata.name.as_ref() != Some(&target.name)),
-                Change::Apply(_) | Change::Act(_) => unreachable!("no such change"),
+                Change::Apply(_) | Change::ApplyStatus(_) | Change::Act(_) => {
+                    unreachable!("no such change")
+                }
             }
         }
         for note in &plan.notes {

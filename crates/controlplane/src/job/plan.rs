@@ -260,7 +260,7 @@ pub(super) fn done(changes: &[Change<Infallible>]) -> (usize, HashSet<&str>, Has
             {
                 untracked.insert(target.name.as_str());
             }
-            Change::Apply(_) | Change::Patch { .. } => {}
+            Change::Apply(_) | Change::ApplyStatus(_) | Change::Patch { .. } => {}
             Change::Act(never) => match *never {},
         }
     }

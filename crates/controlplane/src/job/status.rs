@@ -311,7 +311,7 @@ pub(super) fn refusal(plan: &Plan<Infallible>, outcome: &Outcome) -> Note {
         Some(Change::Delete { target, .. }) => {
             ("FailedDelete", "deleting", format!("deleting {target}: "))
         }
-        Some(Change::Create(pod) | Change::Apply(pod)) => (
+        Some(Change::Create(pod) | Change::Apply(pod) | Change::ApplyStatus(pod)) => (
             "FailedCreate",
             "creating",
             format!("{}: ", ObjectRef::of(pod)),

@@ -86,7 +86,7 @@ fn failure(plan: &Plan<Infallible>, outcome: &Outcome) -> Option<(&'static str, 
     let failure = outcome.failure.as_ref()?;
     let (reason, prefix) = match plan.changes.get(outcome.done)? {
         Change::Delete { target, .. } => ("FailedDelete", format!("deleting {target}: ")),
-        Change::Create(pod) | Change::Apply(pod) => {
+        Change::Create(pod) | Change::Apply(pod) | Change::ApplyStatus(pod) => {
             ("FailedCreate", format!("{}: ", ObjectRef::of(pod)))
         }
         Change::Patch { target, .. } => ("FailedCreate", format!("{target}: ")),

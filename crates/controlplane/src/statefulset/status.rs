@@ -74,7 +74,7 @@ pub(super) fn refusal(world: &World, plan: &Plan<Infallible>, outcome: &Outcome)
 
 fn words(set: &str, change: &Change<Infallible>, why: &str) -> (&'static str, String) {
     match change {
-        Change::Create(object) | Change::Apply(object) => {
+        Change::Create(object) | Change::Apply(object) | Change::ApplyStatus(object) => {
             let kind = object.types.as_ref().map_or("", |t| t.kind.as_str());
             let name = object.metadata.name.as_deref().unwrap_or_default();
             let message = match kind {

@@ -204,7 +204,9 @@ impl Model {
                     pod["metadata"]["finalizers"] = finalizers;
                 });
             }
-            Change::Apply(_) | Change::Act(_) => unreachable!("the controller does neither"),
+            Change::Apply(_) | Change::ApplyStatus(_) | Change::Act(_) => {
+                unreachable!("the controller does none of these")
+            }
         }
     }
 
