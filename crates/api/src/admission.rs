@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::bootstrap::{kubeadm_config, kubeadm_config_template};
-use crate::cluster::{cluster, machine, machine_deployment, machine_set};
+use crate::cluster::{cluster, machine, machine_deployment, machine_health_check, machine_set};
 use crate::controlplane::kubeadm_control_plane;
 use crate::infrastructure::{local_cluster, local_machine, local_machine_template};
 use crate::meta::{
@@ -21,6 +21,9 @@ pub fn default(group: &str, version: &str, kind: &str, new: &mut Value, old: Opt
         (CLUSTER_GROUP, V1BETA2, "MachineSet") => with(new, old, machine_set::default),
         (CLUSTER_GROUP, V1BETA2, "MachineDeployment") => {
             with(new, old, machine_deployment::default);
+        }
+        (CLUSTER_GROUP, V1BETA2, "MachineHealthCheck") => {
+            with(new, old, |new, _| machine_health_check::default(new));
         }
         (CONTROL_PLANE_GROUP, V1BETA2, "KubeadmControlPlane") => {
             with(new, old, |new, _| kubeadm_control_plane::default(new));
@@ -44,6 +47,9 @@ pub fn validate(
         (CLUSTER_GROUP, V1BETA2, "MachineSet") => check(new, old, machine_set::validate),
         (CLUSTER_GROUP, V1BETA2, "MachineDeployment") => {
             check(new, old, machine_deployment::validate)
+        }
+        (CLUSTER_GROUP, V1BETA2, "MachineHealthCheck") => {
+            check(new, old, machine_health_check::validate)
         }
         (BOOTSTRAP_GROUP, V1BETA2, "KubeadmConfig") => check(new, old, kubeadm_config::validate),
         (BOOTSTRAP_GROUP, V1BETA2, "KubeadmConfigTemplate") => {
@@ -166,6 +172,12 @@ mod tests {
             ("cluster", "MachineSet", set.clone(), json!({})),
             ("cluster", "MachineDeployment", set, json!({})),
             (
+                "cluster",
+                "MachineHealthCheck",
+                json!({"clusterName": "c", "selector": {}}),
+                json!({}),
+            ),
+            (
                 "bootstrap.cluster",
                 "KubeadmConfig",
                 config.clone(),
@@ -215,6 +227,7 @@ mod tests {
             Machine: spec.bootstrap: Required value: either configRef or dataSecretName must be set
             MachineSet: spec.template.spec.bootstrap: Required value: either configRef or dataSecretName must be set
             MachineDeployment: spec.template.spec.bootstrap: Required value: either configRef or dataSecretName must be set
+            MachineHealthCheck: spec.selector: Required value: must select something: the machines of one MachineDeployment, or of the control plane
             KubeadmConfig: spec.format: Invalid value: ignition is not supported; use cloud-config
             KubeadmConfigTemplate: spec.template.spec.format: Invalid value: ignition is not supported; use cloud-config
             KubeadmControlPlane: spec.version: Invalid value: "v1" must be a version such as v1.36.0

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bootstrap::{KubeadmConfig, kubeadm_config};
-use crate::cluster::{Cluster, Machine, MachineDeployment, MachineSet};
-use crate::cluster::{cluster, machine, machine_deployment, machine_set};
+use crate::cluster::{Cluster, Machine, MachineDeployment, MachineHealthCheck, MachineSet};
+use crate::cluster::{cluster, machine, machine_deployment, machine_health_check, machine_set};
 use crate::controlplane::{KubeadmControlPlane, kubeadm_control_plane};
 use crate::infrastructure::{LocalMachineTemplate, local_machine_template};
 use crate::meta::FieldError;
@@ -190,6 +190,46 @@ fn machine_set_gets_its_own_label_as_selector() {
           cluster.x-k8s.io/set-name: md-0
     "#]]
     .assert_eq(&show(&set.spec.selector, &found));
+}
+
+#[test]
+fn health_check_gets_its_label_and_a_time_for_nodes_to_come() {
+    let mut check: MachineHealthCheck =
+        parse("{metadata: {name: c}, spec: {clusterName: hello, selector: {matchLabels: {a: b}}}}");
+    machine_health_check::default(&mut check);
+    let found = machine_health_check::validate(&check, None);
+    expect![[r#"
+        apiVersion: cluster.x-k8s.io/v1beta2
+        kind: MachineHealthCheck
+        metadata:
+          labels:
+            cluster.x-k8s.io/cluster-name: hello
+          name: c
+        spec:
+          clusterName: hello
+          selector:
+            matchLabels:
+              a: b
+          checks:
+            nodeStartupTimeoutSeconds: 600
+    "#]]
+    .assert_eq(&show(&check, &found));
+    let mut new = check.clone();
+    new.spec = parse(
+        "{clusterName: other, selector: {matchLabels: {cluster.x-k8s.io/cluster-name: hello}}, checks: {nodeStartupTimeoutSeconds: 29}, \
+         remediation: {triggerIf: {unhealthyLessThanOrEqualTo: some, unhealthyInRange: '[3-1]'}}}",
+    );
+    expect![[r#"
+        spec.selector.matchLabels[cluster.x-k8s.io/cluster-name]: Invalid value: must be "other", the name in spec.clusterName, and not "hello"
+        spec.checks.nodeStartupTimeoutSeconds: Invalid value: must be 30 or more, or 0 for no limit
+        spec.remediation.triggerIf.unhealthyLessThanOrEqualTo: Invalid value: must be a number of 0 or more, or a percentage such as "25%"
+        spec.remediation.triggerIf.unhealthyInRange: Invalid value: "[3-1]" must be a range such as "[3-5]", the smaller number first
+        spec.clusterName: Forbidden: cannot be changed from "hello"
+    "#]].assert_eq(&errors(&machine_health_check::validate(&new, Some(&check))));
+    new.spec = parse("{clusterName: hello, selector: {}, checks: {nodeStartupTimeoutSeconds: 0}}");
+    expect![[r#"
+        spec.selector: Required value: must select something: the machines of one MachineDeployment, or of the control plane
+    "#]].assert_eq(&errors(&machine_health_check::validate(&new, Some(&check))));
 }
 
 #[test]

@@ -287,6 +287,15 @@ pub fn crd() -> Value {
 }
 
 impl Cluster {
+    /// The cluster's conditions.
+    #[must_use]
+    pub fn conditions(&self) -> &[Condition] {
+        let status = self.status.as_ref();
+        status
+            .and_then(|s| s.conditions.as_deref())
+            .unwrap_or_default()
+    }
+
     /// Whether the infrastructure has been there once.
     #[must_use]
     pub fn is_infrastructure_provisioned(&self) -> bool {

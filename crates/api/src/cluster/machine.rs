@@ -231,6 +231,10 @@ pub mod conditions {
     pub const PAUSED: &str = "Paused";
     /// Result of health checks, if any are set up.
     pub const HEALTH_CHECK_SUCCEEDED: &str = "HealthCheckSucceeded";
+    /// The owner of an unhealthy machine has replaced it: false until it is gone.
+    pub const OWNER_REMEDIATED: &str = "OwnerRemediated";
+    /// Somebody else has healed an unhealthy machine: false until it is healthy.
+    pub const EXTERNALLY_REMEDIATED: &str = "ExternallyRemediated";
     /// Control plane machines: the kube-apiserver of this machine runs.
     pub const API_SERVER_POD_HEALTHY: &str = "APIServerPodHealthy";
     /// Control plane machines: the kube-controller-manager of this machine runs.

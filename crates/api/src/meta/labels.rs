@@ -21,6 +21,14 @@ pub const PAUSED: &str = "cluster.x-k8s.io/paused";
 pub const MANAGED_BY: &str = "cluster.x-k8s.io/managed-by";
 /// Annotation: this Machine goes first when its owner scales down.
 pub const DELETE_MACHINE: &str = "cluster.x-k8s.io/delete-machine";
+/// Annotation of a Machine: it is to be replaced as an unhealthy one is.
+pub const REMEDIATE_MACHINE: &str = "cluster.x-k8s.io/remediate-machine";
+/// Annotation of a Machine: its health is not checked.
+pub const SKIP_REMEDIATION: &str = "cluster.x-k8s.io/skip-remediation";
+/// Annotation of a KubeadmControlPlane: the machine that is being replaced because it is unhealthy, as JSON.
+pub const REMEDIATION_IN_PROGRESS: &str = "controlplane.cluster.x-k8s.io/remediation-in-progress";
+/// Annotation of a Machine: the machine whose place it took, as JSON.
+pub const REMEDIATION_FOR: &str = "controlplane.cluster.x-k8s.io/remediation-for";
 /// Annotation: this MachineSet makes no new Machines.
 pub const DISABLE_MACHINE_CREATE: &str = "cluster.x-k8s.io/disable-machine-create";
 /// Annotation: name of the template that an object was made from.
