@@ -13,11 +13,13 @@ pub mod kcp;
 pub mod link;
 pub mod machine;
 pub mod machinedeployment;
+pub mod machinehealthcheck;
 pub mod machineset;
 mod names;
 pub mod object;
 mod pause;
 pub mod pki;
+mod remediation;
 mod replicas;
 pub mod secret;
 mod template;
@@ -49,6 +51,7 @@ pub fn controllers(
         .add(machine::MachineController)
         .add(machineset::MachineSetController)
         .add(machinedeployment::MachineDeploymentController)
+        .add(machinehealthcheck::MachineHealthCheckController)
         .add(bootstrap::KubeadmConfigController)
         .add(kcp::KubeadmControlPlaneController)
         .add(local_cluster)

@@ -16,6 +16,9 @@ use apiary::ui::{Format, Ui};
 use expect_test::expect_file;
 use serde_json::{Value, json};
 
+const LOCAL_MACHINES: &str =
+    "/apis/infrastructure.cluster.x-k8s.io/v1beta2/namespaces/org-acme/localmachines";
+
 /// The most virtual time that one step may take.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
@@ -95,6 +98,12 @@ impl Story {
     /// | `get PATH POINTER` | show a value of an object |
     /// | `count PATH` | show how many objects a collection has |
     /// | `workload CLUSTER PATH POINTER VALUE` | wait until a value in a workload cluster is this |
+    /// | `hang COUNT LABEL=VALUE` | so many machines with this label hang |
+    /// | `unhang COUNT` | so many of them go on |
+    /// | `hung` | show how many machines hang |
+    /// | `replaced` | wait until none does |
+    /// | `condition PATH TYPE` | show a condition of an object |
+    /// | `pass DURATION` | let time go by |
     /// | `clusters` | show the logical clusters of the server |
     /// | `rest` | an hour passes: nothing may be written but signs of life |
     async fn run(&mut self, command: &str) -> anyhow::Result<()> {
@@ -152,12 +161,94 @@ impl Story {
                     value.pointer(pointer).unwrap_or(&Value::Null)
                 )?;
             }
+            "hang" | "unhang" | "hung" | "replaced" => self.faults(verb, rest).await?,
+            "condition" => self.condition(rest).await?,
+            "pass" => {
+                let duration: jiff::SignedDuration = rest.parse()?;
+                tokio::time::sleep(duration.unsigned_abs()).await;
+            }
             "workload" => self.workload(rest).await?,
             "count" => self.count(rest).await?,
             "clusters" => self.clusters()?,
             "rest" => self.rest().await?,
             _ => anyhow::bail!("no command is called {verb:?}"),
         }
+        Ok(())
+    }
+
+    async fn faults(&mut self, verb: &str, rest: &str) -> anyhow::Result<()> {
+        match verb {
+            "hang" => {
+                let (count, label) = rest.split_once(' ').unwrap_or((rest, ""));
+                let label = label.replace('/', "%2F").replace('=', "%3D");
+                let query = format!("?labelSelector={label}");
+                self.set_hanging(&query, count.parse()?, true).await?;
+            }
+            "unhang" => self.set_hanging("", rest.parse()?, false).await?,
+            "hung" => {
+                let hung = self.hung().await?;
+                writeln!(self.transcript, "{}", hung.len())?;
+            }
+            _ => {
+                let look = async || self.hung().await.ok()?.is_empty().then_some(());
+                sim::until(&self.management.plane, PATIENCE, look).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn local_machines(&self, query: &str) -> Result<Vec<Value>, kube::Error> {
+        let list = get(
+            self.management.client(),
+            &format!("{LOCAL_MACHINES}{query}"),
+        )
+        .await?;
+        Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// The machines that hang.
+    async fn hung(&self) -> Result<Vec<Value>, kube::Error> {
+        let mut machines = self.local_machines("").await?;
+        machines.retain(|m| m["spec"]["faults"]["kubeletStopped"] == true);
+        Ok(machines)
+    }
+
+    async fn set_hanging(&self, query: &str, count: usize, hangs: bool) -> anyhow::Result<()> {
+        let mut machines = self.local_machines(query).await?;
+        machines.retain(|m| (m["spec"]["faults"]["kubeletStopped"] == true) != hangs);
+        anyhow::ensure!(machines.len() >= count, "there are only {}", machines.len());
+        let faults = if hangs {
+            json!({"kubeletStopped": true})
+        } else {
+            Value::Null
+        };
+        for machine in &machines[..count] {
+            let name = machine["metadata"]["name"].as_str().unwrap_or_default();
+            let patch = json!({"spec": {"faults": faults}});
+            let path = format!("{LOCAL_MACHINES}/{name}");
+            self.request(http::Method::PATCH, &path, patch).await?;
+        }
+        Ok(())
+    }
+
+    async fn condition(&mut self, arguments: &str) -> anyhow::Result<()> {
+        let (path, type_) = arguments.split_once(' ').unwrap_or((arguments, ""));
+        let object = get(self.management.client(), path).await?;
+        let conditions = object["status"]["conditions"].as_array();
+        let mut conditions = conditions.into_iter().flatten();
+        let found = conditions.find(|condition| condition["type"] == type_);
+        let text = |key: &str| found.and_then(|c| c[key].as_str()).unwrap_or("-");
+        // Names are random, and so is their order.
+        let message = without_suffixes(text("message"));
+        let mut lines: Vec<&str> = message.lines().collect();
+        lines.sort_unstable();
+        let message = lines.join("\n");
+        writeln!(
+            self.transcript,
+            "{} {}\n{message}",
+            text("status"),
+            text("reason")
+        )?;
         Ok(())
     }
 
@@ -300,6 +391,20 @@ fn without_hashes(line: &str) -> String {
             }
             None => word.to_owned(),
         });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// The text with what is random in names of machines left out.
+fn without_suffixes(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
+        let name = word.trim_end_matches([':', ',']);
+        match name.rsplit_once('-') {
+            Some((stem, suffix)) if stem.starts_with("hello") && suffix.len() == 5 => {
+                word.replace(suffix, "…")
+            }
+            _ => word.to_owned(),
+        }
+    });
     words.collect::<Vec<_>>().join(" ")
 }
 

@@ -4,7 +4,7 @@ use api::cluster::machine::conditions as on_machine;
 use api::cluster::{Machine, machine};
 use api::controlplane::kubeadm_control_plane::{conditions, reasons};
 use api::meta::find;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
 use super::World;
@@ -56,9 +56,17 @@ pub fn machine_conditions(world: &MachineWorld) -> Vec<Condition> {
             .collect();
     };
     let name = node.name_any();
+    let component = |type_: &'static str, component: &str| {
+        let of = format!("{component}-{name}");
+        if is_silent(node) {
+            let why = format!("Node {name} does not answer, and what is known of Pod {of} is old");
+            return Condition::unknown(type_, "InspectionFailed", why);
+        }
+        pod(type_, &world.pods, &of)
+    };
     let mut all: Vec<_> = COMPONENTS
         .iter()
-        .map(|(type_, component)| pod(type_, &world.pods, &format!("{component}-{name}")))
+        .map(|(type_, name)| component(type_, name))
         .collect();
     let has_label = node.labels().contains_key(ROLE);
     let taints = node.spec.iter().flat_map(|s| s.taints.iter().flatten());
@@ -84,14 +92,20 @@ pub fn machine_conditions(world: &MachineWorld) -> Vec<Condition> {
         },
     );
     if is_etcd_stacked {
-        all.push(pod(
-            on_machine::ETCD_POD_HEALTHY,
-            &world.pods,
-            &format!("etcd-{name}"),
-        ));
-        all.push(member(world, &name));
+        all.push(component(on_machine::ETCD_POD_HEALTHY, "etcd"));
+        all.push(member(world, node));
     }
     all
+}
+
+/// Whether nobody has heard of the node's kubelet for some time.
+fn is_silent(node: &Node) -> bool {
+    let conditions = node
+        .status
+        .iter()
+        .flat_map(|s| s.conditions.iter().flatten());
+    let mut ready = conditions.filter(|c| c.type_ == "Ready");
+    ready.any(|c| c.status == "Unknown")
 }
 
 fn without_node(world: &MachineWorld) -> Condition {
@@ -163,21 +177,25 @@ fn pod(type_: &'static str, pods: &[std::sync::Arc<Pod>], name: &str) -> Conditi
     }
 }
 
-fn member(world: &MachineWorld, node: &str) -> Condition {
+fn member(world: &MachineWorld, node: &Node) -> Condition {
     let type_ = on_machine::ETCD_MEMBER_HEALTHY;
+    let name = node.name_any();
     match &world.etcd_members {
+        // A simulated member is as its machine is.
+        Some(_) if is_silent(node) => {
+            let why = format!("Node {name} does not answer, and so does its member of etcd not");
+            Condition::unknown(type_, "InspectionFailed", why)
+        }
         None => Condition::unknown(
             type_,
             "InspectionFailed",
             "The list of etcd members is not readable",
         ),
-        Some(members) if members.iter().any(|m| m == node) => {
-            Condition::yes(type_, reasons::HEALTHY)
-        }
+        Some(members) if members.contains(&name) => Condition::yes(type_, reasons::HEALTHY),
         Some(_) => Condition::no(
             type_,
             reasons::NOT_HEALTHY,
-            format!("etcd has no voting member {node}"),
+            format!("etcd has no voting member {name}"),
         ),
     }
 }

@@ -55,6 +55,13 @@ pub(super) fn wanted(
     if let Some(hash) = hash {
         annotations.insert(CONFIG_HASH.to_owned(), hash);
     }
+    let replaced = match existing {
+        Some(machine) => object::annotation(&machine.metadata, labels::REMEDIATION_FOR),
+        None => object::annotation(&control_plane.metadata, labels::REMEDIATION_IN_PROGRESS),
+    };
+    if let Some(replaced) = replaced {
+        annotations.insert(labels::REMEDIATION_FOR.to_owned(), replaced.to_owned());
+    }
     let spec = existing.map_or_else(|| new_spec(world, name, domain), kept_spec);
     let gates = template.spec.readiness_gates.iter().flatten().cloned();
     let own = health::gates(world.is_etcd_stacked()).into_iter();

@@ -11,6 +11,7 @@ pub mod health;
 mod machines;
 mod order;
 mod plan;
+mod remediation;
 pub mod rollout;
 mod status;
 #[cfg(test)]

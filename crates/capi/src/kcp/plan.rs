@@ -11,13 +11,13 @@ use runtime::{Change, ObjectRef, Plan};
 use serde_json::json;
 
 use super::act::KUBECONFIG_SECONDS;
-use super::{Act, World, health, machines, rollout};
+use super::{Act, World, health, machines, remediation, rollout};
 use crate::condition::named;
 use crate::pki::Purpose;
 use crate::{etcd, object, pause};
 
 /// How often a control plane that waits for its machines is looked at, beside on changes.
-const AGAIN: Duration = Duration::from_secs(15);
+pub(super) const AGAIN: Duration = Duration::from_secs(15);
 
 pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     if world.is_paused() {
@@ -71,7 +71,9 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     }
     plan.changes.extend(machines::complete(world));
     release(world, &mut plan);
-    scale(world, now, &mut plan);
+    if !remediation::plan(world, now, &mut plan) {
+        scale(world, now, &mut plan);
+    }
     for at in rollout::times(&world.control_plane, &world.machines) {
         plan.again_at(at, now);
     }
@@ -220,7 +222,14 @@ fn scale(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
         return;
     }
     if has_outdated || have != wanted {
-        if let Some(problem) = preflight(world) {
+        // What takes the place of a machine that is gone makes things better, also if another one is not well.
+        let is_replacing = have < wanted && remediation::in_progress(world).is_some();
+        let problem = if is_replacing {
+            deletion(world).or_else(|| without_help(world))
+        } else {
+            preflight(world)
+        };
+        if let Some(problem) = problem {
             plan.wait(reasons::CONTROL_PLANE_UNHEALTHY, problem);
             plan.again_in = Some(AGAIN);
             return;
@@ -245,20 +254,31 @@ fn scale(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
     follow_up(world, plan);
 }
 
-/// Why no machine may come or go now.
-fn preflight(world: &World) -> Option<String> {
+/// The deletion that is waited for.
+fn deletion(world: &World) -> Option<String> {
     let deleting: Vec<_> = world
         .machines
         .iter()
         .filter(|m| m.is_deleting())
         .map(|m| m.name_any())
         .collect();
-    if !deleting.is_empty() {
-        let names: Vec<_> = deleting.iter().map(String::as_str).collect();
-        return Some(format!(
-            "Waiting for the deletion of {}",
-            named("Machine", &names)
-        ));
+    let names: Vec<_> = deleting.iter().map(String::as_str).collect();
+    let waits = format!("Waiting for the deletion of {}", named("Machine", &names));
+    (!names.is_empty()).then_some(waits)
+}
+
+/// Why not even a replacement may come now: no machine is there that it could join.
+fn without_help(world: &World) -> Option<String> {
+    let is_stacked = world.is_etcd_stacked();
+    let mut machines = world.machines.iter();
+    let is_helpful = machines.any(|m| health::is_healthy(m, is_stacked));
+    (!is_helpful).then(|| "No machine of the control plane is healthy".to_owned())
+}
+
+/// Why no machine may come or go now.
+fn preflight(world: &World) -> Option<String> {
+    if let Some(waits) = deletion(world) {
+        return Some(waits);
     }
     if !world.is_initialized() {
         return Some("Waiting for the first machine to set up the cluster".to_owned());

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use runtime::{Outcome, Plan};
 use serde_json::{Value, json};
 
-use super::{Act, World, health};
+use super::{Act, World, health, remediation};
 use crate::condition::{self, Condition, Truth};
 use crate::{object, replicas};
 
@@ -34,8 +34,12 @@ pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Ti
     if world.is_initialized() {
         status["initialization"] = json!({"controlPlaneInitialized": true});
     }
-    if !old["lastRemediation"].is_null() {
-        status["lastRemediation"] = old["lastRemediation"].clone();
+    match remediation::last(world) {
+        Some(last) => status["lastRemediation"] = json!(last),
+        None if !old["lastRemediation"].is_null() => {
+            status["lastRemediation"] = old["lastRemediation"].clone();
+        }
+        None => {}
     }
     let is_deleting = world.control_plane.metadata.deletion_timestamp.is_some();
     let have = i32::try_from(world.machines.len()).unwrap_or(i32::MAX);
@@ -68,8 +72,19 @@ pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Ti
         is_deleting,
         &blocked,
     ));
-    all.push(Condition::no(conditions::REMEDIATING, "NotRemediating", ""));
-    all.push(match plan.waits.first() {
+    all.push(crate::remediation::remediating(
+        conditions::REMEDIATING,
+        &world.machines,
+    ));
+    all.push(deleting(plan, is_deleting));
+    all.push(condition::paused(false));
+    all.insert(0, available(world, &all, is_deleting));
+    status["conditions"] = condition::to_json(&all);
+    status
+}
+
+fn deleting(plan: &Plan<Act>, is_deleting: bool) -> Condition {
+    match plan.waits.first() {
         _ if !is_deleting => Condition::no(conditions::DELETING, "NotDeleting", ""),
         Some(wait) => Condition::new(
             conditions::DELETING,
@@ -83,11 +98,7 @@ pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Ti
             "DeletionCompleted",
             "Deletion completed",
         ),
-    });
-    all.push(condition::paused(false));
-    all.insert(0, available(world, &all, is_deleting));
-    status["conditions"] = condition::to_json(&all);
-    status
+    }
 }
 
 fn certificates(world: &World, plan: &Plan<Act>) -> Condition {

@@ -56,6 +56,7 @@ fn sized(overrides: &[&str]) -> String {
     let mut text = String::new();
     for change in &plan.changes {
         text += &match change {
+            runtime::Change::ApplyStatus(_) => unreachable!("it says nothing of others"),
             runtime::Change::Apply(set) | runtime::Change::Create(set) => {
                 let name = set.metadata.name.clone().unwrap_or_default();
                 let revision = set

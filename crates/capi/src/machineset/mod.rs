@@ -7,6 +7,7 @@
 mod order;
 mod plan;
 pub(crate) mod preflight;
+mod remediation;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use api::cluster::rules;
-use api::cluster::{Cluster, Machine, MachineSet};
+use api::cluster::{Cluster, Machine, MachineDeployment, MachineSet};
 use api::meta::labels;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -24,7 +25,7 @@ use kube::core::DynamicObject;
 use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Selector};
 use serde_json::Value;
 
-use crate::contract;
+use crate::{contract, object};
 
 /// The controller.
 #[derive(Debug)]
@@ -40,6 +41,9 @@ pub struct World {
     /// The cluster's control plane object.
     #[cfg_attr(test, serde(default))]
     pub control_plane: Option<Arc<DynamicObject>>,
+    /// The set's deployment; read only if machines are to be replaced.
+    #[cfg_attr(test, serde(default))]
+    pub deployment: Option<Arc<MachineDeployment>>,
     /// `None` if the machines need none, or it is missing.
     #[cfg_attr(test, serde(default))]
     pub bootstrap_template: Option<Arc<DynamicObject>>,
@@ -101,7 +105,15 @@ impl Reconciler for MachineSetController {
             };
             parts.insert(machine.name_any(), has);
         }
+        let deployment = object::label(&set.metadata, labels::DEPLOYMENT_NAME);
+        let deployment = match deployment {
+            Some(name) if machines.iter().any(|m| crate::remediation::is_wanted(m)) => {
+                cx.get(&namespace, name).await?
+            }
+            _ => None,
+        };
         Ok(World {
+            deployment,
             control_plane: contract::get(cx, &namespace, control_plane_ref).await?,
             bootstrap_template: contract::get(
                 cx,
@@ -139,7 +151,7 @@ impl Reconciler for MachineSetController {
 /// Whether a machine belongs to the set, or may.
 fn is_member(set: &MachineSet, machine: &Machine) -> bool {
     let labels = machine.metadata.labels.clone().unwrap_or_default();
-    match crate::object::controller_of(&machine.metadata) {
+    match object::controller_of(&machine.metadata) {
         Some(owner) => Some(owner.uid.as_str()) == set.metadata.uid.as_deref(),
         None => rules::selects(&set.spec.selector, &labels),
     }

@@ -13,13 +13,13 @@ use kube::core::DynamicObject;
 use runtime::{Change, ObjectRef, Plan};
 
 use super::order::by_priority;
-use super::{World, preflight};
+use super::{World, preflight, remediation};
 use crate::names::{Namer, fresh};
 use crate::template::{Particulars, instantiate, object_kind};
 use crate::{object, pause};
 
 /// How often checks before scaling up are repeated, beside on changes.
-const PREFLIGHT_AGAIN: Duration = Duration::from_secs(15);
+pub(super) const PREFLIGHT_AGAIN: Duration = Duration::from_secs(15);
 
 pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
     if world.is_paused() {
@@ -60,6 +60,7 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
     }
     sync(world, &mut plan);
     complete(world, &mut plan);
+    remediation::plan(world, now, &mut plan);
     scale(world, now, &mut plan);
     plan
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::World;
 use crate::condition::{self, Condition, Truth};
-use crate::{object, replicas};
+use crate::{object, remediation, replicas};
 
 pub(super) fn status(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) -> Value {
     if world.is_paused() {
@@ -44,7 +44,10 @@ pub(super) fn status(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) 
         is_deleting,
         &blocked,
     ));
-    all.push(Condition::no(conditions::REMEDIATING, "NotRemediating", ""));
+    all.push(remediation::remediating(
+        conditions::REMEDIATING,
+        &world.machines,
+    ));
     all.push(match plan.waits.first() {
         _ if !is_deleting => Condition::no(conditions::DELETING, "NotDeleting", ""),
         Some(wait) => Condition::new(

@@ -497,3 +497,136 @@ fn preflight_checks() {
         three minors older without kubeadm: ok
     "#]].assert_eq(&table);
 }
+
+const SICK: &str = "conditions: [
+    {type: HealthCheckSucceeded, status: 'False', reason: UnhealthyNode, message: m, lastTransitionTime: '2026-01-02T03:00:00Z'},
+    {type: OwnerRemediated, status: 'False', reason: WaitingForRemediation, message: w, lastTransitionTime: '2026-01-02T03:00:00Z'}]";
+
+/// Three machines, of which two are to be replaced; `b` is the newer one.
+fn sick() -> String {
+    let of = |name: &str, created: &str, status: &str| {
+        machine(
+            name,
+            &format!("{{metadata: {{creationTimestamp: '{created}'}}, status: {{{status}}}}}"),
+        )
+    };
+    machines(&[
+        of("a", "2026-01-01T00:00:00Z", SICK),
+        of("b", "2026-01-01T00:01:00Z", SICK),
+        of("c", "2026-01-01T00:02:00Z", ""),
+    ])
+}
+
+const THREE: &str = "set: {spec: {replicas: 3}}";
+const DEPLOYMENT: &str = "deployment: {metadata: {name: md-0}, spec: {clusterName: hello, replicas: 3, selector: {}, template: {spec: {clusterName: hello, bootstrap: {}, infrastructureRef: {apiGroup: i, kind: I, name: small}}}}}";
+
+#[test]
+fn unhealthy_machines_are_replaced() {
+    check(
+        &[&sick(), THREE],
+        &expect![[r#"
+        apply Machine acme/a
+        apply Machine acme/b
+        apply Machine acme/c
+        apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
+        delete Machine acme/b
+        apply status of Machine acme/a {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
+        delete Machine acme/a
+        note SuccessfulDelete: Deleted machine b because it is unhealthy
+        note SuccessfulDelete: Deleted machine a because it is unhealthy
+        MachinesReady=Unknown ReadyUnknown * Machines a, b, c: Condition Ready not yet reported
+        MachinesUpToDate=Unknown UpToDateUnknown * Machines a, b, c: Condition UpToDate not yet reported
+        ScalingUp=False NotScalingUp
+        ScalingDown=False NotScalingDown
+        Remediating=True Remediating * Machine a: w
+            * Machine b: w
+        Deleting=False NotDeleting
+        Paused=False NotPaused
+        availableReplicas: 0
+        readyReplicas: 0
+        replicas: 3
+        selector: machine-template-hash=h
+        upToDateReplicas: 0
+        versions:
+        - replicas: 3
+          version: v1.36.0
+    "#]],
+    );
+}
+
+#[test]
+fn not_more_unhealthy_machines_are_replaced_at_once_than_are_allowed() {
+    let one = "deployment: {spec: {remediation: {maxInFlight: 1}}}";
+    check_plan(
+        &[&sick(), THREE, DEPLOYMENT, one],
+        &expect![[r#"
+        apply Machine acme/a
+        apply Machine acme/b
+        apply Machine acme/c
+        apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
+        delete Machine acme/b
+        apply status of Machine acme/a {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting because as many machines are being replaced as spec.remediation.maxInFlight of the MachineDeployment allows","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
+        note SuccessfulDelete: Deleted machine b because it is unhealthy
+    "#]],
+    );
+    let marked = sick().replacen(
+        "\"name\":\"a\"",
+        "\"annotations\":{\"cluster.x-k8s.io/remediate-machine\":\"\"},\"name\":\"a\"",
+        1,
+    );
+    check_plan(
+        &[&marked, THREE, DEPLOYMENT, one],
+        &expect![[r#"
+        apply Machine acme/a
+        apply Machine acme/b
+        apply Machine acme/c
+        apply status of Machine acme/a {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
+        delete Machine acme/a
+        apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting because as many machines are being replaced as spec.remediation.maxInFlight of the MachineDeployment allows","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
+        note SuccessfulDelete: Deleted machine a because it is unhealthy
+    "#]],
+    );
+}
+
+#[test]
+fn why_unhealthy_machines_are_not_replaced() {
+    let old = "deployment: {metadata: {annotations: {machinedeployment.clusters.x-k8s.io/revision: '2'}}}";
+    check_plan(
+        &[&sick(), THREE, DEPLOYMENT, old],
+        &expect![[r#"
+        apply Machine acme/a
+        apply Machine acme/b
+        apply Machine acme/c
+        apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"MachineSet md-0-abcde is not the current one of MachineDeployment md-0: its machines go with the rollout","reason":"CannotBeRemediated","status":"False","type":"OwnerRemediated"}]}
+        apply status of Machine acme/a {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"MachineSet md-0-abcde is not the current one of MachineDeployment md-0: its machines go with the rollout","reason":"CannotBeRemediated","status":"False","type":"OwnerRemediated"}]}
+    "#]],
+    );
+    let upgrading = "control_plane: {spec: {version: v1.36.1}}";
+    check_plan(
+        &[&sick(), THREE, upgrading],
+        &expect![[r#"
+        apply Machine acme/a
+        apply Machine acme/b
+        apply Machine acme/c
+        apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"KubeadmControlPlane is upgrading (\"ControlPlaneIsStable\" preflight check failed)","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
+        apply status of Machine acme/a {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"KubeadmControlPlane is upgrading (\"ControlPlaneIsStable\" preflight check failed)","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
+        again in 15s
+    "#]],
+    );
+}
+
+#[test]
+fn what_was_said_of_a_machine_that_is_healthy_again_is_taken_back() {
+    let healthy = "{status: {conditions: [
+        {type: HealthCheckSucceeded, status: 'True', reason: HealthCheckSucceeded, message: '', lastTransitionTime: '2026-01-02T03:00:00Z'},
+        {type: OwnerRemediated, status: 'False', reason: RemediationDeferred, message: w, lastTransitionTime: '2026-01-02T03:00:00Z'}]}}";
+    let two = machines(&[machine("a", healthy), machine("b", "{}")]);
+    check_plan(
+        &[&two],
+        &expect![[r#"
+        apply Machine acme/a
+        apply Machine acme/b
+        apply status of Machine acme/a {}
+    "#]],
+    );
+}

@@ -1,5 +1,7 @@
 //! Worlds of a KubeadmControlPlane: what is planned, and what is shown.
 
+mod remediation;
+
 use expect_test::{Expect, expect};
 
 use super::{KubeadmControlPlaneController, World, plan};
