@@ -66,6 +66,8 @@ pub fn is_simulated(node: &Node) -> bool {
     labels.and_then(|l| l.get(SIMULATED)).map(String::as_str) == Some("true")
 }
 
+/// Leases are not renewed more often than this, however short they are.
+const RENEWAL_MIN: Duration = Duration::from_millis(250);
 /// A watch of the node's pods lasts this long, in seconds, then the next one goes on from there. In between the node's
 /// status may be reported again.
 const WATCH_SECONDS: u32 = 290;
@@ -95,7 +97,7 @@ pub struct KubeletSpec {
     /// Pods that run here whatever the API says; mirror pods show them.
     pub static_pods: Vec<Pod>,
     /// How long its lease holds, as `nodeLeaseDurationSeconds` of a KubeletConfiguration. 0 stands for 40, and for more if there
-    /// are more than 200 simulated nodes in the process (600 with 3,000 of them): each renewal is a durable write. A node
+    /// are more than 200 simulated nodes in the process (640 with 3,000 of them): each renewal is a durable write. A node
     /// that dies is missed after this and a quarter more.
     pub lease_seconds: u32,
 }
@@ -116,12 +118,23 @@ struct Known {
     memory: Memory,
 }
 
+/// What the kubelet knows of its lease.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lease {
+    /// Until when it holds.
+    until: Option<Timestamp>,
+    /// It was gone, and perhaps its node with it: the node is to be reported at the next occasion.
+    was_lost: bool,
+}
+
 /// A running simulated kubelet.
 struct Kubelet {
     spec: KubeletSpec,
     client: Client,
     clock: Clock,
     pace: Member,
+    /// When the lease was renewed, and until when it holds since then.
+    lease: Lease,
     pods: BTreeMap<Key, Arc<Pod>>,
     known: HashMap<Key, Known>,
     /// When to look at a pod again.
@@ -168,6 +181,7 @@ impl Kubelet {
             client,
             clock,
             pace,
+            lease: Lease::default(),
             pods: BTreeMap::new(),
             known: HashMap::new(),
             alarms: HashMap::new(),
@@ -184,7 +198,8 @@ impl Kubelet {
         let pods: Api<Pod> = Api::all(self.client.clone());
         // What does not last is boxed: most of the time the kubelet waits, and a fleet has thousands of them.
         let mut seen = Box::pin(self.begin(&pods, &mine)).await?;
-        // Without bookmarks: the pods of one node can always be followed from the last event on.
+        // Without bookmarks: while it is open, a watch of one node's pods misses nothing of them. The next one may have to list
+        // them again, if much happened elsewhere.
         let params = WatchParams::default().fields(&mine).timeout(WATCH_SECONDS);
         let params = params.disable_bookmarks();
         let mut next_renewal = Instant::now() + self.until_renewal();
@@ -198,7 +213,7 @@ impl Kubelet {
             }
             // What has not changed is said again at the last occasion before it is due.
             let next_occasion = reported.elapsed() + Duration::from_secs(WATCH_SECONDS.into());
-            if next_occasion > self.pace.report() {
+            if next_occasion > self.pace.report() || std::mem::take(&mut self.lease.was_lost) {
                 Box::pin(self.heartbeat()).await?;
                 reported = Instant::now();
             }
@@ -242,7 +257,7 @@ impl Kubelet {
                 // keep what happens from being heard.
                 biased;
                 () = tokio::time::sleep_until(*next_renewal) => {
-                    Box::pin(self.renew_lease()).await?;
+                    Box::pin(self.keep_lease()).await?;
                     *next_renewal = Instant::now() + self.until_renewal();
                 }
                 Ok(()) = self.profile.changed() => Box::pin(self.advance_all()).await?,
@@ -262,7 +277,21 @@ impl Kubelet {
     fn until_renewal(&self) -> Duration {
         let past = self.clock.now().subsec_nanosecond().unsigned_abs();
         let past = Duration::from_nanos(past.into());
-        self.pace.renewal().saturating_sub(past)
+        let pause = self.pace.renewal().saturating_sub(past);
+        pause.max(RENEWAL_MIN)
+    }
+
+    /// Renews the lease. After one that ran out, the node may count as one that does not answer: that it does is said at once.
+    async fn keep_lease(&mut self) -> Result<(), kube::Error> {
+        let is_late = self
+            .lease
+            .until
+            .is_some_and(|until| until < self.clock.now());
+        self.renew_lease().await?;
+        if is_late {
+            self.heartbeat().await?;
+        }
+        Ok(())
     }
 
     /// Looks at every pod, the oldest first.

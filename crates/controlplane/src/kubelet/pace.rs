@@ -11,10 +11,12 @@ const RENEWALS: u32 = 4;
 /// How often a kubelet reports its node's status though nothing has changed, as real ones do.
 const REPORT: Duration = Duration::from_secs(300);
 /// So many kubelets keep the pace of real ones, which is twenty renewals a second, each a durable write. With more of them
-/// each renews less often, so that it stays at that.
+/// each renews half as often, a quarter, and so on, so that it stays at that. By halves also because a tenant sees the duration
+/// of its leases, and is not to count the nodes of others by it.
 const FULL_PACE: u32 = 200;
-/// Leases are not stretched any more beyond this many times that of a real kubelet: an hour.
-const STRETCH_MAX: u32 = 90;
+/// Leases are not stretched any more beyond this many times that of a real kubelet, three quarters of an hour: with more than
+/// 12,800 kubelets there are more renewals again.
+const STRETCH_MAX: u32 = 64;
 
 /// The kubelets of one process. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +43,10 @@ impl Pace {
 
     fn stretch(&self) -> u32 {
         let count = self.0.load(Ordering::Relaxed);
-        count.div_ceil(FULL_PACE).clamp(1, STRETCH_MAX)
+        count
+            .div_ceil(FULL_PACE)
+            .next_power_of_two()
+            .clamp(1, STRETCH_MAX)
     }
 }
 
@@ -88,11 +93,11 @@ mod tests {
         members.push(pace.join(0));
         assert_eq!(seconds(&members[0]), [80, 20, 600]);
         members.extend((members.len()..3000).map(|_| pace.join(0)));
-        assert_eq!(seconds(&members[0]), [600, 150, 4500]);
+        assert_eq!(seconds(&members[0]), [640, 160, 4800]);
         let exact = pace.join(40);
         assert_eq!(exact.lease().as_secs(), 40);
         members.extend((members.len()..100_000).map(|_| pace.join(0)));
-        assert_eq!(seconds(&members[0]), [3600, 900, 27_000]);
+        assert_eq!(seconds(&members[0]), [2560, 640, 19_200]);
         members.truncate(10);
         assert_eq!(seconds(&members[0]), [40, 10, 300]);
     }

@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 
+use super::life::later;
 use super::{Kubelet, node};
 
 impl Kubelet {
@@ -41,19 +42,25 @@ impl Kubelet {
         patched.await.map(drop)
     }
 
-    pub(super) async fn renew_lease(&self) -> Result<(), kube::Error> {
+    pub(super) async fn renew_lease(&mut self) -> Result<(), kube::Error> {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), "kube-node-lease");
         let now = micro_time(self.clock.now());
         let name = &self.spec.node_name;
-        let holds = self.pace.lease().as_secs();
+        let lease = self.pace.lease();
+        let holds = lease.as_secs();
+        let until = later(self.clock.now(), lease);
         let patch = json!({"spec": {"renewTime": now, "leaseDurationSeconds": holds}});
         match leases
             .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
             .await
         {
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
-            other => return other.map(drop),
+            other => {
+                self.lease.until = Some(until);
+                return other.map(drop);
+            }
         }
+        self.lease.was_lost = self.lease.until.is_some();
         // The lease goes with its node; for a node that is gone there is none to make.
         let nodes: Api<Node> = Api::all(self.client.clone());
         let Some(node) = nodes.get_opt(name).await? else {
@@ -66,10 +73,9 @@ impl Kubelet {
             "spec": {"holderIdentity": name, "leaseDurationSeconds": holds, "renewTime": now},
         });
         let lease: Lease = serde_json::from_value(lease).map_err(kube::Error::SerdeError)?;
-        leases
-            .create(&PostParams::default(), &lease)
-            .await
-            .map(drop)
+        let created = leases.create(&PostParams::default(), &lease).await;
+        self.lease.until = Some(until);
+        created.map(drop)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Nodes that die, go or are drained, and what becomes of their pods.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::world::{World, deployment};
@@ -89,7 +91,7 @@ async fn a_node_that_comes_back_in_time_keeps_its_pods() {
     world
         .until(node, "it is back", |node| node["spec"]["taints"].is_null())
         .await;
-    tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
     let after = world.get(PODS).await;
     assert_eq!(on(&after, "node-1"), on(&before, "node-1"));
 }
@@ -114,4 +116,26 @@ async fn pods_of_a_node_out_of_service_go_at_once() {
             pods.iter().all(|pod| pod["spec"]["nodeName"] != "node-1")
         })
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kubelet_that_could_not_renew_its_lease_says_that_it_is_back() {
+    let world = World::new(1).await;
+    let node = "/api/v1/nodes/node-1";
+    let is_ready = |node: &Value| {
+        let conditions = node["status"]["conditions"].as_array();
+        let mut conditions = conditions.into_iter().flatten();
+        conditions.any(|c| c["type"] == "Ready" && c["status"] == "True")
+    };
+    world.until(node, "it is ready", is_ready).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    // As the node controller has it after some time, in which the machine was suspended.
+    let unknown = json!([{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]);
+    let status = json!({"status": {"conditions": unknown}});
+    world.merge(&format!("{node}/status"), status).await;
+    tokio::time::advance(Duration::from_secs(120)).await;
+    let begin = world.clock.now();
+    world.until(node, "it is ready again", is_ready).await;
+    let took = world.clock.now().duration_since(begin);
+    assert!(took < jiff::SignedDuration::from_secs(15), "{took:#}");
 }
