@@ -217,11 +217,12 @@ fn health_check_gets_its_label_and_a_time_for_nodes_to_come() {
     let mut new = check.clone();
     new.spec = parse(
         "{clusterName: other, selector: {matchLabels: {cluster.x-k8s.io/cluster-name: hello}}, checks: {nodeStartupTimeoutSeconds: 29}, \
-         remediation: {triggerIf: {unhealthyLessThanOrEqualTo: some, unhealthyInRange: '[3-1]'}}}",
+         remediation: {templateRef: {apiVersion: a.b/v1, kind: Machine, name: x}, triggerIf: {unhealthyLessThanOrEqualTo: some, unhealthyInRange: '[3-1]'}}}",
     );
     expect![[r#"
         spec.selector.matchLabels[cluster.x-k8s.io/cluster-name]: Invalid value: must be "other", the name in spec.clusterName, and not "hello"
         spec.checks.nodeStartupTimeoutSeconds: Invalid value: must be 30 or more, or 0 for no limit
+        spec.remediation.templateRef.kind: Invalid value: "Machine" must end with "Template": requests for remediation are of the kind without it
         spec.remediation.triggerIf.unhealthyLessThanOrEqualTo: Invalid value: must be a number of 0 or more, or a percentage such as "25%"
         spec.remediation.triggerIf.unhealthyInRange: Invalid value: "[3-1]" must be a range such as "[3-5]", the smaller number first
         spec.clusterName: Forbidden: cannot be changed from "hello"

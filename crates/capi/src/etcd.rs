@@ -79,6 +79,17 @@ pub fn may_remove(leaving: &str, voters: &[String], healthy: &[String]) -> bool 
     rest.is_empty() || healthy >= quorum(rest.len())
 }
 
+/// Whether `leaving` may be replaced because it does not work: enough healthy members stay when it is removed and another one joins that
+/// may fail as well.
+#[must_use]
+pub fn may_replace(leaving: &str, voters: &[String], healthy: &[String]) -> bool {
+    let rest: Vec<_> = voters.iter().filter(|v| *v != leaving).collect();
+    let healthy = rest.iter().filter(|v| healthy.contains(v)).count();
+    // A single member that stays has been the whole of etcd all the time.
+    let joining = usize::from(voters.len() > 1);
+    !rest.is_empty() && healthy >= quorum(rest.len() + joining)
+}
+
 /// Whether enough healthy members stay when one more joins that may fail.
 #[must_use]
 pub fn may_add(voters: &[String], healthy: &[String]) -> bool {
@@ -94,7 +105,8 @@ mod tests {
 
     #[test]
     fn majorities() {
-        let mut table = String::from("voters healthy | add | remove healthy | remove broken\n");
+        let title = "voters healthy | add | remove healthy | remove broken | replace broken\n";
+        let mut table = String::from(title);
         for voters in 1..=5_usize {
             for healthy in 0..=voters {
                 let all: Vec<_> = (0..voters).map(|i| format!("n{i}")).collect();
@@ -106,36 +118,39 @@ mod tests {
                 let last = all
                     .get(healthy)
                     .map_or("-", |n| yes(may_remove(n, &all, &good)));
+                let replaced = all
+                    .get(healthy)
+                    .map_or("-", |n| yes(may_replace(n, &all, &good)));
                 writeln!(
                     table,
-                    "{voters} {healthy} | {} | {first} | {last}",
+                    "{voters} {healthy} | {} | {first} | {last} | {replaced}",
                     yes(may_add(&all, &good))
                 )
                 .unwrap();
             }
         }
         expect![[r#"
-            voters healthy | add | remove healthy | remove broken
-            1 0 | yes | - | yes
-            1 1 | yes | yes | -
-            2 0 | no | - | no
-            2 1 | no | no | yes
-            2 2 | yes | yes | -
-            3 0 | no | - | no
-            3 1 | no | no | no
-            3 2 | no | no | yes
-            3 3 | yes | yes | -
-            4 0 | no | - | no
-            4 1 | no | no | no
-            4 2 | no | no | yes
-            4 3 | yes | yes | yes
-            4 4 | yes | yes | -
-            5 0 | no | - | no
-            5 1 | no | no | no
-            5 2 | no | no | no
-            5 3 | no | no | yes
-            5 4 | yes | yes | yes
-            5 5 | yes | yes | -
+            voters healthy | add | remove healthy | remove broken | replace broken
+            1 0 | yes | - | yes | no
+            1 1 | yes | yes | - | -
+            2 0 | no | - | no | no
+            2 1 | no | no | yes | no
+            2 2 | yes | yes | - | -
+            3 0 | no | - | no | no
+            3 1 | no | no | no | no
+            3 2 | no | no | yes | yes
+            3 3 | yes | yes | - | -
+            4 0 | no | - | no | no
+            4 1 | no | no | no | no
+            4 2 | no | no | yes | no
+            4 3 | yes | yes | yes | yes
+            4 4 | yes | yes | - | -
+            5 0 | no | - | no | no
+            5 1 | no | no | no | no
+            5 2 | no | no | no | no
+            5 3 | no | no | yes | yes
+            5 4 | yes | yes | yes | yes
+            5 5 | yes | yes | - | -
         "#]]
         .assert_eq(&table);
     }

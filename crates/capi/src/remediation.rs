@@ -25,6 +25,12 @@ fn is_false(machine: &Machine, type_: &str) -> bool {
 pub(crate) fn is_wanted(machine: &Machine) -> bool {
     is_false(machine, conditions::HEALTH_CHECK_SUCCEEDED)
         && is_false(machine, conditions::OWNER_REMEDIATED)
+        && !is_elsewhere(machine)
+}
+
+/// Whether somebody else is asked to heal the machine.
+fn is_elsewhere(machine: &Machine) -> bool {
+    find(machine.conditions(), conditions::EXTERNALLY_REMEDIATED).is_some()
 }
 
 /// Which of two machines goes first: one that a user marked, then the newest.
@@ -52,12 +58,12 @@ pub(crate) fn answer<A>(
     say(machine, &[condition])
 }
 
-/// Takes back what an owner has said of a machine that is healthy again.
+/// Takes back what an owner has said of a machine that is healthy again, or that somebody else heals now.
 #[must_use]
 pub(crate) fn take_back<A>(machine: &Machine) -> Option<Change<A>> {
     let is_said = find(machine.conditions(), conditions::OWNER_REMEDIATED).is_some();
     let is_sick = is_false(machine, conditions::HEALTH_CHECK_SUCCEEDED);
-    (is_said && !is_sick).then(|| say(machine, &[]))
+    (is_said && (!is_sick || is_elsewhere(machine))).then(|| say(machine, &[]))
 }
 
 /// A condition, since when it has been so.

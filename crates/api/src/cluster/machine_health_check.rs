@@ -20,7 +20,7 @@ pub const NODE_STARTUP_TIMEOUT: i32 = 600;
 /// The shortest time that may be given for that; less would take machines away that only boot.
 const NODE_STARTUP_TIMEOUT_MIN: i32 = 30;
 
-/// Which machines are checked, and how.
+/// Which machines are checked, and how. A machine that several checks select is judged by the first of them by name.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "cluster.x-k8s.io",
@@ -214,6 +214,17 @@ pub fn validate(new: &MachineHealthCheck, old: Option<&MachineHealthCheck>) -> V
         ));
     }
     let remediation = spec.remediation.as_ref();
+    if let Some(template) = remediation.and_then(|r| r.template_ref.as_ref())
+        && !template.kind.ends_with("Template")
+    {
+        errors.push(FieldError::invalid(
+            "spec.remediation.templateRef.kind",
+            format!(
+                "{:?} must end with \"Template\": requests for remediation are of the kind without it",
+                template.kind
+            ),
+        ));
+    }
     if let Some(trigger) = remediation.and_then(|r| r.trigger_if.as_ref()) {
         check_trigger("spec.remediation.triggerIf", trigger, &mut errors);
     }

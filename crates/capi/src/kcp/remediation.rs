@@ -77,8 +77,10 @@ pub(super) fn plan(world: &World, now: Timestamp, plan: &mut Plan<Act>) -> bool 
         let is_replaced = machines().any(|m| replaced(m).as_ref() == Some(record));
         // Or nobody is to take its place any more.
         let is_there = machines().any(|m| m.name_any() == record.machine);
+        let is_well = |m: &Machine| !m.is_deleting() && !remediation::is_wanted(m);
+        let is_healed = machines().any(|m| m.name_any() == record.machine && is_well(m));
         let have = i32::try_from(world.machines.len()).unwrap_or(i32::MAX);
-        is_replaced || (!is_there && have >= world.control_plane.replicas())
+        is_replaced || is_healed || (!is_there && have >= world.control_plane.replicas())
     };
     if under_way.as_ref().is_some_and(is_over) {
         plan.changes.push(annotate(world, None));
@@ -168,6 +170,14 @@ fn obstacle(
     under_way: Option<&Record>,
     now: Timestamp,
 ) -> Result<Record, Obstacle> {
+    // Written down, but not done: the process ended in between.
+    let repeated = under_way.filter(|record| record.machine == machine.name_any());
+    if let Some(record) = repeated {
+        if world.is_initialized() {
+            safety(world, machine)?;
+        }
+        return Ok(record.clone());
+    }
     if let Some(record) = under_way {
         let message = format!("Waiting for the replacement of Machine {}", record.machine);
         return Err(deferred(message));
@@ -278,7 +288,11 @@ fn safety(world: &World, machine: &Machine) -> Result<(), Obstacle> {
     };
     let healthy = health::healthy_members(&world.machines);
     let leaving = machine.node_name().unwrap_or_default();
-    if !etcd::may_remove(leaving, &members.voters(), &healthy) {
+    if members.0.values().any(|member| member.is_learner) {
+        let why = "Waiting for a member of etcd that is still learning";
+        return Err(deferred(why.to_owned()));
+    }
+    if !etcd::may_replace(leaving, &members.voters(), &healthy) {
         return Err(impossible(format!(
             "Without Machine {} etcd would have no healthy majority",
             machine.name_any()

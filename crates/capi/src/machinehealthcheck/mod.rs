@@ -2,7 +2,8 @@
 //!
 //! Reads the MachineHealthCheck, its Machines and their Nodes, and the template of somebody else's remediation if one is named. Writes
 //! the conditions `HealthCheckSucceeded` and `OwnerRemediated` or `ExternallyRemediated` of Machines, and requests for remediation
-//! made from the template. It deletes no machine: that is the business of the machine's owner.
+//! made from the template. It deletes no machine: that is the business of the machine's owner. A machine that several checks select is
+//! judged by the first of them by name.
 
 mod health;
 mod plan;
@@ -19,6 +20,7 @@ use api::cluster::{Cluster, Machine, MachineHealthCheck};
 use api::meta::{ContractRef, TemplateRef, labels};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Selector};
@@ -50,7 +52,7 @@ pub struct World {
     /// What requests are made from, if somebody else is to heal machines and it is there.
     #[cfg_attr(test, serde(default))]
     pub template: Option<Arc<DynamicObject>>,
-    /// Requests that are there, by the name of the machine.
+    /// Objects of the kind of requests that are there, by the name of the machine; see [`World::request`].
     #[cfg_attr(test, serde(default))]
     pub requests: BTreeMap<String, Arc<DynamicObject>>,
 }
@@ -63,6 +65,18 @@ impl World {
     /// Names what requests are made from, if somebody else is to heal machines.
     fn template_ref(&self) -> Option<&TemplateRef> {
         self.check.spec.remediation.as_ref()?.template_ref.as_ref()
+    }
+
+    /// The request for the remediation of a machine: made for it, from the template. Other objects of the kind are nobody's business
+    /// here, whatever they are called.
+    fn request(&self, machine: &Machine) -> Option<&DynamicObject> {
+        let template = self.template_ref()?;
+        let request = self.requests.get(&machine.name_any())?;
+        let owners = request.metadata.owner_references.iter().flatten();
+        let is_for_it = |owner: &OwnerReference| Some(&owner.uid) == machine.metadata.uid.as_ref();
+        let from = object::annotation(&request.metadata, labels::CLONED_FROM_NAME);
+        let is_made = owners.into_iter().any(is_for_it) && from == Some(&template.name);
+        is_made.then_some(&**request)
     }
 
     /// Whether nothing can be said of nodes although it would have to be.
@@ -83,7 +97,16 @@ impl Reconciler for MachineHealthCheckController {
         let spec = &check.spec;
         let candidates = Selector::label(labels::CLUSTER_NAME, &spec.cluster_name);
         let mut machines: Vec<Arc<Machine>> = cx.list(Some(&namespace), &candidates).await?;
-        machines.retain(|machine| is_checked(check, machine));
+        let checks: Vec<Arc<MachineHealthCheck>> =
+            cx.list(Some(&namespace), &Selector::all()).await?;
+        let is_first = |other: &MachineHealthCheck| {
+            other.spec.cluster_name == spec.cluster_name && other.name_any() < check.name_any()
+        };
+        let first: Vec<_> = checks.iter().filter(|other| is_first(other)).collect();
+        // Two that judge one machine would contradict each other for ever.
+        machines.retain(|machine| {
+            is_checked(check, machine) && !first.iter().any(|other| is_checked(other, machine))
+        });
         let mut world = World {
             check: check.clone(),
             cluster: cx.get(&namespace, &spec.cluster_name).await?,

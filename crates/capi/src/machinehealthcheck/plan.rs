@@ -157,7 +157,7 @@ fn tell(
                 (reasons::HEALTH_CHECK_SUCCEEDED, ""),
                 now,
             ));
-            if let Some(request) = world.requests.get(&machine.name_any()) {
+            if let Some(request) = world.request(machine) {
                 plan.changes.push(object::delete_dynamic(request));
             }
         }
@@ -188,12 +188,14 @@ fn tell(
                         (why.0, &why.1),
                         now,
                     ));
-                    let name = machine.name_any();
-                    plan.warn_about(
-                        machine.object_ref(&()),
-                        "MachineMarkedUnhealthy",
-                        format!("Machine {name} is unhealthy: {message}"),
-                    );
+                    if begun.is_none() {
+                        let name = machine.name_any();
+                        plan.warn_about(
+                            machine.object_ref(&()),
+                            "MachineMarkedUnhealthy",
+                            format!("Machine {name} is unhealthy: {message}"),
+                        );
+                    }
                 }
                 _ => {}
             }
@@ -219,7 +221,7 @@ fn request(
         return (reasons::REMEDIATION_TEMPLATE_NOT_FOUND, message);
     };
     let name = machine.name_any();
-    if !world.requests.contains_key(&name) {
+    if world.request(machine).is_none() {
         let made = instantiate(
             template,
             Particulars {

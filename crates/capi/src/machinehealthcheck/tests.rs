@@ -320,7 +320,26 @@ fn somebody_else_may_heal_machines() {
         "#]],
     );
     let template = "template: {apiVersion: heal.example.com/v1, kind: RebootTemplate, metadata: {name: reboot, namespace: acme}, spec: {template: {spec: {hard: true}}}}";
-    let request = "requests: {b: {apiVersion: heal.example.com/v1, kind: Reboot, metadata: {name: b, namespace: acme, uid: r1}}}";
+    let request = "requests: {b: {apiVersion: heal.example.com/v1, kind: Reboot, metadata: {name: b, namespace: acme, uid: r1, annotations: {cluster.x-k8s.io/cloned-from-name: reboot}, ownerReferences: [{apiVersion: cluster.x-k8s.io/v1beta2, kind: Machine, name: b, uid: u-b}]}}}";
+    // An object of its name that nobody made for this is left alone.
+    let other = "requests: {b: {apiVersion: heal.example.com/v1, kind: Reboot, metadata: {name: b, namespace: acme, uid: r1}}}";
+    check(
+        &[layers[0], layers[1], by, template, other],
+        &expect![[r#"
+        create Reboot acme/a
+        apply status of Machine acme/a {"conditions":[{"lastTransitionTime":"2026-01-02T03:04:05Z","message":"Health check failed: Node a has been deleted","reason":"NodeDeleted","status":"False","type":"HealthCheckSucceeded"},{"lastTransitionTime":"2026-01-02T03:04:05Z","message":"Waiting for Reboot a to heal the machine","reason":"WaitingForRemediation","status":"False","type":"ExternallyRemediated"}]}
+        apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:04:05Z","message":"","reason":"HealthCheckSucceeded","status":"True","type":"HealthCheckSucceeded"}]}
+        warn Machine a: MachineMarkedUnhealthy: Machine a is unhealthy: Node a has been deleted
+        RemediationAllowed=True RemediationAllowed
+        Paused=False NotPaused
+        currentHealthy: 1
+        expectedMachines: 2
+        remediationsAllowed: 1
+        targets:
+        - a
+        - b
+    "#]],
+    );
     check(
         &[layers[0], layers[1], by, template, request],
         &expect![[r#"

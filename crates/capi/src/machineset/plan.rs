@@ -60,8 +60,8 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
     }
     sync(world, &mut plan);
     complete(world, &mut plan);
-    remediation::plan(world, now, &mut plan);
-    scale(world, now, &mut plan);
+    let gone = remediation::plan(world, now, &mut plan);
+    scale(world, &gone, now, &mut plan);
     plan
 }
 
@@ -224,7 +224,8 @@ impl World {
     }
 }
 
-fn scale(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) {
+/// `gone` are machines that this very pass deletes for another reason: of those that are too many they are the first.
+fn scale(world: &World, gone: &[String], now: Timestamp, plan: &mut Plan<Infallible>) {
     let wanted_count = usize::try_from(world.set.replicas()).unwrap_or_default();
     let have = world.machines.len();
     if have < wanted_count {
@@ -237,11 +238,12 @@ fn scale(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) {
             .as_ref()
             .and_then(|d| d.order.as_deref())
             .unwrap_or_default();
-        let leaving = by_priority(&world.machines, order, now);
+        let mut leaving = by_priority(&world.machines, order, now);
+        leaving.sort_by_key(|m| !m.is_deleting() && !gone.contains(&m.name_any()));
         for machine in leaving
             .into_iter()
             .take(have - wanted_count)
-            .filter(|m| !m.is_deleting())
+            .filter(|m| !m.is_deleting() && !gone.contains(&m.name_any()))
         {
             plan.changes.push(object::delete(machine));
             plan.note(

@@ -13,16 +13,15 @@ use super::plan::PREFLIGHT_AGAIN;
 use super::{World, preflight};
 use crate::{object, remediation};
 
-pub(super) fn plan(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) {
+/// Returns the names of the machines that are deleted.
+pub(super) fn plan(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) -> Vec<String> {
+    let mut gone = vec![];
     let machines = || world.machines.iter().map(|machine| &**machine);
     plan.changes
         .extend(machines().filter_map(remediation::take_back));
     let mut sick: Vec<&Machine> = machines()
         .filter(|m| remediation::is_wanted(m) && !m.is_deleting())
         .collect();
-    if sick.is_empty() {
-        return;
-    }
     sick.sort_by_key(|machine| remediation::rank(machine));
     let mut left = left(world);
     let problems = preflight::problems(&world.set, world.control_plane.as_deref());
@@ -50,8 +49,10 @@ pub(super) fn plan(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) {
                 "SuccessfulDelete",
                 format!("Deleted machine {name} because it is unhealthy"),
             );
+            gone.push(name);
         }
     }
+    gone
 }
 
 /// Why no machine of the set is replaced: its deployment is about to replace all of them.

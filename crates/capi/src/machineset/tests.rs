@@ -630,3 +630,26 @@ fn what_was_said_of_a_machine_that_is_healthy_again_is_taken_back() {
     "#]],
     );
 }
+
+#[test]
+fn a_machine_that_goes_for_its_health_is_one_of_those_that_are_too_many() {
+    let two = machines(&[
+        machine("a", &format!("{{status: {{{SICK}}}}}")),
+        machine(
+            "b",
+            "{metadata: {annotations: {cluster.x-k8s.io/delete-machine: ''}}}",
+        ),
+        machine("c", "{}"),
+    ]);
+    check_plan(
+        &[&two],
+        &expect![[r#"
+        apply Machine acme/a
+        apply Machine acme/b
+        apply Machine acme/c
+        apply status of Machine acme/a {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
+        delete Machine acme/a
+        note SuccessfulDelete: Deleted machine a because it is unhealthy
+    "#]],
+    );
+}

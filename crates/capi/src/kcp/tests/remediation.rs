@@ -214,3 +214,63 @@ fn a_machine_that_fails_soon_after_it_replaced_another_is_a_retry() {
         note SuccessfulDelete: Deleted machine b because it is unhealthy
     "#]].assert_eq(&told("{maxRetry: 1, minHealthyPeriodSeconds: 60}"));
 }
+
+#[test]
+fn what_was_written_down_and_not_done_is_done() {
+    let members = etcd(&["a", "b", "c"]);
+    let begun = format!(
+        "control_plane: {{metadata: {{annotations: {{controlplane.cluster.x-k8s.io/remediation-in-progress: '{}'}}}}}}",
+        RECORD.replace("\"x\"", "\"b\"")
+    );
+    let three = |b: String| machines(&[machine("a", "{}"), b, machine("c", "{}")]);
+    let base = [SET_UP, THREE, &members, &begun];
+    let sick = three(sick("b", "{}"));
+    check_remediation(
+        &[base[0], base[1], base[2], base[3], &sick],
+        &expect![[r#"
+        patch KubeadmControlPlane acme/hello {"metadata":{"annotations":{"controlplane.cluster.x-k8s.io/remediation-in-progress":"{\"machine\":\"b\",\"timestamp\":\"2026-01-02T03:00:00Z\",\"retryCount\":1}"}}}
+        apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
+        delete Machine acme/b
+        note SuccessfulDelete: Deleted machine b because it is unhealthy
+    "#]],
+    );
+    // It is well again.
+    let well = three(machine("b", "{}"));
+    check_remediation(
+        &[base[0], base[1], base[2], base[3], &well],
+        &expect![[r#"
+        patch KubeadmControlPlane acme/hello {"metadata":{"annotations":{"controlplane.cluster.x-k8s.io/remediation-in-progress":null}}}
+    "#]],
+    );
+}
+
+#[test]
+fn what_has_no_majority_is_not_made_smaller() {
+    let four = etcd(&["a", "b", "c", "d"]);
+    let machines = machines(&[
+        machine("a", "{}"),
+        machine("b", "{}"),
+        sick("c", "{}"),
+        sick("d", "{}"),
+    ]);
+    check_remediation(
+        &[SET_UP, THREE, &four, &machines],
+        &expect![[r#"
+        apply status of Machine acme/d {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting for Machine c to be replaced first","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
+        apply status of Machine acme/c {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Without Machine c etcd would have no healthy majority","reason":"CannotBeRemediated","status":"False","type":"OwnerRemediated"}]}
+        wait ControlPlaneUnhealthy: * Machine c: EtcdPodHealthy, EtcdMemberHealthy not true
+        * Machine d: EtcdPodHealthy, EtcdMemberHealthy not true
+        again in 15s
+    "#]],
+    );
+    let learning = "workload: {etcd: {e: {id: a, peerURL: x, isLearner: true}}}";
+    let three = super::machines(&[machine("a", "{}"), sick("b", "{}"), machine("c", "{}")]);
+    let members = etcd(&["a", "b", "c"]);
+    check_remediation(
+        &[SET_UP, THREE, &members, &three, learning],
+        &expect![[r#"
+        apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting for a member of etcd that is still learning","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
+        again in 15s
+    "#]],
+    );
+}
