@@ -18,6 +18,8 @@ const MAX_BYTES: usize = 16 << 20;
 const MAX_BYTES_PROCESS: usize = 512 << 20;
 const CROWDED_EVENTS: usize = 128;
 const CROWDED_BYTES: usize = 256 << 10;
+/// So many parts are kept without asking whether somebody needs them.
+const CROWDED_PARTS: usize = 1024;
 /// Rough size of an event beside the objects' bytes.
 const EVENT_OVERHEAD: usize = 256;
 
@@ -87,6 +89,8 @@ impl Event {
 pub(super) struct History {
     all: Track,
     parts: BTreeMap<Part, Track>,
+    /// With so many parts it is time to look for some that nobody needs.
+    crowded: usize,
     bytes: usize,
     /// Bytes of all histories in the process.
     process_bytes: Arc<AtomicUsize>,
@@ -142,6 +146,7 @@ impl History {
         Self {
             all: Track::new(floor),
             parts: BTreeMap::new(),
+            crowded: CROWDED_PARTS,
             bytes: 0,
             process_bytes,
         }
@@ -172,6 +177,11 @@ impl History {
     /// What is woken by every event in this part, and by the end of the cluster. Whoever holds it may be sure that
     /// [`floor`](Self::floor) says exactly what was forgotten there.
     pub(super) fn woken(&mut self, part: &Part) -> Arc<Notify> {
+        // Whoever watches names the part, whether there is such a node or not.
+        if self.parts.len() >= self.crowded {
+            self.parts.retain(|_, track| track.is_needed());
+            self.crowded = CROWDED_PARTS.max(2 * self.parts.len());
+        }
         self.track_mut(part.clone()).woken()
     }
 
@@ -333,6 +343,19 @@ mod tests {
         history.forget(4);
         assert!(history.parts.is_empty());
         assert_eq!(history.floor(&namespace("a")), 4);
+    }
+
+    #[test]
+    fn parts_that_were_watched_once_do_not_pile_up() {
+        let mut history = History::new(0, Arc::default());
+        let part = |at: usize| Part::Node(format!("n{at}").into());
+        let kept: Vec<_> = (0..10).map(|at| history.woken(&part(at))).collect();
+        for at in 0..10 * CROWDED_PARTS {
+            history.woken(&part(at));
+        }
+        assert!(history.parts.len() <= CROWDED_PARTS);
+        assert!((0..10).all(|at| history.waiting(&part(at)).is_some()));
+        drop(kept);
     }
 
     #[test]
