@@ -16,7 +16,7 @@ use runtime::Change;
 
 use super::order::Rank;
 use super::rollout::{CONFIG_HASH, config_hash, differences};
-use super::{Act, World, health};
+use super::{Act, World, health, remediation};
 use crate::names::{Namer, fresh};
 use crate::object;
 use crate::template::{Particulars, instantiate, object_kind};
@@ -56,11 +56,13 @@ pub(super) fn wanted(
         annotations.insert(CONFIG_HASH.to_owned(), hash);
     }
     let replaced = match existing {
-        Some(machine) => object::annotation(&machine.metadata, labels::REMEDIATION_FOR),
-        None => object::annotation(&control_plane.metadata, labels::REMEDIATION_IN_PROGRESS),
+        Some(machine) => {
+            object::annotation(&machine.metadata, labels::REMEDIATION_FOR).map(str::to_owned)
+        }
+        None => remediation::in_progress(world).map(|record| record.text()),
     };
     if let Some(replaced) = replaced {
-        annotations.insert(labels::REMEDIATION_FOR.to_owned(), replaced.to_owned());
+        annotations.insert(labels::REMEDIATION_FOR.to_owned(), replaced);
     }
     let spec = existing.map_or_else(|| new_spec(world, name, domain), kept_spec);
     let gates = template.spec.readiness_gates.iter().flatten().cloned();

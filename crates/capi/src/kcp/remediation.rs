@@ -41,11 +41,42 @@ struct Obstacle {
     again_at: Option<Timestamp>,
 }
 
-/// The replacement that is under way.
+/// The replacement that is under way: what was written down and is not over.
 pub(super) fn in_progress(world: &World) -> Option<Record> {
+    written(world).filter(|record| !is_over(world, record))
+}
+
+/// What was written down of a replacement.
+fn written(world: &World) -> Option<Record> {
     let metadata = &world.control_plane.metadata;
     let text = object::annotation(metadata, labels::REMEDIATION_IN_PROGRESS)?;
     serde_json::from_str(text).ok()
+}
+
+/// Another machine has taken the place, or nobody is to take it any more.
+fn is_over(world: &World, record: &Record) -> bool {
+    let is_replaced = |m: &Machine| replaced(m).as_ref() == Some(record);
+    let old = world
+        .machines
+        .iter()
+        .find(|m| m.name_any() == record.machine);
+    let is_moot = match old {
+        // It is well again.
+        Some(old) => !old.is_deleting() && !remediation::is_wanted(old),
+        None => {
+            let have = i32::try_from(world.machines.len()).unwrap_or(i32::MAX);
+            have >= world.control_plane.replicas()
+        }
+    };
+    is_moot || world.machines.iter().any(|m| is_replaced(m))
+}
+
+impl Record {
+    /// As annotations have it.
+    pub(super) fn text(&self) -> String {
+        // A record has nothing that JSON could not say.
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 /// Whose place the machine took.
@@ -58,7 +89,7 @@ fn replaced(machine: &Machine) -> Option<Record> {
 pub(super) fn last(world: &World) -> Option<LastRemediation> {
     let done = world.machines.iter().filter_map(|m| replaced(m));
     let record = done
-        .chain(in_progress(world))
+        .chain(written(world))
         .max_by_key(|record| record.timestamp)?;
     Some(LastRemediation {
         machine: record.machine,
@@ -73,16 +104,7 @@ pub(super) fn plan(world: &World, now: Timestamp, plan: &mut Plan<Act>) -> bool 
     plan.changes
         .extend(machines().filter_map(remediation::take_back));
     let under_way = in_progress(world);
-    let is_over = |record: &Record| {
-        let is_replaced = machines().any(|m| replaced(m).as_ref() == Some(record));
-        // Or nobody is to take its place any more.
-        let is_there = machines().any(|m| m.name_any() == record.machine);
-        let is_well = |m: &Machine| !m.is_deleting() && !remediation::is_wanted(m);
-        let is_healed = machines().any(|m| m.name_any() == record.machine && is_well(m));
-        let have = i32::try_from(world.machines.len()).unwrap_or(i32::MAX);
-        is_replaced || is_healed || (!is_there && have >= world.control_plane.replicas())
-    };
-    if under_way.as_ref().is_some_and(is_over) {
+    if under_way.is_none() && written(world).is_some() {
         plan.changes.push(annotate(world, None));
     }
     let mut sick: Vec<&Machine> = machines()
@@ -135,7 +157,7 @@ pub(super) fn plan(world: &World, now: Timestamp, plan: &mut Plan<Act>) -> bool 
 
 /// Writes down, or away, what is being replaced.
 fn annotate(world: &World, record: Option<&Record>) -> Change<Act> {
-    let text = record.and_then(|record| serde_json::to_string(record).ok());
+    let text = record.map(Record::text);
     Change::Patch {
         target: object::target(&world.control_plane),
         subresource: "",

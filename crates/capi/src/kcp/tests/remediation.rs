@@ -47,11 +47,11 @@ fn an_unhealthy_machine_is_replaced_if_the_others_have_a_majority() {
     check_remediation(
         &[SET_UP, THREE, &members, &one],
         &expect![[r#"
-        patch KubeadmControlPlane acme/hello {"metadata":{"annotations":{"controlplane.cluster.x-k8s.io/remediation-in-progress":"{\"machine\":\"b\",\"timestamp\":\"2026-01-02T03:04:05Z\",\"retryCount\":0}"}}}
-        apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
-        delete Machine acme/b
-        note SuccessfulDelete: Deleted machine b because it is unhealthy
-    "#]],
+            patch KubeadmControlPlane acme/hello {"metadata":{"annotations":{"controlplane.cluster.x-k8s.io/remediation-in-progress":"{\"machine\":\"b\",\"timestamp\":\"2026-01-02T03:04:05Z\",\"retryCount\":0}"}}}
+            apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
+            delete Machine acme/b
+            note SuccessfulDelete: Deleted machine b because it is unhealthy
+        "#]],
     );
     // The one after it has to wait, and both if there is no majority without it.
     let two = machines(&[machine("a", "{}"), sick("b", "{}"), sick("c", "{}")]);
@@ -83,12 +83,12 @@ fn an_unhealthy_machine_is_replaced_if_the_others_have_a_majority() {
     check_remediation(
         &all,
         &expect![[r#"
-        apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting for Machine c to be replaced first","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
-        patch KubeadmControlPlane acme/hello {"metadata":{"annotations":{"controlplane.cluster.x-k8s.io/remediation-in-progress":"{\"machine\":\"c\",\"timestamp\":\"2026-01-02T03:04:05Z\",\"retryCount\":0}"}}}
-        apply status of Machine acme/c {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
-        delete Machine acme/c
-        note SuccessfulDelete: Deleted machine c because it is unhealthy
-    "#]],
+            apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting for Machine c to be replaced first","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
+            patch KubeadmControlPlane acme/hello {"metadata":{"annotations":{"controlplane.cluster.x-k8s.io/remediation-in-progress":"{\"machine\":\"c\",\"timestamp\":\"2026-01-02T03:04:05Z\",\"retryCount\":0}"}}}
+            apply status of Machine acme/c {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
+            delete Machine acme/c
+            note SuccessfulDelete: Deleted machine c because it is unhealthy
+        "#]],
     );
 }
 
@@ -228,11 +228,11 @@ fn what_was_written_down_and_not_done_is_done() {
     check_remediation(
         &[base[0], base[1], base[2], base[3], &sick],
         &expect![[r#"
-        patch KubeadmControlPlane acme/hello {"metadata":{"annotations":{"controlplane.cluster.x-k8s.io/remediation-in-progress":"{\"machine\":\"b\",\"timestamp\":\"2026-01-02T03:00:00Z\",\"retryCount\":1}"}}}
-        apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
-        delete Machine acme/b
-        note SuccessfulDelete: Deleted machine b because it is unhealthy
-    "#]],
+            patch KubeadmControlPlane acme/hello {"metadata":{"annotations":{"controlplane.cluster.x-k8s.io/remediation-in-progress":"{\"machine\":\"b\",\"timestamp\":\"2026-01-02T03:00:00Z\",\"retryCount\":1}"}}}
+            apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
+            delete Machine acme/b
+            note SuccessfulDelete: Deleted machine b because it is unhealthy
+        "#]],
     );
     // It is well again.
     let well = three(machine("b", "{}"));
@@ -270,6 +270,27 @@ fn what_has_no_majority_is_not_made_smaller() {
         &[SET_UP, THREE, &members, &three, learning],
         &expect![[r#"
         apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting for a member of etcd that is still learning","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
+        again in 15s
+    "#]],
+    );
+}
+
+#[test]
+fn only_one_machine_takes_the_place() {
+    let key = "controlplane.cluster.x-k8s.io/remediation-for";
+    let begun = format!(
+        "control_plane: {{spec: {{replicas: 5}}, metadata: {{annotations: {{controlplane.cluster.x-k8s.io/remediation-in-progress: '{RECORD}'}}}}}}"
+    );
+    let new =
+        format!("{{metadata: {{annotations: {{{key}: '{RECORD}'}}}}, status: {{nodeRef: null}}}}");
+    let three = machines(&[machine("a", "{}"), machine("c", "{}"), machine("d", &new)]);
+    // Five are wanted by now: the next ones come as others do, when all are well.
+    let members = etcd(&["a", "c"]);
+    check_remediation(
+        &[SET_UP, &begun, &members, &three],
+        &expect![[r#"
+        patch KubeadmControlPlane acme/hello {"metadata":{"annotations":{"controlplane.cluster.x-k8s.io/remediation-in-progress":null}}}
+        wait ControlPlaneUnhealthy: * Machine d: no node yet
         again in 15s
     "#]],
     );
