@@ -1,7 +1,9 @@
 //! How things stand with a workload cluster, as plans see it.
 
+use api::cluster::Cluster;
 use jiff::Timestamp;
-use runtime::Remote;
+use kube::ResourceExt;
+use runtime::{Cx, GatherError, Remote};
 
 /// How things stand with a workload cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,4 +52,17 @@ impl From<&Remote> for Link {
             },
         }
     }
+}
+
+/// The way to a workload cluster; `None` before its control plane has answered once.
+pub(crate) async fn reach(
+    cx: &Cx,
+    cluster: Option<&Cluster>,
+) -> Result<Option<Remote>, GatherError> {
+    let Some(cluster) = cluster.filter(|c| c.is_control_plane_initialized()) else {
+        return Ok(None);
+    };
+    let namespace = cluster.namespace().unwrap_or_default();
+    let remote = cx.clusters().get(&namespace, &cluster.name_any()).await?;
+    Ok(Some(remote))
 }

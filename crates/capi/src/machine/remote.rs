@@ -9,18 +9,13 @@ use runtime::{Cx, GatherError, Selector, Wait};
 use super::{Act, World};
 use crate::contract::Contract;
 use crate::etcd;
-use crate::link::Link;
+use crate::link::{self, Link};
 
 /// Reads the Node, and pods where they matter.
 pub(super) async fn gather(cx: &Cx, world: &mut World) -> Result<(), GatherError> {
-    let Some(cluster) = &world.cluster else {
+    let Some(remote) = link::reach(cx, world.cluster.as_deref()).await? else {
         return Ok(());
     };
-    if !cluster.is_control_plane_initialized() {
-        return Ok(());
-    }
-    let namespace = cluster.namespace().unwrap_or_default();
-    let remote = cx.clusters().get(&namespace, &cluster.name_any()).await?;
     world.link = Link::from(&remote);
     let Some(remote) = remote.cx() else {
         return Ok(());

@@ -26,7 +26,7 @@ use kube::core::DynamicObject;
 use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Selector};
 use serde_json::Value;
 
-use crate::link::Link;
+use crate::link::{self, Link};
 use crate::template::object_kind;
 use crate::{contract, object, pause};
 
@@ -99,14 +99,7 @@ impl Reconciler for MachineHealthCheckController {
         let mut machines: Vec<Arc<Machine>> = cx.list(Some(&namespace), &candidates).await?;
         let checks: Vec<Arc<MachineHealthCheck>> =
             cx.list(Some(&namespace), &Selector::all()).await?;
-        let is_first = |other: &MachineHealthCheck| {
-            other.spec.cluster_name == spec.cluster_name && other.name_any() < check.name_any()
-        };
-        let first: Vec<_> = checks.iter().filter(|other| is_first(other)).collect();
-        // Two that judge one machine would contradict each other for ever.
-        machines.retain(|machine| {
-            is_checked(check, machine) && !first.iter().any(|other| is_checked(other, machine))
-        });
+        machines.retain(|machine| is_checked(check, machine) && is_ours(check, &checks, machine));
         let mut world = World {
             check: check.clone(),
             cluster: cx.get(&namespace, &spec.cluster_name).await?,
@@ -130,6 +123,15 @@ impl Reconciler for MachineHealthCheckController {
     }
 }
 
+/// Whether no other check is to judge the machine: two that do would contradict each other for ever.
+fn is_ours(check: &MachineHealthCheck, all: &[Arc<MachineHealthCheck>], machine: &Machine) -> bool {
+    let is_first = |other: &MachineHealthCheck| {
+        other.spec.cluster_name == check.spec.cluster_name && other.name_any() < check.name_any()
+    };
+    let mut others = all.iter().filter(|other| is_first(other));
+    !others.any(|other| is_checked(other, machine))
+}
+
 /// Whether the machine is one of those that are checked.
 fn is_checked(check: &MachineHealthCheck, machine: &Machine) -> bool {
     let labels = machine.metadata.labels.clone().unwrap_or_default();
@@ -141,14 +143,9 @@ fn is_checked(check: &MachineHealthCheck, machine: &Machine) -> bool {
 }
 
 async fn read_nodes(cx: &Cx, world: &mut World) -> Result<(), GatherError> {
-    let Some(cluster) = &world.cluster else {
+    let Some(remote) = link::reach(cx, world.cluster.as_deref()).await? else {
         return Ok(());
     };
-    if !cluster.is_control_plane_initialized() {
-        return Ok(());
-    }
-    let namespace = cluster.namespace().unwrap_or_default();
-    let remote = cx.clusters().get(&namespace, &cluster.name_any()).await?;
     world.link = Link::from(&remote);
     let Some(remote) = remote.cx() else {
         return Ok(());

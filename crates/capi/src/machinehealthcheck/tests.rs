@@ -1,11 +1,13 @@
 //! Worlds of a MachineHealthCheck: what is planned, and what is shown.
 
+use std::sync::Arc;
+
+use api::cluster::{Machine, MachineHealthCheck};
 use expect_test::{Expect, expect};
 
-use super::{MachineHealthCheckController, World};
+use super::{MachineHealthCheckController, World, is_ours};
 use crate::testing::{layers, show};
 
-/// A minute before noon in tests, in which it is 03:04:05.
 const BASE: &str = "
 check:
   metadata: {name: workers, namespace: acme, uid: h1, labels: {cluster.x-k8s.io/cluster-name: hello}, ownerReferences: [{apiVersion: cluster.x-k8s.io/v1beta2, kind: Cluster, name: hello, uid: c1}]}
@@ -387,4 +389,21 @@ fn nothing_is_said_of_nodes_that_cannot_be_seen() {
         Paused=True Paused
     "#]],
     );
+}
+
+#[test]
+fn of_several_checks_the_first_by_name_judges_a_machine() {
+    let check = |name: &str, cluster: &str, pool: &str| -> Arc<MachineHealthCheck> {
+        let text = format!(
+            "{{metadata: {{name: {name}}}, spec: {{clusterName: {cluster}, selector: {{matchLabels: {{pool: {pool}}}}}}}}}"
+        );
+        Arc::new(serde_saphyr::from_str(&text).unwrap())
+    };
+    let machine: Machine = serde_json::from_str(&machine("m", "{}")).unwrap();
+    let own = check("m", "hello", "a");
+    let ours = |other: Arc<MachineHealthCheck>| is_ours(&own, &[own.clone(), other], &machine);
+    assert!(!ours(check("l", "hello", "a")));
+    assert!(ours(check("x", "hello", "a")));
+    assert!(ours(check("l", "hello", "b")), "it selects others");
+    assert!(ours(check("l", "other", "a")), "it is for another cluster");
 }
