@@ -118,23 +118,14 @@ struct Known {
     memory: Memory,
 }
 
-/// What the kubelet knows of its lease.
-#[derive(Clone, Copy, Debug, Default)]
-struct Lease {
-    /// Until when it holds.
-    until: Option<Timestamp>,
-    /// It was gone, and perhaps its node with it: the node is to be reported at the next occasion.
-    was_lost: bool,
-}
-
 /// A running simulated kubelet.
 struct Kubelet {
     spec: KubeletSpec,
     client: Client,
     clock: Clock,
     pace: Member,
-    /// When the lease was renewed, and until when it holds since then.
-    lease: Lease,
+    /// Until when its lease holds, if it ever had one.
+    lease: Option<Timestamp>,
     pods: BTreeMap<Key, Arc<Pod>>,
     known: HashMap<Key, Known>,
     /// When to look at a pod again.
@@ -181,7 +172,7 @@ impl Kubelet {
             client,
             clock,
             pace,
-            lease: Lease::default(),
+            lease: None,
             pods: BTreeMap::new(),
             known: HashMap::new(),
             alarms: HashMap::new(),
@@ -213,7 +204,7 @@ impl Kubelet {
             }
             // What has not changed is said again at the last occasion before it is due.
             let next_occasion = reported.elapsed() + Duration::from_secs(WATCH_SECONDS.into());
-            if next_occasion > self.pace.report() || std::mem::take(&mut self.lease.was_lost) {
+            if next_occasion > self.pace.report() {
                 Box::pin(self.heartbeat()).await?;
                 reported = Instant::now();
             }
@@ -281,12 +272,10 @@ impl Kubelet {
         pause.max(RENEWAL_MIN)
     }
 
-    /// Renews the lease. After one that ran out, the node may count as one that does not answer: that it does is said at once.
+    /// Renews the lease. After one that ran out, the node may count as one that does not answer, or be gone: how it is is said
+    /// at once.
     async fn keep_lease(&mut self) -> Result<(), kube::Error> {
-        let is_late = self
-            .lease
-            .until
-            .is_some_and(|until| until < self.clock.now());
+        let is_late = self.lease.is_some_and(|until| until < self.clock.now());
         self.renew_lease().await?;
         if is_late {
             self.heartbeat().await?;

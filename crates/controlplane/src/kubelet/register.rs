@@ -56,11 +56,10 @@ impl Kubelet {
         {
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             other => {
-                self.lease.until = Some(until);
+                self.lease = Some(until);
                 return other.map(drop);
             }
         }
-        self.lease.was_lost = self.lease.until.is_some();
         // The lease goes with its node; for a node that is gone there is none to make.
         let nodes: Api<Node> = Api::all(self.client.clone());
         let Some(node) = nodes.get_opt(name).await? else {
@@ -74,7 +73,7 @@ impl Kubelet {
         });
         let lease: Lease = serde_json::from_value(lease).map_err(kube::Error::SerdeError)?;
         let created = leases.create(&PostParams::default(), &lease).await;
-        self.lease.until = Some(until);
+        self.lease = Some(until);
         created.map(drop)
     }
 }

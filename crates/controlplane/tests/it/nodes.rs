@@ -139,3 +139,21 @@ async fn a_kubelet_that_could_not_renew_its_lease_says_that_it_is_back() {
     let took = world.clock.now().duration_since(begin);
     assert!(took < jiff::SignedDuration::from_secs(15), "{took:#}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_somebody_deletes_while_its_kubelet_runs_comes_back() {
+    let world = World::new(1).await;
+    let node = "/api/v1/nodes/node-1";
+    let uid = |node: &Value| node["metadata"]["uid"].as_str().map(str::to_owned);
+    let old = world.until(node, "it is there", |n| uid(n).is_some()).await;
+    world.delete(node, Value::Null).await;
+    let begin = world.clock.now();
+    let is_new = |node: &Value| uid(node).is_some() && uid(node) != uid(&old);
+    world.until(node, "another one registers", is_new).await;
+    let took = world.clock.now().duration_since(begin);
+    assert!(took < jiff::SignedDuration::from_secs(60), "{took:#}");
+    let lease = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-1";
+    world
+        .until(lease, "it has a lease", |l| uid(l).is_some())
+        .await;
+}
