@@ -241,4 +241,18 @@ mod tests {
         assert!(!is_applied(&object(), &config(), "apiary-y", ""));
         assert!(!is_applied(&object(), &config(), "apiary-x", "status"));
     }
+
+    #[test]
+    fn nothing_is_said_only_if_nothing_was() {
+        let object = json!({"metadata": {"name": "m", "managedFields": [
+            {"manager": "other", "operation": "Apply", "apiVersion": "a/v1", "subresource": "status", "fieldsV1": {"f:status": {}}},
+            {"manager": "me", "operation": "Apply", "apiVersion": "a/v1", "fieldsV1": {"f:spec": {}}},
+        ]}});
+        let config = |status: Value| json!({"apiVersion": "a/v1", "metadata": {"name": "m"}, "status": status});
+        assert!(says_nothing(&object, &config(json!({})), "me"));
+        assert!(says_nothing(&object, &config(Value::Null), "me"));
+        assert!(!says_nothing(&object, &config(json!({"phase": "x"})), "me"));
+        // What was said has to be taken back.
+        assert!(!says_nothing(&object, &config(json!({})), "other"));
+    }
 }

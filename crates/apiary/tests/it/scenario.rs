@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 const LOCAL_MACHINES: &str =
     "/apis/infrastructure.cluster.x-k8s.io/v1beta2/namespaces/org-acme/localmachines";
 
+const MACHINES: &str = "/apis/cluster.x-k8s.io/v1beta2/namespaces/org-acme/machines";
+
 /// The most virtual time that one step may take.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
@@ -102,6 +104,7 @@ impl Story {
     /// | `unhang COUNT` | so many of them go on |
     /// | `hung` | show how many machines hang |
     /// | `replaced` | wait until none does |
+    /// | `asked` | show of how many machines it is said that their owner has to replace them |
     /// | `condition PATH TYPE` | show a condition of an object |
     /// | `pass DURATION` | let time go by |
     /// | `clusters` | show the logical clusters of the server |
@@ -161,7 +164,7 @@ impl Story {
                     value.pointer(pointer).unwrap_or(&Value::Null)
                 )?;
             }
-            "hang" | "unhang" | "hung" | "replaced" => self.faults(verb, rest).await?,
+            "hang" | "unhang" | "hung" | "asked" | "replaced" => self.faults(verb, rest).await?,
             "condition" => self.condition(rest).await?,
             "pass" => {
                 let duration: jiff::SignedDuration = rest.parse()?;
@@ -188,6 +191,16 @@ impl Story {
             "hung" => {
                 let hung = self.hung().await?;
                 writeln!(self.transcript, "{}", hung.len())?;
+            }
+            "asked" => {
+                let list = get(self.management.client(), MACHINES).await?;
+                let is_asked = |machine: &&Value| {
+                    let conditions = machine["status"]["conditions"].as_array();
+                    let mut conditions = conditions.into_iter().flatten();
+                    conditions.any(|c| c["type"] == "OwnerRemediated")
+                };
+                let machines = list["items"].as_array().into_iter().flatten();
+                writeln!(self.transcript, "{}", machines.filter(is_asked).count())?;
             }
             _ => {
                 let look = async || self.hung().await.ok()?.is_empty().then_some(());
