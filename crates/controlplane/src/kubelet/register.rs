@@ -56,8 +56,9 @@ impl Kubelet {
         {
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             other => {
+                other?;
                 self.lease = Some(until);
-                return other.map(drop);
+                return Ok(());
             }
         }
         // The lease goes with its node; for a node that is gone there is none to make.
@@ -72,9 +73,9 @@ impl Kubelet {
             "spec": {"holderIdentity": name, "leaseDurationSeconds": holds, "renewTime": now},
         });
         let lease: Lease = serde_json::from_value(lease).map_err(kube::Error::SerdeError)?;
-        let created = leases.create(&PostParams::default(), &lease).await;
+        leases.create(&PostParams::default(), &lease).await?;
         self.lease = Some(until);
-        created.map(drop)
+        Ok(())
     }
 }
 
