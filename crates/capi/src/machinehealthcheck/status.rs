@@ -33,6 +33,9 @@ pub(super) fn status(world: &World, now: Timestamp) -> Value {
         let unknown = Condition::unknown(type_, reason, message);
         let mut status = old;
         status["conditions"] = condition::to_json(&[unknown, paused]);
+        if let Some(status) = status.as_object_mut() {
+            status.remove("observedGeneration");
+        }
         return status;
     }
     let findings = Findings::of(world, now);

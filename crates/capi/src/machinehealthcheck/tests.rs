@@ -374,6 +374,18 @@ fn nothing_is_said_of_nodes_that_cannot_be_seen() {
         Paused=False NotPaused
     "#]],
     );
+    // What was found before stays, but not that it was found for what is wanted now.
+    let before = "check: {status: {expectedMachines: 1, currentHealthy: 1, observedGeneration: 1}}";
+    check(
+        &[&all, down, before],
+        &expect![[r#"
+        wait ConnectionDown: Connection down since 2026-01-02T03:00:00Z: connection refused
+        RemediationAllowed=Unknown ConnectionDown Connection down since 2026-01-02T03:00:00Z: connection refused
+        Paused=False NotPaused
+        currentHealthy: 1
+        expectedMachines: 1
+    "#]],
+    );
     check(
         &[&all, "cluster: null"],
         &expect![[r#"
