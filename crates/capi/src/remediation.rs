@@ -6,7 +6,7 @@
 use api::cluster::Machine;
 use api::cluster::machine::conditions;
 use api::cluster::machine_health_check::reasons;
-use api::meta::{Condition, find, labels};
+use api::meta::{Condition, find};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
@@ -31,14 +31,6 @@ pub(crate) fn is_wanted(machine: &Machine) -> bool {
 /// Whether somebody else is asked to heal the machine.
 fn is_elsewhere(machine: &Machine) -> bool {
     find(machine.conditions(), conditions::EXTERNALLY_REMEDIATED).is_some()
-}
-
-/// Which of two machines goes first: one that a user marked, then the newest.
-#[must_use]
-pub(crate) fn rank(machine: &Machine) -> (bool, std::cmp::Reverse<Option<Timestamp>>, String) {
-    let is_marked = object::annotation(&machine.metadata, labels::REMEDIATE_MACHINE).is_some();
-    let created = machine.metadata.creation_timestamp.as_ref().map(|t| t.0);
-    (!is_marked, std::cmp::Reverse(created), machine.name_any())
 }
 
 /// The answer of the owner.

@@ -183,7 +183,7 @@ fn member(world: &MachineWorld, node: &Node) -> Condition {
     match &world.etcd_members {
         // A simulated member is as its machine is.
         Some(_) if is_silent(node) => {
-            let why = format!("Node {name} does not answer, and so does its member of etcd not");
+            let why = format!("Node {name} does not answer, and neither does its member of etcd");
             Condition::unknown(type_, "InspectionFailed", why)
         }
         None => Condition::unknown(

@@ -1,5 +1,6 @@
 //! Which machines of a set are replaced because they are unhealthy. Pure.
 
+use std::cmp::Reverse;
 use std::convert::Infallible;
 
 use api::cluster::machine_health_check::reasons;
@@ -22,7 +23,7 @@ pub(super) fn plan(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) -
     let mut sick: Vec<&Machine> = machines()
         .filter(|m| remediation::is_wanted(m) && !m.is_deleting())
         .collect();
-    sick.sort_by_key(|machine| remediation::rank(machine));
+    sick.sort_by_key(|machine| rank(machine));
     let mut left = left(world);
     let problems = preflight::problems(&world.set, world.control_plane.as_deref());
     for machine in sick {
@@ -53,6 +54,13 @@ pub(super) fn plan(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) -
         }
     }
     gone
+}
+
+/// Which of two machines goes first: one that a user marked, then the newest.
+fn rank(machine: &Machine) -> (bool, Reverse<Option<Timestamp>>, String) {
+    let is_marked = object::annotation(&machine.metadata, labels::REMEDIATE_MACHINE).is_some();
+    let created = machine.metadata.creation_timestamp.as_ref().map(|t| t.0);
+    (!is_marked, Reverse(created), machine.name_any())
 }
 
 /// Why no machine of the set is replaced: its deployment is about to replace all of them.
