@@ -5,11 +5,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::bootstrap::{kubeadm_config, kubeadm_config_template};
-use crate::cluster::{cluster, machine, machine_deployment, machine_health_check, machine_set};
+use crate::cluster::{
+    cluster, machine, machine_deployment, machine_drain_rule, machine_health_check, machine_set,
+};
 use crate::controlplane::kubeadm_control_plane;
 use crate::infrastructure::{local_cluster, local_machine, local_machine_template};
 use crate::meta::{
-    BOOTSTRAP_GROUP, CLUSTER_GROUP, CONTROL_PLANE_GROUP, FieldError, INFRASTRUCTURE_GROUP, V1BETA2,
+    BOOTSTRAP_GROUP, CLUSTER_GROUP, CONTROL_PLANE_GROUP, FieldError,
+    INFRASTRUCTURE_GROUP, V1BETA2,
 };
 
 /// Fills what was left out of a Cluster API object that is to be created, or updated from `old`. Objects of other kinds or versions, and
@@ -50,6 +53,9 @@ pub fn validate(
         }
         (CLUSTER_GROUP, V1BETA2, "MachineHealthCheck") => {
             check(new, old, machine_health_check::validate)
+        }
+        (CLUSTER_GROUP, V1BETA2, "MachineDrainRule") => {
+            check(new, old, |new, _| machine_drain_rule::validate(new))
         }
         (BOOTSTRAP_GROUP, V1BETA2, "KubeadmConfig") => check(new, old, kubeadm_config::validate),
         (BOOTSTRAP_GROUP, V1BETA2, "KubeadmConfigTemplate") => {

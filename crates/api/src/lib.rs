@@ -22,6 +22,7 @@ pub fn crds() -> Vec<Value> {
         cluster::machine_set::crd(),
         cluster::machine_deployment::crd(),
         cluster::machine_health_check::crd(),
+        cluster::machine_drain_rule::crd(),
         bootstrap::kubeadm_config::crd(),
         bootstrap::kubeadm_config_template::crd(),
         controlplane::kubeadm_control_plane::crd(),

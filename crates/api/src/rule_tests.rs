@@ -7,8 +7,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bootstrap::{KubeadmConfig, kubeadm_config};
-use crate::cluster::{Cluster, Machine, MachineDeployment, MachineHealthCheck, MachineSet};
-use crate::cluster::{cluster, machine, machine_deployment, machine_health_check, machine_set};
+use crate::cluster::{
+    Cluster, Machine, MachineDeployment, MachineDrainRule, MachineHealthCheck, MachineSet,
+};
+use crate::cluster::{
+    cluster, machine, machine_deployment, machine_drain_rule, machine_health_check, machine_set,
+};
 use crate::controlplane::{KubeadmControlPlane, kubeadm_control_plane};
 use crate::infrastructure::{LocalMachineTemplate, local_machine_template};
 use crate::meta::FieldError;
@@ -231,6 +235,30 @@ fn health_check_gets_its_label_and_a_time_for_nodes_to_come() {
     expect![[r#"
         spec.selector: Required value: must select something: the machines of one MachineDeployment, or of the control plane
     "#]].assert_eq(&errors(&machine_health_check::validate(&new, Some(&check))));
+}
+
+#[test]
+fn drain_rule_names_what_is_wrong() {
+    let rule: MachineDrainRule = parse(
+        "
+metadata: {name: r}
+spec:
+  drain: {behavior: Skip, order: 3}
+  machines:
+  - {selector: {matchExpressions: [{key: a, operator: In}]}}
+  - {clusterSelector: {matchExpressions: [{key: '', operator: Exists, values: [x]}]}}
+  pods:
+  - {selector: {matchLabels: {a: b}}, namespaceSelector: {matchExpressions: [{key: a, operator: Like, values: [x]}]}}
+",
+    );
+    expect![[r#"
+        spec.drain.order: Invalid value: must not be set if spec.drain.behavior is Skip: only pods that are evicted have an order
+        spec.machines[0].selector.matchExpressions[0].values: Required value: must name at least one value if operator is In
+        spec.machines[1].clusterSelector.matchExpressions[0].values: Forbidden: must not be set if operator is Exists
+        spec.machines[1].clusterSelector.matchExpressions[0].key: Required value: must name a label
+        spec.pods[0].namespaceSelector.matchExpressions[0].operator: Invalid value: "Like" must be one of In, NotIn, Exists, DoesNotExist
+    "#]]
+    .assert_eq(&errors(&machine_drain_rule::validate(&rule)));
 }
 
 #[test]

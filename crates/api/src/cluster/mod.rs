@@ -7,6 +7,7 @@
 pub mod cluster;
 pub mod machine;
 pub mod machine_deployment;
+pub mod machine_drain_rule;
 pub mod machine_health_check;
 pub mod machine_set;
 pub mod rules;
@@ -15,6 +16,7 @@ pub mod topology;
 pub use cluster::{Cluster, ClusterSpec, ClusterStatus};
 pub use machine::{Machine, MachineSpec, MachineStatus};
 pub use machine_deployment::{MachineDeployment, MachineDeploymentSpec, MachineDeploymentStatus};
+pub use machine_drain_rule::{MachineDrainRule, MachineDrainRuleSpec};
 pub use machine_health_check::{
     MachineHealthCheck, MachineHealthCheckSpec, MachineHealthCheckStatus,
 };

@@ -156,6 +156,35 @@ pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> b
         })
 }
 
+/// A selector must be one that can match: a known operator, and values where they mean something.
+pub fn check_selector(path: &str, selector: &LabelSelector, errors: &mut Vec<FieldError>) {
+    for (index, e) in selector.match_expressions.iter().flatten().enumerate() {
+        let path = format!("{path}.matchExpressions[{index}]");
+        let has_values = e.values.as_ref().is_some_and(|v| !v.is_empty());
+        match e.operator.as_str() {
+            "In" | "NotIn" if !has_values => errors.push(FieldError::required(
+                format!("{path}.values"),
+                format!("must name at least one value if operator is {}", e.operator),
+            )),
+            "Exists" | "DoesNotExist" if has_values => errors.push(FieldError::forbidden(
+                format!("{path}.values"),
+                format!("must not be set if operator is {}", e.operator),
+            )),
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            other => errors.push(FieldError::invalid(
+                format!("{path}.operator"),
+                format!("{other:?} must be one of In, NotIn, Exists, DoesNotExist"),
+            )),
+        }
+        if e.key.is_empty() {
+            errors.push(FieldError::required(
+                format!("{path}.key"),
+                "must name a label",
+            ));
+        }
+    }
+}
+
 /// A number, or a percentage of `total` rounded up or down; `None` if it is neither or negative.
 #[must_use]
 pub fn scaled(value: &IntOrString, total: i32, is_up: bool) -> Option<i32> {

@@ -49,6 +49,11 @@ pub const LABELS_FROM_MACHINE: &str = "cluster.x-k8s.io/labels-from-machine";
 pub const TAINTS_FROM_MACHINE: &str = "cluster.x-k8s.io/taints-from-machine";
 /// Annotation of Machines: the node is not drained.
 pub const EXCLUDE_NODE_DRAINING: &str = "machine.cluster.x-k8s.io/exclude-node-draining";
+/// Annotation of Machines: volumes of the node need not be detached.
+pub const EXCLUDE_VOLUME_DETACH: &str =
+    "machine.cluster.x-k8s.io/exclude-wait-for-node-volume-detach";
+/// Label of pods: how they are treated when a node is drained, `skip` or `wait-completed`.
+pub const DRAIN: &str = "cluster.x-k8s.io/drain";
 /// Annotation of MachineSets and MachineDeployments (the group is plural): number of the rollout.
 pub const REVISION: &str = "machinedeployment.clusters.x-k8s.io/revision";
 /// Annotation of MachineSets: replicas that the MachineDeployment wants in all.

@@ -5,18 +5,15 @@ use std::time::Duration;
 use api::cluster::machine::reasons;
 use api::meta::labels;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 use runtime::{Change, Plan};
 use serde_json::json;
 
-use super::{Act, World};
+use super::{Act, World, detach, drain};
 use crate::condition::named;
 use crate::contract::Contract;
 use crate::object;
 
-/// Label of pods that says how they are treated when a node is drained: `skip`, `wait-completed`.
-const DRAIN_LABEL: &str = "cluster.x-k8s.io/drain";
 /// How often pods and volumes are looked at, beside on changes.
 const AGAIN: Duration = Duration::from_secs(20);
 /// Seconds for deleting the Node object if the Machine doesn't say.
@@ -37,7 +34,7 @@ pub(super) fn delete(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
         if is_drain_needed(world, now) && !drain(world, now, plan) {
             return;
         }
-        if is_detach_needed(world, now) && !volumes_are_gone(world, plan) {
+        if is_detach_needed(world, now) && !volumes_are_gone(world, now, plan) {
             return;
         }
     }
@@ -144,18 +141,10 @@ fn is_past_drain(world: &World) -> bool {
 
 fn is_drain_needed(world: &World, now: Timestamp) -> bool {
     let spec = world.machine.spec.deletion.as_ref();
-    let deletion = world
-        .machine
-        .status
-        .as_ref()
-        .and_then(|s| s.deletion.as_ref());
-    let started = deletion
-        .and_then(|d| d.node_drain_start_time.as_ref())
-        .map(|t| t.0);
     object::annotation(&world.machine.metadata, labels::EXCLUDE_NODE_DRAINING).is_none()
         && !is_past_drain(world)
         && !has_passed(
-            started,
+            drain::started(world),
             spec.and_then(|d| d.node_drain_timeout_seconds),
             now,
         )
@@ -182,86 +171,11 @@ fn drain(world: &World, now: Timestamp, plan: &mut Plan<Act>) -> bool {
             patch,
         }));
     }
-    let is_reachable = is_reachable(node);
-    let (mut evict, mut leaving, mut completing) = (vec![], vec![], vec![]);
-    for pod in &world.pods {
-        let name = format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
-        match treatment(pod, is_reachable, now) {
-            Treatment::Leave => {}
-            Treatment::Wait => completing.push(name),
-            Treatment::Evicted => leaving.push(name),
-            Treatment::Evict => {
-                evict.push((pod.namespace().unwrap_or_default(), pod.name_any()));
-                leaving.push(name);
-            }
-        }
+    let is_done = drain::drain(world, node, now, plan);
+    if !is_done {
+        plan.again_in = Some(AGAIN);
     }
-    if leaving.is_empty() && completing.is_empty() {
-        return true;
-    }
-    if !evict.is_empty() {
-        plan.changes.push(Change::Act(Act::Drain { pods: evict }));
-    }
-    let mut message = vec!["Drain not completed yet:".to_owned()];
-    for (pods, why) in [
-        (leaving, "not removed from the node yet"),
-        (completing, "waiting for completion"),
-    ] {
-        if !pods.is_empty() {
-            let pods: Vec<_> = pods.iter().map(String::as_str).collect();
-            message.push(format!("* {}: {why}", named("Pod", &pods)));
-        }
-    }
-    plan.wait(reasons::DRAINING_NODE, message.join("\n"));
-    plan.again_in = Some(AGAIN);
-    false
-}
-
-/// How draining treats a pod.
-enum Treatment {
-    /// It stays.
-    Leave,
-    Evict,
-    /// It is on its way.
-    Evicted,
-    /// It must come to its end by itself.
-    Wait,
-}
-
-fn treatment(pod: &Pod, is_node_reachable: bool, now: Timestamp) -> Treatment {
-    let is_of_daemon_set =
-        object::controller_of(&pod.metadata).is_some_and(|o| o.kind == "DaemonSet");
-    let is_mirror = object::annotation(&pod.metadata, "kubernetes.io/config.mirror").is_some();
-    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
-    let is_over = matches!(phase, Some("Succeeded" | "Failed"));
-    let label = object::label(&pod.metadata, DRAIN_LABEL).map(str::to_ascii_lowercase);
-    if is_of_daemon_set || is_mirror || label.as_deref() == Some("skip") {
-        return Treatment::Leave;
-    }
-    if let Some(deleted) = &pod.metadata.deletion_timestamp {
-        // Nobody on an unreachable node will confirm it.
-        let is_lost = !is_node_reachable && now > deleted.0 + SignedDuration::from_secs(1);
-        return if is_lost {
-            Treatment::Leave
-        } else {
-            Treatment::Evicted
-        };
-    }
-    match label.as_deref() {
-        Some("wait-completed") if is_over => Treatment::Leave,
-        Some("wait-completed") => Treatment::Wait,
-        _ => Treatment::Evict,
-    }
-}
-
-fn is_reachable(node: &Node) -> bool {
-    let conditions = node
-        .status
-        .iter()
-        .flat_map(|s| s.conditions.iter().flatten());
-    !conditions
-        .into_iter()
-        .any(|c| c.type_ == "Ready" && c.status == "Unknown")
+    is_done
 }
 
 fn is_detach_needed(world: &World, now: Timestamp) -> bool {
@@ -274,30 +188,23 @@ fn is_detach_needed(world: &World, now: Timestamp) -> bool {
     let started = deletion
         .and_then(|d| d.wait_for_node_volume_detach_start_time.as_ref())
         .map(|t| t.0);
-    object::annotation(
-        &world.machine.metadata,
-        "machine.cluster.x-k8s.io/exclude-wait-for-node-volume-detach",
-    )
-    .is_none()
+    object::annotation(&world.machine.metadata, labels::EXCLUDE_VOLUME_DETACH).is_none()
         && !is_past_drain(world)
         && !has_passed(
             started,
             spec.and_then(|d| d.node_volume_detach_timeout_seconds),
             now,
         )
-        && world.node().is_some_and(is_reachable)
+        && world.node().is_some_and(drain::is_reachable)
 }
 
-fn volumes_are_gone(world: &World, plan: &mut Plan<Act>) -> bool {
-    let status = world.node().and_then(|n| n.status.as_ref());
-    let attached: Vec<_> = status
-        .iter()
-        .flat_map(|s| s.volumes_attached.iter().flatten())
-        .map(|v| v.name.as_str())
-        .collect();
+fn volumes_are_gone(world: &World, now: Timestamp, plan: &mut Plan<Act>) -> bool {
+    let attached = world.node().map(|node| detach::attached(world, node, now));
+    let attached = attached.unwrap_or_default();
     if attached.is_empty() {
         return true;
     }
+    let attached: Vec<_> = attached.iter().map(String::as_str).collect();
     plan.wait(
         reasons::WAITING_FOR_VOLUME_DETACH,
         format!(

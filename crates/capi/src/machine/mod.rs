@@ -6,6 +6,8 @@
 //! writer.
 
 mod delete;
+mod detach;
+mod drain;
 mod node;
 mod plan;
 mod remote;
@@ -18,11 +20,13 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use api::cluster::{Cluster, Machine, MachineDeployment, MachineSet};
+use api::cluster::{Cluster, Machine, MachineDeployment, MachineDrainRule, MachineSet};
 use api::controlplane::KubeadmControlPlane;
 use api::meta::labels;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, Pod};
+use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Selector, Wait};
@@ -69,9 +73,26 @@ pub struct World {
     /// Pods on the Node; read only while it is drained, and on control plane machines.
     #[cfg_attr(test, serde(default))]
     pub pods: Vec<Arc<Pod>>,
+    #[cfg_attr(test, serde(default))]
+    pub departure: Departure,
     /// Names of etcd's voting members; `None` if the record can't be read.
     #[cfg_attr(test, serde(default))]
     pub etcd_members: Option<Vec<String>>,
+}
+
+/// What is read only while a machine is deleted.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
+pub struct Departure {
+    /// What users say of how pods leave.
+    pub rules: Vec<Arc<MachineDrainRule>>,
+    /// Namespaces of the workload cluster, if a rule asks for their labels.
+    pub namespaces: Vec<Arc<Namespace>>,
+    /// DaemonSets that pods of the node belong to.
+    pub daemon_sets: Vec<Arc<DaemonSet>>,
+    /// What is attached to nodes, and the volumes behind it if there is any for this node.
+    pub attachments: Vec<Arc<VolumeAttachment>>,
+    pub volumes: Vec<Arc<PersistentVolume>>,
 }
 
 /// What happens in the workload cluster.
@@ -79,8 +100,12 @@ pub struct World {
 pub enum Act {
     /// A merge patch of the Node.
     PatchNode { name: String, patch: Value },
-    /// Evicts pods, as pairs of namespace and name.
-    Drain { pods: Vec<(String, String)> },
+    /// Evicts pods, as pairs of namespace and name, with `grace` seconds to end in place of their own; `rest` is what else is waited for.
+    Drain {
+        pods: Vec<(String, String)>,
+        grace: Option<u32>,
+        rest: Box<drain::Rest>,
+    },
     /// Removes the Node object.
     DeleteNode { name: String },
 }
@@ -89,7 +114,10 @@ impl fmt::Debug for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PatchNode { name, patch } => write!(f, "patch Node {name} {patch}"),
-            Self::Drain { pods } => write!(f, "evict {pods:?}"),
+            Self::Drain { pods, grace, .. } => {
+                write!(f, "evict {pods:?}")?;
+                grace.map_or(Ok(()), |grace| write!(f, " in {grace}s"))
+            }
             Self::DeleteNode { name } => write!(f, "delete Node {name}"),
         }
     }
@@ -146,6 +174,7 @@ impl Reconciler for MachineController {
             link: Link::default(),
             nodes: vec![],
             pods: vec![],
+            departure: Departure::default(),
             etcd_members: None,
             machine: machine.clone(),
             cluster,

@@ -1,15 +1,22 @@
 //! What a Machine has to do with the workload cluster: reads, and acts there.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use api::cluster::machine::reasons;
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{Api, DeleteParams, EvictParams, Patch, PatchParams};
+use k8s_openapi::api::storage::v1::VolumeAttachment;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use runtime::{Cx, GatherError, Selector, Wait};
+use serde_json::{Value, json};
 
+use super::drain::Rest;
 use super::{Act, World};
 use crate::contract::Contract;
-use crate::etcd;
 use crate::link::{self, Link};
+use crate::{etcd, object};
 
 /// Reads the Node, and pods where they matter.
 pub(super) async fn gather(cx: &Cx, world: &mut World) -> Result<(), GatherError> {
@@ -45,8 +52,46 @@ pub(super) async fn gather(cx: &Cx, world: &mut World) -> Result<(), GatherError
             |pod: &Pod| pod.spec.as_ref().and_then(|s| s.node_name.as_deref()) == Some(&*node);
         world.pods = pods.into_iter().filter(|p| is_here(p)).collect();
     }
+    if world.machine.is_deleting() {
+        departure(cx, remote, world).await?;
+    }
     if is_control_plane {
         world.etcd_members = etcd::gather(remote).await?.map(|m| m.voters());
+    }
+    Ok(())
+}
+
+/// What draining and detaching need to know; no more than the pods and volumes of the node ask for.
+async fn departure(cx: &Cx, remote: &Cx, world: &mut World) -> Result<(), GatherError> {
+    let namespace = world.machine.namespace().unwrap_or_default();
+    let node = world.node().map(ResourceExt::name_any).unwrap_or_default();
+    let departure = &mut world.departure;
+    departure.rules = cx.list(Some(&namespace), &Selector::all()).await?;
+    let mut selectors = departure
+        .rules
+        .iter()
+        .flat_map(|r| r.spec.pods.iter().flatten());
+    if selectors.any(|one| one.namespace_selector.is_some()) {
+        departure.namespaces = remote.list(None, &Selector::all()).await?;
+    }
+    let owners: BTreeSet<_> = world
+        .pods
+        .iter()
+        .filter_map(|pod| Some((pod.namespace()?, object::controller_of(&pod.metadata)?)))
+        .filter(|(_, owner)| owner.kind == "DaemonSet")
+        .map(|(namespace, owner)| (namespace, owner.name.clone()))
+        .collect();
+    for (namespace, name) in owners {
+        let set: Option<Arc<DaemonSet>> = remote.get(&namespace, &name).await?;
+        departure.daemon_sets.extend(set);
+    }
+    let attachments: Vec<Arc<VolumeAttachment>> = remote.list(None, &Selector::all()).await?;
+    let is_here = |a: &Arc<VolumeAttachment>| a.spec.node_name == node;
+    departure.attachments = attachments.into_iter().filter(is_here).collect();
+    let status = world.nodes.first().and_then(|n| n.status.as_ref());
+    let volumes = status.and_then(|s| s.volumes_attached.as_ref());
+    if !departure.attachments.is_empty() || volumes.is_some_and(|v| !v.is_empty()) {
+        departure.volumes = remote.list(None, &Selector::all()).await?;
     }
     Ok(())
 }
@@ -78,25 +123,57 @@ pub(super) async fn act(cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(failed(&format!("deleting Node {name}"), &error)),
         },
-        Act::Drain { pods } => drain(&client, pods).await,
+        Act::Drain { pods, grace, rest } => drain(&client, pods, *grace, rest).await,
     }
 }
 
 /// Asks for the eviction of every pod; those that may not go yet are tried again in the next pass.
-async fn drain(client: &Client, pods: &[(String, String)]) -> Result<(), Wait> {
-    let mut refused = vec![];
+async fn drain(
+    client: &Client,
+    pods: &[(String, String)],
+    grace: Option<u32>,
+    rest: &Rest,
+) -> Result<(), Wait> {
+    let (mut accepted, mut refused) = (vec![], vec![]);
     for (namespace, name) in pods {
         let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-        match api.evict(name, &EvictParams::default()).await {
-            Ok(_) => {}
+        let mut eviction = json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"namespace": namespace, "name": name},
+        });
+        if let Some(grace) = grace {
+            eviction["deleteOptions"] = json!({"gracePeriodSeconds": grace});
+        }
+        let params = PostParams::default();
+        let answer = api.create_subresource::<_, Value>("eviction", name, &params, &eviction);
+        let pod = format!("{namespace}/{name}");
+        match answer.await {
+            Ok(_) => accepted.push(pod),
             Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(kube::Error::Api(status)) => {
-                refused.push(format!("* Pod {namespace}/{name}: {}", status.message));
+            Err(kube::Error::Api(status)) if is_namespace_terminating(&status) => {
+                refused.push(format!(
+                    "Pod {pod}: cannot be evicted because its namespace is terminating; the namespace's deletion removes it"
+                ));
             }
-            Err(error) => refused.push(format!(
-                "* Pod {namespace}/{name}: {}",
-                runtime::chain(&error)
-            )),
+            // What a budget says.
+            Err(kube::Error::Api(status)) if status.code == 429 => {
+                let causes = status.details.iter().flat_map(|d| &d.causes);
+                let causes: String = causes.map(|c| format!(" {}", c.message)).collect();
+                refused.push(format!("Pod {pod}: {}{causes}", status.message));
+            }
+            Err(kube::Error::Api(status)) => {
+                refused.push(format!(
+                    "Pod {pod}: failed to evict Pod, {}",
+                    status.message
+                ));
+            }
+            Err(error) => {
+                refused.push(format!(
+                    "Pod {pod}: failed to evict Pod, {}",
+                    runtime::chain(&error)
+                ));
+            }
         }
     }
     if refused.is_empty() {
@@ -104,8 +181,16 @@ async fn drain(client: &Client, pods: &[(String, String)]) -> Result<(), Wait> {
     }
     Err(Wait {
         reason: reasons::DRAINING_NODE,
-        message: format!("Drain not completed yet:\n{}", refused.join("\n")),
+        message: rest.message(&accepted, &refused),
     })
+}
+
+fn is_namespace_terminating(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|d| &d.causes);
+    status.code == 403
+        && causes
+            .into_iter()
+            .any(|c| c.reason == "NamespaceTerminating")
 }
 
 /// A client of a workload cluster, for acts.
