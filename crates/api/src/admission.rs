@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::addons::{cluster_resource_set, cluster_resource_set_binding};
 use crate::bootstrap::{kubeadm_config, kubeadm_config_template};
 use crate::cluster::{
     cluster, machine, machine_deployment, machine_drain_rule, machine_health_check, machine_set,
@@ -11,7 +12,7 @@ use crate::cluster::{
 use crate::controlplane::kubeadm_control_plane;
 use crate::infrastructure::{local_cluster, local_machine, local_machine_template};
 use crate::meta::{
-    BOOTSTRAP_GROUP, CLUSTER_GROUP, CONTROL_PLANE_GROUP, FieldError,
+    ADDONS_GROUP, BOOTSTRAP_GROUP, CLUSTER_GROUP, CONTROL_PLANE_GROUP, FieldError,
     INFRASTRUCTURE_GROUP, V1BETA2,
 };
 
@@ -27,6 +28,9 @@ pub fn default(group: &str, version: &str, kind: &str, new: &mut Value, old: Opt
         }
         (CLUSTER_GROUP, V1BETA2, "MachineHealthCheck") => {
             with(new, old, |new, _| machine_health_check::default(new));
+        }
+        (ADDONS_GROUP, V1BETA2, "ClusterResourceSet") => {
+            with(new, old, |new, _| cluster_resource_set::default(new));
         }
         (CONTROL_PLANE_GROUP, V1BETA2, "KubeadmControlPlane") => {
             with(new, old, |new, _| kubeadm_control_plane::default(new));
@@ -56,6 +60,12 @@ pub fn validate(
         }
         (CLUSTER_GROUP, V1BETA2, "MachineDrainRule") => {
             check(new, old, |new, _| machine_drain_rule::validate(new))
+        }
+        (ADDONS_GROUP, V1BETA2, "ClusterResourceSet") => {
+            check(new, old, cluster_resource_set::validate)
+        }
+        (ADDONS_GROUP, V1BETA2, "ClusterResourceSetBinding") => {
+            check(new, old, cluster_resource_set_binding::validate)
         }
         (BOOTSTRAP_GROUP, V1BETA2, "KubeadmConfig") => check(new, old, kubeadm_config::validate),
         (BOOTSTRAP_GROUP, V1BETA2, "KubeadmConfigTemplate") => {

@@ -2,6 +2,7 @@
 //!
 //! One folder per API group, one file per kind. Everything here is pure: no client, no clock.
 
+pub mod addons;
 pub mod admission;
 pub mod application;
 pub mod bootstrap;
@@ -23,6 +24,8 @@ pub fn crds() -> Vec<Value> {
         cluster::machine_deployment::crd(),
         cluster::machine_health_check::crd(),
         cluster::machine_drain_rule::crd(),
+        addons::cluster_resource_set::crd(),
+        addons::cluster_resource_set_binding::crd(),
         bootstrap::kubeadm_config::crd(),
         bootstrap::kubeadm_config_template::crd(),
         controlplane::kubeadm_control_plane::crd(),

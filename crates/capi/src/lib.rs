@@ -5,6 +5,8 @@
 
 pub mod bootstrap;
 pub mod cluster;
+pub mod clusterresourceset;
+pub mod clusterresourcesetbinding;
 pub mod condition;
 pub mod contract;
 pub mod etcd;
@@ -52,6 +54,8 @@ pub fn controllers(
         .add(machineset::MachineSetController)
         .add(machinedeployment::MachineDeploymentController)
         .add(machinehealthcheck::MachineHealthCheckController)
+        .add(clusterresourceset::ClusterResourceSetController)
+        .add(clusterresourcesetbinding::ClusterResourceSetBindingController)
         .add(bootstrap::KubeadmConfigController)
         .add(kcp::KubeadmControlPlaneController)
         .add(local_cluster)

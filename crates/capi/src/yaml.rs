@@ -17,6 +17,28 @@ pub(crate) fn parse(text: &str) -> Result<Value, String> {
     })
 }
 
+/// Reads several documents as clients of Kubernetes mean them, within the bounds of what fits into one object. The error names the line
+/// and no more, as that of [`parse`] does.
+pub(crate) fn documents(text: &str) -> Result<Vec<Value>, String> {
+    let budget = serde_saphyr::budget! {
+        max_reader_input_bytes: Some(4 << 20),
+        max_depth: 100,
+        max_documents: 10_000,
+        max_aliases: 1_000,
+        max_anchors: 1_000,
+        max_merge_keys: 1_000,
+    };
+    let options = serde_saphyr::options! {
+        budget: budget,
+        legacy_octal_numbers: true,
+        with_snippet: false,
+    };
+    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
+        let line = error.location().map_or(0, |l| l.line());
+        format!("not YAML, see line {line}")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -19,6 +19,8 @@ pub use reference::{
 
 /// The group of core kinds: Cluster, Machine, MachineSet, MachineDeployment.
 pub const CLUSTER_GROUP: &str = "cluster.x-k8s.io";
+/// The group of what new clusters get.
+pub const ADDONS_GROUP: &str = "addons.cluster.x-k8s.io";
 /// The group of bootstrap providers.
 pub const BOOTSTRAP_GROUP: &str = "bootstrap.cluster.x-k8s.io";
 /// The group of control plane providers.

@@ -105,6 +105,7 @@ impl Story {
     /// | `hung` | show how many machines hang |
     /// | `replaced` | wait until none does |
     /// | `asked` | show of how many machines it is said that their owner has to replace them |
+    /// | `leaving` | show of each machine that is being deleted what it waits for |
     /// | `condition PATH TYPE` | show a condition of an object |
     /// | `pass DURATION` | let time go by |
     /// | `clusters` | show the logical clusters of the server |
@@ -165,6 +166,7 @@ impl Story {
                 )?;
             }
             "hang" | "unhang" | "hung" | "asked" | "replaced" => self.faults(verb, rest).await?,
+            "leaving" => self.leaving().await?,
             "condition" => self.condition(rest).await?,
             "pass" => {
                 let duration: jiff::SignedDuration = rest.parse()?;
@@ -240,6 +242,28 @@ impl Story {
             let patch = json!({"spec": {"faults": faults}});
             let path = format!("{LOCAL_MACHINES}/{name}");
             self.request(http::Method::PATCH, &path, patch).await?;
+        }
+        Ok(())
+    }
+
+    async fn leaving(&mut self) -> anyhow::Result<()> {
+        let list = get(self.management.client(), MACHINES).await?;
+        let machines = list["items"].as_array().into_iter().flatten();
+        for machine in machines.filter(|m| !m["metadata"]["deletionTimestamp"].is_null()) {
+            let conditions = machine["status"]["conditions"].as_array();
+            let mut conditions = conditions.into_iter().flatten();
+            let found = conditions.find(|c| c["type"] == "Deleting");
+            let text = |key: &str| found.and_then(|c| c[key].as_str()).unwrap_or("-");
+            // Which of the pods is on the machine is random, and to the second when it was told to leave.
+            let message = without_suffixes(text("message"));
+            let message = message.replace("web-0", "web-…").replace("web-1", "web-…");
+            let message = match (message.find("started at "), message.find("):")) {
+                (Some(from), Some(to)) if from < to => {
+                    format!("{}started at …{}", &message[..from], &message[to..])
+                }
+                _ => message,
+            };
+            writeln!(self.transcript, "{} {message}", text("reason"))?;
         }
         Ok(())
     }
