@@ -5,6 +5,7 @@
 )]
 
 mod bench;
+mod chaos;
 mod ci;
 mod codegen;
 mod replay;
@@ -27,6 +28,8 @@ enum Task {
     Ci(ci::Args),
     /// Measure the release build and print tables
     Bench(bench::Args),
+    /// Play stories of fleets to which things go wrong
+    Chaos(chaos::Args),
     /// Write the tables that are derived from public sources
     Codegen(codegen::Args),
     /// Send recorded requests to a server and print what it answers differently
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Ci(args) => ci::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Chaos(args) => chaos::run(&args),
         Task::Codegen(args) => codegen::run(&args),
         Task::Replay(args) => replay::run(&args),
     };

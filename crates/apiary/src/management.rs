@@ -10,9 +10,10 @@ use apiserver::admission::Admission;
 use apiserver::auth::ClusterKeys;
 use apiserver::store::Storage;
 use apiserver::{ClusterSpec, Config, Security, Server};
-use controlplane::{ControlPlane, ControlPlanes};
+use async_trait::async_trait;
+use controlplane::{ControlPlane, ControlPlanes, InProcessConnector};
 use kube::Client;
-use runtime::{CacheLimits, Clock, Controllers, Options, Tasks};
+use runtime::{CacheLimits, Clock, ConnectError, Connector, Controllers, Options, Tasks};
 use runtime::{Clusters, RemoteOptions};
 use serde_json::{Value, json};
 
@@ -40,6 +41,34 @@ fn admission(cluster: &str) -> Vec<Arc<dyn Admission>> {
     }
 }
 
+/// What the platform's controllers reach a cluster through, made of the client that they would have otherwise.
+pub type Through = Arc<dyn Fn(Client) -> Client + Send + Sync>;
+
+/// How a management cluster differs from the usual one.
+#[derive(Default)]
+pub struct Variation {
+    /// What guards the clusters beyond what all of them have.
+    pub security: Security,
+    /// Where uids and generated names come from; without one they are random. For worlds that can be played again.
+    pub seed: Option<u64>,
+    /// What stands between controllers and clusters: where tests put what goes wrong on the way.
+    pub through: Option<Through>,
+}
+
+/// Reaches workload clusters through something.
+struct ConnectorThrough {
+    connector: InProcessConnector,
+    through: Through,
+}
+
+#[async_trait]
+impl Connector for ConnectorThrough {
+    async fn connect(&self, config: kube::Config) -> Result<Client, ConnectError> {
+        let client = self.connector.connect(config).await?;
+        Ok((self.through)(client))
+    }
+}
+
 /// A running management cluster with its fleet.
 pub struct Management {
     pub planes: ControlPlanes,
@@ -53,19 +82,22 @@ impl Management {
     /// # Errors
     /// When the store cannot be read, or the first objects cannot be written.
     pub async fn start(storage: impl Storage, clock: Clock, port: u16) -> Result<Self> {
-        Self::start_guarded(storage, clock, port, Security::default()).await
+        Self::start_varied(storage, clock, port, Variation::default()).await
     }
 
-    /// As [`Management::start`], with what guards the clusters beyond what all of them have.
+    /// As [`Management::start`], with a difference.
     ///
     /// # Errors
     /// As [`Management::start`].
-    pub async fn start_guarded(
+    pub async fn start_varied(
         storage: impl Storage,
         clock: Clock,
         port: u16,
-        security: Security,
+        variation: Variation,
     ) -> Result<Self> {
+        let through = variation
+            .through
+            .unwrap_or_else(|| Arc::new(|client| client));
         let time = clock.clone();
         let config = Config {
             clock: Arc::new(move || time.now()),
@@ -74,8 +106,8 @@ impl Management {
             apis: vec![],
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port,
-            security,
-            seed: None,
+            security: variation.security,
+            seed: variation.seed,
         };
         let server = Server::open(storage, config)
             .await
@@ -107,10 +139,14 @@ impl Management {
             .await
             .context("installing the platform's kinds")?;
         let tasks = Tasks::new();
-        let connector = Arc::new(planes.connector());
+        let connector = Arc::new(ConnectorThrough {
+            connector: planes.connector(),
+            through: Arc::clone(&through),
+        });
         let clusters = Clusters::new(connector, clock.clone(), RemoteOptions::default());
-        let controllers = Controllers::new(plane.client.clone(), clock, Options::default())
-            .with_clusters(clusters);
+        let client = through(plane.client.clone());
+        let controllers =
+            Controllers::new(client, clock, Options::default()).with_clusters(clusters);
         let host = Arc::new(LocalHost::new(planes.clone()));
         let endpoint = Endpoint {
             host: Some(server.address().to_string()),

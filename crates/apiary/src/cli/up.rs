@@ -18,7 +18,7 @@ use crate::config::{DEFAULT_PORT, DataDir, default_data_dir};
 use crate::control;
 use crate::files::{open_data_dir, write_private};
 use crate::fleet;
-use crate::management::Management;
+use crate::management::{Management, Variation};
 use crate::manifests::{self, Manifests};
 use crate::ui::Ui;
 
@@ -63,7 +63,11 @@ impl Up {
         let storage = Redb::open(&data.store())?;
         let control = listen_for_control(&data)?;
         let clock = Clock::system();
-        let management = Management::start_guarded(storage, clock, port, security).await?;
+        let variation = Variation {
+            security,
+            ..Variation::default()
+        };
+        let management = Management::start_varied(storage, clock, port, variation).await?;
         write_private(&data.port(), &port.to_string())?;
         write_private(&data.kubeconfig(), &management.kubeconfig()?)?;
         let server = management.planes.server().clone();

@@ -8,6 +8,7 @@
 )]
 
 mod arrows;
+mod chaos;
 mod docs;
 mod outside;
 mod scenario;

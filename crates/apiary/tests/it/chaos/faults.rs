@@ -1,0 +1,225 @@
+//! What goes wrong between controllers and API servers: refusals, lost answers, delays, watches that lag or end, and the end of the
+//! process.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use apiary::management::Through;
+use bytes::Bytes;
+use futures::StreamExt;
+use http::{Method, Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use kube::Client;
+use kube::client::Body;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::json;
+use tokio::sync::Notify;
+
+/// The longest that a request, or an event of a watch, is held back.
+const DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// Decides what goes wrong, one request after the other.
+#[derive(Clone)]
+pub(super) struct Faults(Arc<Inner>);
+
+struct Inner {
+    state: Mutex<State>,
+    /// Notified when the process ends.
+    crashed: Notify,
+}
+
+struct State {
+    rng: StdRng,
+    /// Faults that are still to come; after them all goes well.
+    left: u32,
+    /// Of a hundred requests, so many go wrong.
+    percent: u32,
+    /// Writes until the process ends.
+    crash_in: Option<u32>,
+    has_crashed: bool,
+    /// What went wrong so far.
+    counts: [u32; 6],
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Answer = UnsyncBoxBody<Bytes, Error>;
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    Well,
+    /// It is refused: somebody else was faster.
+    Conflict,
+    /// It is refused: the server is in trouble.
+    Unavailable,
+    /// It is done, and nobody hears of it.
+    Lost,
+    Late(Duration),
+    /// The process ends before it is sent: nothing is heard of it, nor of any other.
+    Dead,
+}
+
+impl Faults {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(Arc::new(Inner {
+            state: Mutex::new(State {
+                rng: StdRng::seed_from_u64(seed),
+                left: 0,
+                percent: 0,
+                crash_in: None,
+                has_crashed: false,
+                counts: [0; 6],
+            }),
+            crashed: Notify::new(),
+        }))
+    }
+
+    /// From now on `count` requests go wrong, `percent` of a hundred, and the process ends after so many writes.
+    pub(super) fn arm(&self, count: u32, percent: u32, crash_in: Option<u32>) {
+        let mut state = self.0.state.lock().unwrap();
+        state.left = count;
+        state.percent = percent;
+        state.crash_in = crash_in;
+    }
+
+    /// Waits for the end of the process.
+    pub(super) async fn crashed(&self) {
+        if !self.0.state.lock().unwrap().has_crashed {
+            self.0.crashed.notified().await;
+        }
+    }
+
+    /// Another process begins.
+    pub(super) fn revive(&self) {
+        self.0.state.lock().unwrap().has_crashed = false;
+    }
+
+    /// What went wrong so far, in words.
+    pub(super) fn summary(&self) -> String {
+        let state = self.0.state.lock().unwrap();
+        let [conflicts, errors, lost, late, cut, crashes] = state.counts;
+        format!(
+            "{conflicts} conflicts, {errors} errors, {lost} lost answers, {late} delays, {cut} lagging or ended watches, {crashes} crashes"
+        )
+    }
+
+    fn fate(&self, is_write: bool) -> Fate {
+        let mut state = self.0.state.lock().unwrap();
+        if state.has_crashed {
+            return Fate::Dead;
+        }
+        if is_write && let Some(left) = state.crash_in {
+            state.crash_in = left.checked_sub(1);
+            if left == 0 {
+                state.has_crashed = true;
+                state.counts[5] += 1;
+                self.0.crashed.notify_one();
+                return Fate::Dead;
+            }
+        }
+        if state.left == 0 || state.rng.random_range(0..100) >= state.percent {
+            return Fate::Well;
+        }
+        state.left -= 1;
+        let choice = if is_write {
+            state.rng.random_range(0..4)
+        } else {
+            state.rng.random_range(1..4)
+        };
+        state.counts[choice] += 1;
+        match choice {
+            0 => Fate::Conflict,
+            1 => Fate::Unavailable,
+            2 => Fate::Lost,
+            _ => Fate::Late(DELAY_MAX.mul_f64(state.rng.random())),
+        }
+    }
+
+    /// What happens to an event of a watch: it comes, late maybe, or the watch ends.
+    fn fate_of_event(&self) -> Option<Duration> {
+        let mut state = self.0.state.lock().unwrap();
+        if state.left == 0 || state.rng.random_range(0..100) >= state.percent {
+            return Some(Duration::ZERO);
+        }
+        state.left -= 1;
+        state.counts[4] += 1;
+        let is_late = state.rng.random_bool(0.7);
+        is_late.then(|| DELAY_MAX.mul_f64(state.rng.random()))
+    }
+
+    /// Puts these faults between a client and its server.
+    pub(super) fn through(&self) -> Through {
+        let faults = self.clone();
+        Arc::new(move |client: Client| {
+            let faults = faults.clone();
+            let service = tower::service_fn(move |request| {
+                let (faults, client) = (faults.clone(), client.clone());
+                async move { faults.send(&client, request).await }
+            });
+            Client::new(service, "default")
+        })
+    }
+
+    async fn send(
+        self,
+        client: &Client,
+        request: Request<Body>,
+    ) -> Result<Response<Answer>, kube::Error> {
+        let is_write = *request.method() != Method::GET;
+        let is_watch = request
+            .uri()
+            .query()
+            .is_some_and(|q| q.contains("watch=true"));
+        match self.fate(is_write) {
+            Fate::Dead => std::future::pending().await,
+            Fate::Conflict => return Ok(refusal(409, "Conflict", "somebody else was faster")),
+            Fate::Unavailable => return Ok(refusal(503, "ServiceUnavailable", "out of order")),
+            Fate::Lost if is_write => {
+                drop(client.send(request).await?);
+                return Ok(refusal(500, "InternalError", "the answer was lost"));
+            }
+            Fate::Lost => return Ok(refusal(500, "InternalError", "the question was lost")),
+            Fate::Late(delay) => tokio::time::sleep(delay).await,
+            Fate::Well => {}
+        }
+        let response = client.send(request).await?;
+        if !is_watch || !response.status().is_success() {
+            return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
+        }
+        let (head, body) = response.into_parts();
+        let frames = body
+            .into_data_stream()
+            .map(|frame| frame.map(http_body::Frame::data));
+        let frames =
+            futures::stream::unfold((frames.boxed(), self), |(mut frames, faults)| async {
+                let frame = frames.next().await?;
+                let delay = faults.fate_of_event()?;
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+                Some((frame, (frames, faults)))
+            });
+        Ok(Response::from_parts(
+            head,
+            StreamBody::new(frames).map_err(Into::into).boxed_unsync(),
+        ))
+    }
+}
+
+fn refusal(code: u16, reason: &str, message: &str) -> Response<Answer> {
+    let status = json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure",
+        "code": code, "reason": reason, "message": message,
+    });
+    Response::builder()
+        .status(code)
+        .header("content-type", "application/json")
+        .body(
+            Full::from(status.to_string())
+                .map_err(|never| match never {})
+                .boxed_unsync(),
+        )
+        .unwrap()
+}
