@@ -231,3 +231,37 @@ fn limits_are_constants_with_tests() {
     assert!(rows > 30, "docs/limits.md has {rows} limits only");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Every row of docs/pain-points.md has a state, and its tests exist.
+#[test]
+fn pain_points_have_states_and_tests() {
+    let text = std::fs::read_to_string(root().join("docs/pain-points.md")).unwrap();
+    let sources = files("crates", "rs");
+    let mut wrong = vec![];
+    let rows: Vec<&str> = text
+        .lines()
+        .filter(|line| {
+            line.starts_with("| ") && !line.starts_with("| Pain") && !line.starts_with("| -")
+        })
+        .collect();
+    for row in &rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" |").map(str::trim).collect();
+        let [pain, state, _, tests] = cells.as_slice() else {
+            wrong.push(format!("{row}: want four cells"));
+            continue;
+        };
+        if !["fixed", "partly", "open", "not applicable"].contains(state) {
+            wrong.push(format!("{pain}: {state:?} is no state"));
+        }
+        if *state == "fixed" && tests.is_empty() {
+            wrong.push(format!("{pain}: no test shows that it is fixed"));
+        }
+        for test in tests.split('`').skip(1).step_by(2) {
+            if !sources.iter().any(|file| has_test(&file.text, test)) {
+                wrong.push(format!("{pain}: there is no test {test}"));
+            }
+        }
+    }
+    assert_eq!(rows.len(), 20);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -5,8 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use apiary::fleet::{self, Node};
@@ -45,13 +48,27 @@ fn every_scenario_goes_as_its_transcript_says() {
         "no scenarios in {}",
         directory.display()
     );
-    for script in scripts {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        let transcript = runtime.block_on(tell(&script));
+    // Each world has a thread of its own; there are as many at once as the machine has cores.
+    let next = AtomicUsize::new(0);
+    let play = || {
+        let mut played = vec![];
+        while let Some(script) = scripts.get(next.fetch_add(1, Relaxed)) {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .start_paused(true)
+                .build()
+                .unwrap();
+            played.push((script, runtime.block_on(tell(script))));
+        }
+        played
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let transcripts: Vec<(&PathBuf, String)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(play)).collect();
+        let played = threads.into_iter().map(|thread| thread.join().unwrap());
+        played.flatten().collect()
+    });
+    for (script, transcript) in transcripts {
         expect_file![script.with_extension("golden")].assert_eq(&transcript);
     }
 }
