@@ -1,7 +1,7 @@
 //! How things stand with a workload cluster, as plans see it.
 
 use api::cluster::Cluster;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use runtime::{Cx, GatherError, Remote};
 
@@ -18,7 +18,25 @@ pub enum Link {
     Down { since: Timestamp, message: String },
 }
 
+/// How long what was known of a cluster counts although it doesn't answer.
+const GRACE: SignedDuration = SignedDuration::from_mins(5);
+
 impl Link {
+    /// Whether it has not answered for so long that what was known of it doesn't count any more.
+    #[must_use]
+    pub fn is_lost(&self, now: Timestamp) -> bool {
+        self.lost_at().is_some_and(|at| now >= at)
+    }
+
+    /// From when on what was known doesn't count, if it doesn't answer until then.
+    #[must_use]
+    pub fn lost_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Down { since, .. } => since.checked_add(GRACE).ok(),
+            Self::NotYet | Self::Up => None,
+        }
+    }
+
     /// Whether it answers.
     #[must_use]
     pub fn is_up(&self) -> bool {

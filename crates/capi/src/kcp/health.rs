@@ -4,6 +4,7 @@ use api::cluster::machine::conditions as on_machine;
 use api::cluster::{Machine, machine};
 use api::controlplane::kubeadm_control_plane::{conditions, reasons};
 use api::meta::find;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
@@ -40,18 +41,24 @@ pub fn gates(is_etcd_stacked: bool) -> Vec<&'static str> {
 
 /// The components of one machine, for that machine's status.
 #[must_use]
-pub fn machine_conditions(world: &MachineWorld) -> Vec<Condition> {
+pub fn machine_conditions(world: &MachineWorld, now: Timestamp) -> Vec<Condition> {
     let is_etcd_stacked = world
         .kubeadm_control_plane
         .as_ref()
         .is_some_and(|k| !k.is_etcd_external());
     let Some(node) = world.node() else {
         let why = without_node(world);
+        // What was known last stays, until contact has been lost for good.
+        let is_kept = !world.link.is_up() && !world.link.is_lost(now);
+        let known = |type_: &str| find(world.machine.conditions(), type_).filter(|_| is_kept);
         return gates(is_etcd_stacked)
             .into_iter()
-            .map(|t| Condition {
-                type_: t.into(),
-                ..why.clone()
+            .map(|type_| match known(type_) {
+                Some(known) => Condition::from(known),
+                None => Condition {
+                    type_: type_.into(),
+                    ..why.clone()
+                },
             })
             .collect();
     };

@@ -283,6 +283,10 @@ fn preflight(world: &World) -> Option<String> {
     if !world.is_initialized() {
         return Some("Waiting for the first machine to set up the cluster".to_owned());
     }
+    // What the machines say of themselves may be old.
+    if !world.link.is_up() {
+        return Some(world.link.message());
+    }
     let is_stacked = world.is_etcd_stacked();
     let problems: Vec<_> = world
         .machines

@@ -43,6 +43,9 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         );
     }
     plan.again_in = super::status::until_available(world, now);
+    if let Some(at) = world.link.lost_at() {
+        plan.again_at(at, now);
+    }
     plan
 }
 

@@ -125,14 +125,14 @@ fn all_conditions(
     let mut all = vec![
         bootstrap_ready(world),
         infrastructure_ready(world),
-        node_ready(world),
-        node_healthy(world),
+        node_ready(world, now),
+        node_healthy(world, now),
         up_to_date(world, now),
         deleting(world, plan, outcome),
         condition::paused(false),
     ];
     if world.kubeadm_control_plane.is_some() {
-        all.extend(kcp::health::machine_conditions(world));
+        all.extend(kcp::health::machine_conditions(world, now));
     }
     let ready = ready(world, &all);
     let available = available(world, &ready, now);
@@ -202,7 +202,7 @@ fn missing(world: &World, type_: &'static str, kind: &str, name: &str) -> Condit
 }
 
 /// Why nothing is known of the Node, if so.
-fn without_node(world: &World, type_: &'static str) -> Option<Condition> {
+fn without_node(world: &World, type_: &'static str, now: Timestamp) -> Option<Condition> {
     let is_initialized = world
         .cluster
         .as_ref()
@@ -221,9 +221,7 @@ fn without_node(world: &World, type_: &'static str) -> Option<Condition> {
     } else if !world.link.is_up() {
         match wire {
             // What was known last stays, until contact has been lost for good.
-            Some(known) if matches!(world.link, crate::link::Link::NotYet) => {
-                Condition::from(known)
-            }
+            Some(known) if !world.link.is_lost(now) => Condition::from(known),
             _ => Condition::unknown(type_, reasons::CONNECTION_DOWN, world.link.message()),
         }
     } else if let Some(name) = world.machine.node_name() {
@@ -256,9 +254,9 @@ fn without_node(world: &World, type_: &'static str) -> Option<Condition> {
     })
 }
 
-fn node_ready(world: &World) -> Condition {
+fn node_ready(world: &World, now: Timestamp) -> Condition {
     let type_ = conditions::NODE_READY;
-    if let Some(condition) = without_node(world, type_) {
+    if let Some(condition) = without_node(world, type_, now) {
         return condition;
     }
     match node_condition(world.node(), "Ready") {
@@ -280,9 +278,9 @@ fn node_condition<'a>(node: Option<&'a Node>, type_: &str) -> Option<(&'a str, &
     Some((&found.status, text(&found.reason), text(&found.message)))
 }
 
-fn node_healthy(world: &World) -> Condition {
+fn node_healthy(world: &World, now: Timestamp) -> Condition {
     let type_ = conditions::NODE_HEALTHY;
-    if let Some(condition) = without_node(world, type_) {
+    if let Some(condition) = without_node(world, type_, now) {
         return condition;
     }
     let (mut bad, mut unknown) = (vec![], vec![]);

@@ -355,13 +355,34 @@ fn an_unhealthy_node_is_told() {
 
 #[test]
 fn a_lost_connection_is_told() {
+    let known = "machine: {status: {conditions: [{type: NodeReady, status: 'True', reason: NodeReady, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}, {type: NodeHealthy, status: 'True', reason: NodeHealthy, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}]}}";
+    let down = |since: &str| {
+        format!("{{nodes: [], link: {{Down: {{since: '{since}', message: refused}}}}}}")
+    };
+    let shown = |layers: &[&str]| {
+        let layers = [&[BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED][..], layers].concat();
+        let text = show::<MachineController>(&crate::testing::layers::<World>(BASE, &layers));
+        let lines = text
+            .lines()
+            .filter(|l| l.contains("Node") || l.starts_with("Ready") || l.starts_with("again"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    // For five minutes what was known counts.
     expect![[r#"
+        again in 55s
+        Ready=True Ready
+        NodeReady=True NodeReady
+        NodeHealthy=True NodeHealthy"#]].assert_eq(&shown(&[known, &down("2026-01-02T03:00:00Z")]));
+    expect![[r#"
+        Ready=Unknown ReadyUnknown * NodeHealthy: Connection down since 2026-01-02T02:59:00Z: refused
+        NodeReady=Unknown ConnectionDown Connection down since 2026-01-02T02:59:00Z: refused
+        NodeHealthy=Unknown ConnectionDown Connection down since 2026-01-02T02:59:00Z: refused"#]].assert_eq(&shown(&[known, &down("2026-01-02T02:59:00Z")]));
+    // Of which nothing was known is unknown at once.
+    expect![[r#"
+        again in 55s
         Ready=Unknown ReadyUnknown * NodeHealthy: Connection down since 2026-01-02T03:00:00Z: refused
         NodeReady=Unknown ConnectionDown Connection down since 2026-01-02T03:00:00Z: refused
-        NodeHealthy=Unknown ConnectionDown Connection down since 2026-01-02T03:00:00Z: refused
-    "#]].assert_eq(&node_conditions(
-        "{nodes: [], link: {Down: {since: '2026-01-02T03:00:00Z', message: refused}}}",
-    ));
+        NodeHealthy=Unknown ConnectionDown Connection down since 2026-01-02T03:00:00Z: refused"#]].assert_eq(&shown(&[&down("2026-01-02T03:00:00Z")]));
 }
 
 #[test]
