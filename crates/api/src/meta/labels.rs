@@ -29,6 +29,8 @@ pub const SKIP_REMEDIATION: &str = "cluster.x-k8s.io/skip-remediation";
 pub const REMEDIATION_IN_PROGRESS: &str = "controlplane.cluster.x-k8s.io/remediation-in-progress";
 /// Annotation of a Machine: the machine whose place it took, as JSON.
 pub const REMEDIATION_FOR: &str = "controlplane.cluster.x-k8s.io/remediation-for";
+/// Annotation of MachineSets, and of Machines of a control plane, that take the place of others: what has changed.
+pub const ROLLOUT_REASON: &str = "apiary.io/rollout-reason";
 /// Annotation: this MachineSet makes no new Machines.
 pub const DISABLE_MACHINE_CREATE: &str = "cluster.x-k8s.io/disable-machine-create";
 /// Annotation: name of the template that an object was made from.

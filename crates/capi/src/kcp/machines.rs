@@ -1,6 +1,6 @@
 //! The machines that a control plane wants. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::bootstrap::kubeadm::JoinConfiguration;
@@ -21,12 +21,14 @@ use crate::names::{Namer, fresh};
 use crate::object;
 use crate::template::{Particulars, instantiate, object_kind};
 
-/// The machine as the control plane wants it. What only a new machine can have comes from the machine itself, if there is one.
+/// The machine as the control plane wants it. What only a new machine can have comes from the machine itself, if there is one: `domain`,
+/// and `reason`, why it takes the place of others.
 pub(super) fn wanted(
     world: &World,
     name: &str,
     existing: Option<&Machine>,
     domain: Option<String>,
+    reason: Option<String>,
 ) -> DynamicObject {
     let control_plane = &world.control_plane;
     let template = &control_plane.spec.machine_template;
@@ -64,6 +66,11 @@ pub(super) fn wanted(
     if let Some(replaced) = replaced {
         annotations.insert(labels::REMEDIATION_FOR.to_owned(), replaced);
     }
+    let reason = match existing {
+        Some(m) => object::annotation(&m.metadata, labels::ROLLOUT_REASON).map(str::to_owned),
+        None => reason,
+    };
+    annotations.extend(reason.map(|reason| (labels::ROLLOUT_REASON.to_owned(), reason)));
     let spec = existing.map_or_else(|| new_spec(world, name, domain), kept_spec);
     let gates = template.spec.readiness_gates.iter().flatten().cloned();
     let own = health::gates(world.is_etcd_stacked()).into_iter();
@@ -232,8 +239,17 @@ pub(super) fn create(world: &World, now: Timestamp) -> (String, Change<Act>) {
         .collect();
     let taken: Vec<_> = taken.iter().map(String::as_str).collect();
     let name = fresh(&namer, &taken, now);
-    let machine = wanted(world, &name, None, emptiest_domain(world, now));
+    let reason = rollout_reason(world, now);
+    let machine = wanted(world, &name, None, emptiest_domain(world, now), reason);
     (name, Change::Create(Box::new(machine)))
+}
+
+/// Why machines are replaced, if some are: in what they differ from what is wanted.
+pub(super) fn rollout_reason(world: &World, now: Timestamp) -> Option<String> {
+    let live = world.machines.iter().filter(|m| !m.is_deleting());
+    let differences: BTreeSet<String> = live.flat_map(|m| world.differences(m, now)).collect();
+    let differences: Vec<String> = differences.into_iter().collect();
+    (!differences.is_empty()).then(|| differences.join(", "))
 }
 
 impl World {

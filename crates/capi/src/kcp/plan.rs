@@ -66,7 +66,7 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         plan.changes.push(Change::Act(Act::WriteKubeconfig));
     }
     for machine in world.machines.iter().filter(|m| !m.is_deleting()) {
-        let wanted = machines::wanted(world, &machine.name_any(), Some(machine), None);
+        let wanted = machines::wanted(world, &machine.name_any(), Some(machine), None, None);
         plan.changes.push(Change::Apply(Box::new(wanted)));
     }
     plan.changes.extend(machines::complete(world));
@@ -330,6 +330,12 @@ fn grow(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
     let (name, change) = machines::create(world, now);
     plan.changes.push(change);
     plan.note("SuccessfulCreate", format!("Created machine {name}"));
+    if let Some(reason) = machines::rollout_reason(world, now) {
+        plan.note(
+            "RolloutStarted",
+            format!("Machine {name} takes the place of another one: {reason}"),
+        );
+    }
 }
 
 fn shrink(world: &World, now: Timestamp, plan: &mut Plan<Act>) {

@@ -67,6 +67,71 @@ pub fn differences(wanted: &MachineSpec, have: &MachineSpec) -> Vec<String> {
     found
 }
 
+/// Why machines are replaced: what has changed since the newest set was made. `None` if there was none.
+fn rollout_reason(world: &World) -> Option<String> {
+    let sets = world.by_age();
+    let last = sets.last()?;
+    let (wanted, have) = (
+        &world.deployment.spec.template.spec,
+        &last.spec.template.spec,
+    );
+    let mut changes = vec![];
+    let mut compare = |what: &str, have: Option<&str>, wanted: Option<&str>| {
+        if have != wanted {
+            let name = |value: Option<&str>| value.unwrap_or("none").to_owned();
+            changes.push(format!(
+                "{what} changed from {} to {}",
+                name(have),
+                name(wanted)
+            ));
+        }
+    };
+    compare(
+        "version",
+        have.version.as_deref(),
+        wanted.version.as_deref(),
+    );
+    let config = |spec: &MachineSpec| {
+        let reference = spec.bootstrap.config_ref.as_ref();
+        let reference = reference.map(|r| format!("{} {}", r.kind, r.name));
+        reference.or_else(|| {
+            spec.bootstrap
+                .data_secret_name
+                .as_ref()
+                .map(|s| format!("Secret {s}"))
+        })
+    };
+    compare(
+        "bootstrap data",
+        config(have).as_deref(),
+        config(wanted).as_deref(),
+    );
+    let infrastructure = |spec: &MachineSpec| {
+        format!(
+            "{} {}",
+            spec.infrastructure_ref.kind, spec.infrastructure_ref.name
+        )
+    };
+    compare(
+        "infrastructure",
+        Some(&infrastructure(have)),
+        Some(&infrastructure(wanted)),
+    );
+    compare(
+        "failure domain",
+        have.failure_domain.as_deref(),
+        wanted.failure_domain.as_deref(),
+    );
+    if changes.is_empty() {
+        let after = rollout_after(&world.deployment)?;
+        changes.push(format!(
+            "spec.rollout.after {} has passed",
+            runtime::rfc3339(after)
+        ));
+    }
+    Some(changes.join(", "))
+}
+
 impl World {
     /// Sets from the oldest to the newest.
     fn by_age(&self) -> Vec<&MachineSet> {
@@ -198,6 +263,9 @@ fn follow(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) {
                 "SuccessfulCreate",
                 format!("Created MachineSet {new_name} with {size} replicas"),
             );
+            if let Some(reason) = rollout_reason(world) {
+                plan.note("RolloutStarted", format!("Machines are replaced: {reason}"));
+            }
         } else {
             plan.wait("ScalingUp", crate::template::missing(blocked));
         }
@@ -349,7 +417,12 @@ fn wanted(
     template_labels.insert(labels::TEMPLATE_HASH.to_owned(), hash.clone());
     let mut selector = spec.selector.clone();
     api::cluster::rules::add_selector(&mut selector, labels::TEMPLATE_HASH, &hash);
-    let annotations = annotations(deployment, existing, revision);
+    let mut annotations = annotations(deployment, existing, revision);
+    let reason = match existing {
+        Some(set) => object::annotation(&set.metadata, labels::ROLLOUT_REASON).map(str::to_owned),
+        None => rollout_reason(world),
+    };
+    annotations.extend(reason.map(|reason| (labels::ROLLOUT_REASON.to_owned(), reason)));
     let fixed = existing.map_or(&spec.template.spec, |s| &s.spec.template.spec);
     let set = MachineSet {
         metadata: ObjectMeta {

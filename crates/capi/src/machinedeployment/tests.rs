@@ -397,3 +397,41 @@ fn the_status_says_what_is_going_on() {
           version: v1.35.0
     "#]].assert_eq(text.split_once("Available=").map_or(&text, |(_, rest)| rest));
 }
+
+#[test]
+fn why_machines_are_replaced_is_written_down() {
+    let reason = |overrides: &[&str]| {
+        let plan = plan::plan(&layers::<World>(BASE, overrides), now());
+        let Some(runtime::Change::Create(set)) = plan.changes.last() else {
+            panic!("{plan}");
+        };
+        let annotations = set.metadata.annotations.clone().unwrap_or_default();
+        let reason = annotations.get(api::meta::labels::ROLLOUT_REASON).cloned();
+        let note = plan.notes.iter().find(|n| n.reason == "RolloutStarted");
+        assert_eq!(
+            note.map(|n| n.message.clone()),
+            reason
+                .as_ref()
+                .map(|r| format!("Machines are replaced: {r}"))
+        );
+        reason.unwrap_or_default()
+    };
+    expect![""].assert_eq(&reason(&[]));
+    let old = sets(&[
+        set(
+            "older",
+            1,
+            (0, 0, 0),
+            "{spec: {template: {spec: {version: v1.34.0}}}}",
+        ),
+        set("old", 2, (3, 3, 3), OLD),
+    ]);
+    expect!["version changed from v1.35.0 to v1.36.0"].assert_eq(&reason(&[&old]));
+    let large = "deployment: {spec: {template: {spec: {failureDomain: a, infrastructureRef: {name: large}, bootstrap: {configRef: null, dataSecretName: mine}}}}}";
+    expect!["version changed from v1.35.0 to v1.36.0, bootstrap data changed from KubeadmConfigTemplate boot to Secret mine, infrastructure changed from LocalMachineTemplate small to LocalMachineTemplate large, failure domain changed from none to a"]
+        .assert_eq(&reason(&[&old, large]));
+    let same = sets(&[set("only", 1, (3, 3, 3), "{}")]);
+    let after = "deployment: {spec: {rollout: {after: '2026-01-02T00:00:00Z'}}}";
+    expect!["spec.rollout.after 2026-01-02T00:00:00Z has passed"]
+        .assert_eq(&reason(&[&same, after]));
+}

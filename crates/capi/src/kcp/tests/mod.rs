@@ -343,11 +343,12 @@ fn a_new_version_replaces_machines_one_by_one() {
     check(
         &[newer, INITIALIZED, &machines(std::slice::from_ref(&old))],
         &expect![[r#"
-        apply Machine acme/n1
-        act SetClusterVersion("v1.36.1")
-        create Machine acme/hello-bcz94
-        note SuccessfulCreate: Created machine hello-bcz94
-    "#]],
+            apply Machine acme/n1
+            act SetClusterVersion("v1.36.1")
+            create Machine acme/hello-bcz94
+            note SuccessfulCreate: Created machine hello-bcz94
+            note RolloutStarted: Machine hello-bcz94 takes the place of another one: Version v1.36.0, v1.36.1 required
+        "#]],
     );
     let both = machines(&[old, new.clone()]);
     let followed = "workload: {version: v1.36.1}";
