@@ -91,7 +91,10 @@ impl Host for LocalHost {
             memory_mib: u64::try_from(spec.memory_mib).unwrap_or(1024),
             internal_ip: spec.internal_ip,
             static_pods: vec![],
-            lease_seconds: 0,
+            lease_seconds: spec.settings.lease_seconds,
+            max_pods: spec.settings.max_pods,
+            reserved_millicpus: spec.settings.reserved_millicpus,
+            reserved_memory_mib: spec.settings.reserved_memory_mib,
         };
         self.planes.start_kubelet(&id, simulated, client);
         Ok(())

@@ -28,6 +28,31 @@ pub struct LocalClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::failure_domains")]
     pub failure_domains: Option<Vec<FailureDomain>>,
+    /// A machine beside those of the cluster, from which people would reach them. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bastion: Option<Bastion>,
+}
+
+/// A machine from which people would reach those of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Bastion {
+    /// Whether there is one. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
+/// The bastion that is there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BastionStatus {
+    /// Its LocalMachine.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub ip: Option<String>,
+    /// Whether it runs.
+    pub ready: bool,
 }
 
 /// What the infrastructure is.
@@ -45,6 +70,9 @@ pub struct LocalClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::failure_domains")]
     pub failure_domains: Option<Vec<FailureDomain>>,
+    /// The bastion, if one is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bastion: Option<BastionStatus>,
     /// The name by which clients ask for this cluster on the port that all clusters share; goes into `tls-server-name` of kubeconfigs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
@@ -93,6 +121,12 @@ const COLUMNS: &[crate::meta::crd::Column] = &[
 #[must_use]
 pub fn crd() -> Value {
     LocalCluster::crd().cluster_api(COLUMNS)
+}
+
+/// The LocalMachine of a LocalCluster's bastion.
+#[must_use]
+pub fn bastion_name(local_cluster: &str) -> String {
+    format!("{local_cluster}-bastion")
 }
 
 /// What is wrong with a LocalCluster, also compared to what it was. There are no defaults.

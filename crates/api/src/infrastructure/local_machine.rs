@@ -1,5 +1,7 @@
 //! A simulated machine on this host. It boots from its real bootstrap data.
 
+use std::fmt;
+
 use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -62,6 +64,64 @@ pub struct Faults {
     /// The kubelet stops, as if the machine hung: its Node goes NotReady.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubelet_stopped: Option<bool>,
+    /// What goes wrong in phases of the boot. What is changed here holds for a boot that goes on, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["phase"]))]
+    pub phases: Option<Vec<PhaseFault>>,
+}
+
+/// What goes wrong in one phase of a boot: first it takes longer, then it hangs, then it fails.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseFault {
+    /// The phase.
+    #[schemars(with = "String", extend("enum" = ["PowerOn", "CloudInit", "Discovery", "ControlPlane", "TLSBootstrap", "Kubelet", "Etcd"]))]
+    pub phase: BootPhase,
+    /// Seconds that it takes longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub delay_seconds: Option<i32>,
+    /// It goes on only when this is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hangs: Option<bool>,
+    /// It fails with this message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub failure: Option<String>,
+    /// How often it fails in one boot. Default: each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub failures: Option<i32>,
+    /// So many of a hundred of its requests get no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub loss_percent: Option<i32>,
+}
+
+/// The phases of a boot, in their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum BootPhase {
+    /// Before anything runs.
+    #[default]
+    PowerOn,
+    /// cloud-init reads the bootstrap data and writes its files.
+    CloudInit,
+    /// `kubeadm join` looks for the cluster.
+    Discovery,
+    /// The machine's part of the control plane starts.
+    ControlPlane,
+    /// `kubeadm join` asks for the kubelet's certificate.
+    TLSBootstrap,
+    /// The kubelet starts, and registers its Node.
+    Kubelet,
+    /// The machine becomes a member of etcd.
+    Etcd,
+}
+
+impl fmt::Display for BootPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
 }
 
 /// What the machine is.
@@ -83,7 +143,7 @@ pub struct LocalMachineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub failure_domain: Option<String>,
-    /// The last lines that the guest wrote to its console while it booted.
+    /// The last lines that the guest wrote to its console while it booted, without secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16384))]
     pub console: Option<String>,
@@ -101,6 +161,9 @@ pub struct LocalMachineInitialization {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioned: Option<bool>,
 }
+
+/// Label of the LocalMachine that is a cluster's bastion: it has no Machine, no bootstrap data and no Node.
+pub const BASTION: &str = "infrastructure.cluster.x-k8s.io/bastion";
 
 /// Conditions of a LocalMachine.
 pub mod conditions {
@@ -128,10 +191,12 @@ pub mod reasons {
     pub const PROVISIONING_FAULT: &str = "ProvisioningFault";
     /// The machine exists.
     pub const PROVISIONED: &str = "Provisioned";
-    /// The guest has not finished yet.
+    /// The guest has not finished yet; the message says where it is.
     pub const BOOTING: &str = "Booting";
     /// The guest could not work through its bootstrap data; the message has the end of its console. It is tried again.
     pub const BOOT_FAILED: &str = "BootFailed";
+    /// A bastion has no bootstrap data.
+    pub const NOTHING_TO_BOOT: &str = "NothingToBoot";
     /// The guest has worked through its bootstrap data.
     pub const BOOTSTRAP_SUCCEEDED: &str = "BootstrapSucceeded";
 }

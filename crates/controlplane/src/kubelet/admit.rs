@@ -24,12 +24,12 @@ impl Room {
     pub(super) fn of<'p>(spec: &KubeletSpec, pods: impl Iterator<Item = &'p Pod>) -> Self {
         let mut room = Self {
             all: [
-                ("cpu".to_owned(), u64::from(spec.cpus) * 1000),
+                ("cpu".to_owned(), node::allocatable_millicpus(spec)),
                 (
                     "memory".to_owned(),
-                    (spec.memory_mib << 20).saturating_mul(1000),
+                    (node::allocatable_mib(spec) << 20).saturating_mul(1000),
                 ),
-                ("pods".to_owned(), u64::from(node::MAX_PODS) * 1000),
+                ("pods".to_owned(), u64::from(node::max_pods(spec)) * 1000),
             ]
             .into(),
             used: Amounts::new(),

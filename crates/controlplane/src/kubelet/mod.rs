@@ -100,6 +100,11 @@ pub struct KubeletSpec {
     /// are more than 200 simulated nodes in the process (640 with 3,000 of them): each renewal is a durable write. A node
     /// that dies is missed after this and a quarter more.
     pub lease_seconds: u32,
+    /// Pods that the node takes, as `maxPods` of a KubeletConfiguration. 0 stands for 110.
+    pub max_pods: u32,
+    /// What of the processors and the memory is not for pods: `kubeReserved`, `systemReserved` and `evictionHard` together.
+    pub reserved_millicpus: u32,
+    pub reserved_memory_mib: u64,
 }
 
 /// Namespace and name.

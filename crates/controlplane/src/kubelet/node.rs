@@ -9,7 +9,26 @@ use serde_json::{Value, json};
 use super::{KubeletSpec, SIMULATED};
 
 /// Pods that a node takes, as in Kubernetes.
-pub(super) const MAX_PODS: u32 = 110;
+const MAX_PODS: u32 = 110;
+
+/// Pods that this node takes.
+pub(super) fn max_pods(spec: &KubeletSpec) -> u32 {
+    match spec.max_pods {
+        0 => MAX_PODS,
+        given => given,
+    }
+}
+
+/// What of the processors is for pods, in thousandths of one.
+pub(super) fn allocatable_millicpus(spec: &KubeletSpec) -> u64 {
+    let all = u64::from(spec.cpus) * 1000;
+    all.saturating_sub(spec.reserved_millicpus.into())
+}
+
+/// What of the memory is for pods, in MiB.
+pub(super) fn allocatable_mib(spec: &KubeletSpec) -> u64 {
+    spec.memory_mib.saturating_sub(spec.reserved_memory_mib)
+}
 
 /// The whole node, as registration posts it.
 pub(super) fn object(spec: &KubeletSpec, now: Timestamp) -> Value {
@@ -55,12 +74,22 @@ pub(super) fn status(spec: &KubeletSpec, now: Timestamp, old: Option<&Node>) -> 
             "lastHeartbeatTime": at, "lastTransitionTime": since,
         })
     };
-    let resources = json!({
+    let pods = max_pods(spec).to_string();
+    let capacity = json!({
         "cpu": spec.cpus.to_string(), "memory": format!("{}Mi", spec.memory_mib),
-        "ephemeral-storage": "100Gi", "pods": MAX_PODS.to_string(),
+        "ephemeral-storage": "100Gi", "pods": pods,
+    });
+    let millicpus = allocatable_millicpus(spec);
+    let cpu = match millicpus % 1000 {
+        0 => (millicpus / 1000).to_string(),
+        _ => format!("{millicpus}m"),
+    };
+    let allocatable = json!({
+        "cpu": cpu, "memory": format!("{}Mi", allocatable_mib(spec)),
+        "ephemeral-storage": "100Gi", "pods": pods,
     });
     json!({
-        "capacity": resources, "allocatable": resources,
+        "capacity": capacity, "allocatable": allocatable,
         "conditions": [
             condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
             condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),

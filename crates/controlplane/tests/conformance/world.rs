@@ -172,6 +172,7 @@ impl Suite {
                 internal_ip: format!("10.0.0.{at}"),
                 static_pods: vec![],
                 lease_seconds: 0,
+                ..KubeletSpec::default()
             };
             let client = suite.plane.client.clone();
             suite.planes.start_kubelet("test", spec, client);

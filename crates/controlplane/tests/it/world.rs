@@ -115,6 +115,7 @@ impl World {
             static_pods: static_pods
                 .map(|pod| serde_json::from_value(pod.clone()).unwrap())
                 .collect(),
+            ..KubeletSpec::default()
         };
         let client = self.plane.client.clone();
         self.planes.start_kubelet("test", spec, client);

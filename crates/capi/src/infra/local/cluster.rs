@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use api::cluster::Cluster;
-use api::infrastructure::local_cluster::{conditions, reasons};
+use api::infrastructure::local_cluster::{BastionStatus, bastion_name, conditions, reasons};
+use api::infrastructure::local_machine::{self, BASTION, LocalMachineSpec};
 use api::infrastructure::{LocalCluster, LocalMachine};
 use api::meta::{Endpoint, FailureDomain, labels};
 use jiff::Timestamp;
@@ -40,6 +41,9 @@ pub struct World {
     /// Names of the cluster's machines.
     #[cfg_attr(test, serde(default))]
     pub machines: Vec<String>,
+    /// The machine that is the bastion, if it is there.
+    #[cfg_attr(test, serde(default))]
+    pub bastion: Option<Arc<LocalMachine>>,
     /// Where the API servers of all clusters answer.
     pub endpoint: Endpoint,
 }
@@ -85,6 +89,7 @@ impl Reconciler for LocalClusterController {
             local: local.clone(),
             cluster,
             machines: machines.iter().map(|m| m.name_any()).collect(),
+            bastion: machines.iter().find(|m| is_bastion_of(m, local)).cloned(),
             endpoint: self.endpoint.clone(),
         })
     }
@@ -126,7 +131,38 @@ fn cluster_name(local: &LocalCluster) -> Option<&str> {
     owner.or_else(|| object::label(&local.metadata, labels::CLUSTER_NAME))
 }
 
+fn is_bastion_of(machine: &LocalMachine, local: &LocalCluster) -> bool {
+    object::label(&machine.metadata, BASTION).is_some()
+        && object::is_controlled_by(&machine.metadata, local.metadata.uid.as_deref())
+}
+
 impl World {
+    fn wants_bastion(&self) -> bool {
+        let bastion = self.local.spec.bastion.as_ref();
+        bastion.is_some_and(|b| b.enabled == Some(true))
+            && self.local.metadata.deletion_timestamp.is_none()
+    }
+
+    /// The machine that is to be the bastion.
+    fn bastion_wanted(&self) -> Option<LocalMachine> {
+        let id = self.id()?;
+        let mut machine = LocalMachine::new(
+            &bastion_name(&self.local.name_any()),
+            LocalMachineSpec {
+                cpus: Some(1),
+                memory_mib: Some(1024),
+                ..LocalMachineSpec::default()
+            },
+        );
+        machine.metadata.namespace = Some(id.namespace);
+        machine.metadata.labels = Some(object::labels([
+            (labels::CLUSTER_NAME, id.name.as_str()),
+            (BASTION, ""),
+        ]));
+        machine.metadata.owner_references = Some(vec![object::owner_ref(&self.local, true)]);
+        Some(machine)
+    }
+
     fn is_paused(&self) -> bool {
         pause::is_paused(self.cluster.as_deref(), &self.local.metadata)
     }
@@ -148,6 +184,10 @@ fn plan(world: &World) -> Plan<Act> {
         return pause::plan();
     }
     let mut plan = Plan::default();
+    let unwanted = world.bastion.as_ref().filter(|_| !world.wants_bastion());
+    let unwanted = unwanted.filter(|b| b.metadata.deletion_timestamp.is_none());
+    plan.changes
+        .extend(unwanted.map(|bastion| object::delete(&**bastion)));
     if world.local.metadata.deletion_timestamp.is_some() {
         if world.machines.is_empty() {
             plan.changes.extend(
@@ -184,7 +224,27 @@ fn plan(world: &World) -> Plan<Act> {
         let spec = json!({"controlPlaneEndpoint": world.endpoint});
         plan.changes.push(object::patch_spec(&world.local, &spec));
     }
+    if let Some(bastion) = world.bastion_wanted().filter(|_| world.wants_bastion()) {
+        let bastion = object::dynamic(&bastion);
+        plan.changes.push(Change::Apply(Box::new(bastion)));
+    }
     plan
+}
+
+/// The bastion that is there, as the status shows it.
+fn bastion_status(bastion: &LocalMachine) -> BastionStatus {
+    let status = bastion.status.as_ref();
+    let addresses = status.and_then(|s| s.addresses.as_ref());
+    let mut addresses = addresses.into_iter().flatten();
+    let ready = status.and_then(|s| s.conditions.as_ref());
+    let mut ready = ready.into_iter().flatten();
+    BastionStatus {
+        name: bastion.name_any(),
+        ip: addresses
+            .find(|a| a.type_ == "InternalIP")
+            .map(|a| a.address.clone()),
+        ready: ready.any(|c| c.type_ == local_machine::conditions::READY && c.status == "True"),
+    }
 }
 
 fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome) -> Value {
@@ -218,8 +278,10 @@ fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome) -> Value {
             .unwrap_or_else(|| vec![own]);
         status["failureDomains"] = json!(domains);
     }
+    status["bastion"] = json!(world.bastion.as_deref().map(bastion_status));
     status["conditions"] = condition::to_json(&[ready, condition::paused(false)]);
     if let Some(status) = status.as_object_mut() {
+        status.retain(|_, value| !value.is_null());
         status.remove("observedGeneration");
     }
     status
@@ -332,6 +394,66 @@ endpoint: {host: 127.0.0.1, port: 6443}
             &expect![[r#"
                 wait Paused: Reconciliation is paused
 
+            "#]],
+        );
+    }
+
+    #[test]
+    fn keeps_a_bastion_while_one_is_wanted() {
+        const OWNED: &str = "{metadata: {name: hello-bastion, namespace: acme, uid: b1, labels: {infrastructure.cluster.x-k8s.io/bastion: ''}, ownerReferences: [{apiVersion: infrastructure.cluster.x-k8s.io/v1beta2, kind: LocalCluster, name: hello, uid: l1, controller: true}]}, spec: {}, status: {addresses: [{type: InternalIP, address: 10.64.0.9}], conditions: [{type: Ready, status: 'True', reason: Ready, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}]}}";
+        check(
+            "local: {metadata: {uid: l1}, spec: {bastion: {enabled: true}}}",
+            &expect![[r#"
+                patch LocalCluster acme/hello {"metadata":{"resourceVersion":null},"spec":{"controlPlaneEndpoint":{"host":"127.0.0.1","port":6443}}}
+                apply LocalMachine acme/hello-bastion
+                Ready=True Ready
+                Paused=False NotPaused
+                failureDomains:
+                - controlPlane: true
+                  name: local-a
+                initialization:
+                  provisioned: true
+                tlsServerName: hello.acme.clusters.apiary.internal
+            "#]],
+        );
+        check(
+            &format!(
+                "{{local: {{metadata: {{uid: l1}}, spec: {{bastion: {{enabled: true}}}}}}, bastion: {OWNED}}}"
+            ),
+            &expect![[r#"
+                patch LocalCluster acme/hello {"metadata":{"resourceVersion":null},"spec":{"controlPlaneEndpoint":{"host":"127.0.0.1","port":6443}}}
+                apply LocalMachine acme/hello-bastion
+                Ready=True Ready
+                Paused=False NotPaused
+                bastion:
+                  ip: "10.64.0.9"
+                  name: hello-bastion
+                  ready: true
+                failureDomains:
+                - controlPlane: true
+                  name: local-a
+                initialization:
+                  provisioned: true
+                tlsServerName: hello.acme.clusters.apiary.internal
+            "#]],
+        );
+        check(
+            &format!("{{local: {{metadata: {{uid: l1}}}}, bastion: {OWNED}}}"),
+            &expect![[r#"
+                delete LocalMachine acme/hello-bastion
+                patch LocalCluster acme/hello {"metadata":{"resourceVersion":null},"spec":{"controlPlaneEndpoint":{"host":"127.0.0.1","port":6443}}}
+                Ready=True Ready
+                Paused=False NotPaused
+                bastion:
+                  ip: "10.64.0.9"
+                  name: hello-bastion
+                  ready: true
+                failureDomains:
+                - controlPlane: true
+                  name: local-a
+                initialization:
+                  provisioned: true
+                tlsServerName: hello.acme.clusters.apiary.internal
             "#]],
         );
     }

@@ -6,6 +6,8 @@ use std::fmt;
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Taint;
 
+use serde::{Deserialize, Serialize};
+
 use crate::pki::Pair;
 
 /// Names a workload cluster on the host.
@@ -76,6 +78,21 @@ pub struct KubeletSpec {
     pub kubernetes_version: String,
     pub cpus: i32,
     pub memory_mib: i32,
+    pub settings: KubeletSettings,
+}
+
+/// What a simulated kubelet follows of its KubeletConfiguration and arguments.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KubeletSettings {
+    /// How long the node's lease holds, in seconds; 0: the host's own pace.
+    pub lease_seconds: u32,
+    /// Pods that the node takes; 0: 110.
+    pub max_pods: u32,
+    /// What of the processors is not for pods, in thousandths of one.
+    pub reserved_millicpus: u32,
+    /// What of the memory is not for pods, in MiB.
+    pub reserved_memory_mib: u64,
 }
 
 /// What a guest needs of the machine under it. Everything is idempotent: controllers ask again after a restart, and when in doubt. Errors are

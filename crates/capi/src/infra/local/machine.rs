@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::cluster::{Cluster, Machine};
-use api::infrastructure::local_machine::{conditions, provider_id, reasons};
+use api::infrastructure::local_machine::{BASTION, conditions, provider_id, reasons};
 use api::infrastructure::{LocalCluster, LocalMachine};
 use api::meta::{MachineAddress, labels};
 use jiff::{SignedDuration, Timestamp};
@@ -18,10 +18,14 @@ use kube::api::{Api, Patch, PatchParams};
 use runtime::{Change, ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Selector, Wait};
 use serde_json::{Value, json};
 
+use boots::{Advance, Booting, Boots};
+
 use super::guest::{self, Disk, Hardware};
 use super::{ClusterId, Host};
 use crate::condition::{self, Condition, Part, summary};
 use crate::{names, object, pause, secret};
+
+mod boots;
 
 /// Processors of machines that don't say.
 const CPUS: i32 = 4;
@@ -33,6 +37,7 @@ const CONSOLE_MAX: usize = 4096;
 /// The controller.
 pub struct LocalMachineController {
     host: Arc<dyn Host>,
+    boots: Boots,
     /// What this host was told to run since it started, by the machine's uid.
     running: Mutex<BTreeMap<String, Running>>,
 }
@@ -66,6 +71,9 @@ pub struct World {
     /// What the guest left on its disk, if it has booted.
     #[cfg_attr(test, serde(default))]
     pub disk: Option<Disk>,
+    /// How far a boot is that goes on.
+    #[cfg_attr(test, serde(default))]
+    pub boot: Option<Booting>,
     #[cfg_attr(test, serde(default))]
     pub running: Running,
     /// Other machines of the control plane that aren't being deleted.
@@ -94,6 +102,7 @@ impl LocalMachineController {
     pub fn new(host: Arc<dyn Host>) -> Self {
         Self {
             host,
+            boots: Boots::default(),
             running: Mutex::default(),
         }
     }
@@ -127,6 +136,7 @@ impl Reconciler for LocalMachineController {
             infrastructure: None,
             bootstrap: None,
             disk: None,
+            boot: self.boots.look(local),
             running: self
                 .running()
                 .get(&local.uid().unwrap_or_default())
@@ -184,14 +194,11 @@ impl Reconciler for LocalMachineController {
         };
         match act {
             Act::Boot => {
-                let booted = guest::boot(
-                    &*self.host,
-                    &world.hardware(),
-                    world.bootstrap.as_deref().unwrap_or_default(),
-                    cx.now(),
-                )
-                .await;
-                let disk = booted.map_err(|failure| failed(failure.to_string()))?;
+                let disk = match self.boots.advance(&self.host, world, cx.now()).await {
+                    Advance::Booted(disk) => disk,
+                    Advance::Failed(failure) => return Err(failed(failure.to_string())),
+                    Advance::GoesOn(booting) => return Err(booting.wait()),
+                };
                 write_disk(cx, &world.local, &disk).await?;
                 self.running().insert(uid, Running::All);
             }
@@ -225,6 +232,7 @@ impl Reconciler for LocalMachineController {
                         self.host.stop_control_plane(&id).await.map_err(failed)?;
                     }
                 }
+                self.boots.forget(&uid);
                 self.running().remove(&uid);
             }
         }
@@ -314,6 +322,11 @@ impl World {
         }
     }
 
+    /// A bastion has no Machine, no bootstrap data and no Node: when it exists, it runs.
+    fn is_bastion(&self) -> bool {
+        object::label(&self.local.metadata, BASTION).is_some()
+    }
+
     fn has_booted(&self) -> bool {
         self.disk.is_some()
     }
@@ -321,6 +334,9 @@ impl World {
     /// Why the machine does not exist yet.
     fn before(&self, now: Timestamp) -> Before {
         let wait = |reason, message: &str| Before::Wait(reason, message.to_owned());
+        if self.is_bastion() {
+            return Before::Nothing;
+        }
         let Some(machine) = &self.machine else {
             return wait(
                 reasons::WAITING_FOR_OWNER,
@@ -427,12 +443,25 @@ fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         plan.changes
             .push(object::patch_spec(&world.local, &json!({"providerID": id})));
     }
+    if world.is_bastion() {
+        return plan;
+    }
     let is_hung = world
         .local
         .spec
         .faults
         .as_ref()
         .is_some_and(|f| f.kubelet_stopped == Some(true));
+    // A boot that goes on is looked at, and ended when it has come to its end.
+    if let Some(booting) = world
+        .boot
+        .as_ref()
+        .filter(|b| !world.has_booted() && !b.is_over)
+    {
+        plan.waits.push(booting.wait());
+        plan.again_in = Some(boots::LOOK);
+        return plan;
+    }
     let act = match (world.has_booted(), world.running, is_hung) {
         (false, _, _) => Some(Act::Boot),
         (true, Running::Nothing | Running::AllButKubelet, false) => Some(Act::Resume),
@@ -474,8 +503,9 @@ fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Timestamp) ->
             status["failureDomain"] = json!(domain);
         }
     }
-    if let Some(disk) = &world.disk {
-        status["console"] = json!(tail(&disk.console));
+    let console = world.disk.as_ref().map(|d| &d.console);
+    if let Some(console) = console.or(world.boot.as_ref().map(|b| &b.console)) {
+        status["console"] = json!(tail(console));
     }
     let provisioned = match plan.waits.first() {
         _ if exists => Condition::yes(conditions::MACHINE_PROVISIONED, reasons::PROVISIONED),
@@ -486,22 +516,7 @@ fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Timestamp) ->
         ),
         None => Condition::no(conditions::MACHINE_PROVISIONED, "Deleting", ""),
     };
-    let boots = plan
-        .changes
-        .iter()
-        .any(|c| matches!(c, Change::Act(Act::Boot)));
-    let booted = match &outcome.failure {
-        Some(failure) => Condition::no(
-            conditions::BOOTSTRAP_EXEC_SUCCEEDED,
-            failure.reason,
-            failure.message.clone(),
-        ),
-        None if world.has_booted() || boots => Condition::yes(
-            conditions::BOOTSTRAP_EXEC_SUCCEEDED,
-            reasons::BOOTSTRAP_SUCCEEDED,
-        ),
-        None => Condition::no(conditions::BOOTSTRAP_EXEC_SUCCEEDED, reasons::BOOTING, ""),
-    };
+    let booted = booted(world, plan, outcome, exists);
     let part = |condition| Part {
         type_: "",
         condition: Some(condition),
@@ -526,6 +541,31 @@ fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Timestamp) ->
         status.remove("observedGeneration");
     }
     status
+}
+
+/// Whether the guest has worked through its bootstrap data, or how far it is.
+fn booted(world: &World, plan: &Plan<Act>, outcome: &Outcome, exists: bool) -> Condition {
+    let boots = plan
+        .changes
+        .iter()
+        .any(|c| matches!(c, Change::Act(Act::Boot)));
+    let going_on = plan.waits.first().filter(|_| exists && !world.has_booted());
+    match outcome.failure.as_ref().or(going_on) {
+        Some(failure) => Condition::no(
+            conditions::BOOTSTRAP_EXEC_SUCCEEDED,
+            failure.reason,
+            failure.message.clone(),
+        ),
+        None if world.is_bastion() => Condition::yes(
+            conditions::BOOTSTRAP_EXEC_SUCCEEDED,
+            reasons::NOTHING_TO_BOOT,
+        ),
+        None if world.has_booted() || boots => Condition::yes(
+            conditions::BOOTSTRAP_EXEC_SUCCEEDED,
+            reasons::BOOTSTRAP_SUCCEEDED,
+        ),
+        None => Condition::no(conditions::BOOTSTRAP_EXEC_SUCCEEDED, reasons::BOOTING, ""),
+    }
 }
 
 /// The end of a text, from the beginning of a line.

@@ -10,4 +10,4 @@ mod host;
 pub mod jws;
 pub mod machine;
 
-pub use host::{ClusterId, ControlPlaneSpec, Host, KubeletSpec, Pki};
+pub use host::{ClusterId, ControlPlaneSpec, Host, KubeletSettings, KubeletSpec, Pki};

@@ -22,6 +22,7 @@ pub(super) fn spec() -> KubeletSpec {
         internal_ip: "10.0.0.1".into(),
         static_pods: vec![],
         lease_seconds: 0,
+        ..KubeletSpec::default()
     }
 }
 

@@ -58,6 +58,27 @@ impl Files {
         std::str::from_utf8(&self.0.get(path)?.content).ok()
     }
 
+    /// What must never be shown: words that look like keys, in files that only root may read.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let closed = self.0.values().filter(|f| f.permissions.ends_with("00"));
+        let texts = closed.filter_map(|f| std::str::from_utf8(&f.content).ok());
+        let words = texts.flat_map(|text| text.split(|c: char| c.is_whitespace() || c == '"'));
+        words.filter(|word| {
+            let has = |is_it: fn(&u8) -> bool| word.as_bytes().iter().any(is_it);
+            let is_base64 = |b: u8| b.is_ascii_alphanumeric() || b"+/=_-".contains(&b);
+            word.bytes().all(is_base64)
+                && has(u8::is_ascii_uppercase)
+                && has(u8::is_ascii_lowercase)
+                && has(|b| !b.is_ascii_alphabetic())
+        })
+    }
+
+    /// Paths that begin with a prefix, in order.
+    pub(super) fn below(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        let paths = self.0.keys().map(String::as_str);
+        paths.filter(move |path| path.starts_with(prefix))
+    }
+
     /// The permissions of a file, as the document gave them.
     #[cfg(test)]
     pub(super) fn permissions(&self, path: &str) -> Option<&str> {

@@ -11,6 +11,8 @@ pub(super) struct Configuration {
     pub(super) cluster: Option<Value>,
     pub(super) init: Option<Value>,
     pub(super) join: Option<Value>,
+    /// The kubelet's configuration, if it is in the same file.
+    pub(super) kubelet: Option<Value>,
     /// v1beta3 or v1beta4.
     pub(super) version: String,
 }
@@ -32,7 +34,12 @@ pub(super) fn parse(text: &str) -> Result<Configuration, String> {
                 ));
             }
             // Configuration of other components may be in the same file.
-            None => continue,
+            None => {
+                if parsed["kind"] == "KubeletConfiguration" {
+                    configuration.kubelet = Some(parsed);
+                }
+                continue;
+            }
         };
         if !configuration.version.is_empty() && configuration.version != version {
             return Err(format!(
@@ -77,25 +84,45 @@ pub(super) struct Registration {
     /// `None`: kubeadm's default.
     pub(super) taints: Option<Vec<Taint>>,
     pub(super) labels: BTreeMap<String, String>,
+    /// Arguments of the kubelet.
+    pub(super) args: BTreeMap<String, String>,
 }
 
 /// Reads the `nodeRegistration` of a document.
 pub(super) fn registration(document: &Value) -> Registration {
     let node = &document["nodeRegistration"];
+    let args = args(&node["kubeletExtraArgs"]);
     Registration {
         name: node["name"].as_str().map(str::to_lowercase),
         taints: serde_json::from_value(node["taints"].clone()).unwrap_or_default(),
-        labels: kubelet_arg(node, "node-labels")
-            .map(|l| labels(&l))
-            .unwrap_or_default(),
+        labels: args
+            .get("node-labels")
+            .map_or_else(BTreeMap::new, |l| labels(l)),
+        args,
     }
 }
 
-/// Arguments are a map in v1beta3 and a list in v1beta4.
-fn kubelet_arg(node: &Value, name: &str) -> Option<String> {
-    let args = &node["kubeletExtraArgs"];
-    let listed = || args.as_array()?.iter().find(|a| a["name"] == name)?["value"].as_str();
-    args[name].as_str().or_else(listed).map(str::to_owned)
+/// Arguments of a process: a map in v1beta3, and a list in v1beta4, of which the last of a name counts.
+pub(super) fn args(value: &Value) -> BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let mapped = value.as_object().into_iter().flatten();
+    let mapped = mapped.filter_map(|(name, value)| Some((name.clone(), text(value)?)));
+    let listed = value.as_array().into_iter().flatten();
+    let listed = listed.filter_map(|arg| Some((text(&arg["name"])?, text(&arg["value"])?)));
+    mapped.chain(listed).collect()
+}
+
+/// A taint as in `key=value:NoSchedule`.
+pub(super) fn taint(text: &str) -> Option<Taint> {
+    let (pair, effect) = text.trim().rsplit_once(':')?;
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    let is_known = matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute");
+    (is_known && !key.is_empty()).then(|| Taint {
+        key: key.to_owned(),
+        value: Some(value.to_owned()).filter(|v| !v.is_empty()),
+        effect: effect.to_owned(),
+        ..Taint::default()
+    })
 }
 
 fn labels(text: &str) -> BTreeMap<String, String> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api::infrastructure::local_machine::BootPhase;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use kube::ResourceExt;
@@ -11,8 +12,8 @@ use serde_json::{Value, json};
 use super::config::{Configuration, registration, text};
 use super::network::create_in;
 use super::register::{CERTIFICATE_SECONDS, Joining, named};
-use super::{ControlPlaneDisk, Disk, Guest, addons};
-use crate::infra::local::Pki;
+use super::{ControlPlaneDisk, Disk, Guest, addons, settings};
+use crate::infra::local::{KubeletSettings, Pki};
 use crate::pki::{self, Pair, Purpose};
 
 /// Where certificates are if the configuration doesn't say.
@@ -34,10 +35,12 @@ impl Guest<'_> {
         let pki = self.certificates(cluster)?;
         let server = endpoint(cluster)?;
         let disk = control_plane_disk(cluster, &pki);
-        self.start_control_plane(&disk, &version).await?;
+        self.start_control_plane(cluster, &disk, &version).await?;
         let admin = self.administrator(&server, &pki.ca).await?;
         self.wait_until_healthy(&admin).await?;
-        self.upload(&admin, cluster, &server, &pki.ca.cert).await?;
+        let kubelet = kubelet_configuration(configuration, cluster);
+        self.upload(&admin, (cluster, &kubelet), &server, &pki.ca.cert)
+            .await?;
         addons::bootstrap_tokens(self, &admin).await?;
         let registration = registration(&init);
         let node = self.node_name(&registration);
@@ -60,6 +63,8 @@ impl Guest<'_> {
                 ca_cert: &pki.ca.cert,
                 credentials,
                 registration: super::config::registration(&init),
+                kubelet,
+                patches: text(&init, &["patches", "directory"]),
                 kubernetes_version: version.clone(),
                 control_plane: Some(disk.clone()),
             })
@@ -68,7 +73,7 @@ impl Guest<'_> {
         if pki.etcd_ca.is_some() {
             self.join_etcd(&admin, &node).await?;
         }
-        self.static_pods(&admin, &node, &version, pki.etcd_ca.is_some())
+        self.static_pods(&admin, &node, (cluster, &version), pki.etcd_ca.is_some())
             .await?;
         addons::install(self, &admin, cluster, &disk, &version).await?;
         self.console
@@ -130,9 +135,12 @@ impl Guest<'_> {
 
     pub(super) async fn start_control_plane(
         &self,
+        cluster: &Value,
         disk: &ControlPlaneDisk,
         version: &str,
     ) -> Result<(), String> {
+        self.progress.enter(BootPhase::ControlPlane).await?;
+        settings::check_api_server(cluster, &self.files)?;
         self.console
             .line("[control-plane] Starting the control plane");
         let written = Disk {
@@ -143,6 +151,7 @@ impl Guest<'_> {
             kubelet_key: String::new(),
             control_plane: None,
             kubernetes_version: version.to_owned(),
+            settings: KubeletSettings::default(),
             console: String::new(),
         };
         let spec = disk.spec(self.hardware, &written);
@@ -169,19 +178,13 @@ impl Guest<'_> {
     async fn upload(
         &self,
         admin: &Client,
-        cluster: &Value,
+        (cluster, kubelet): (&Value, &Value),
         server: &str,
         ca_cert: &str,
     ) -> Result<(), String> {
         self.console.line(
             "[upload-config] Storing the configuration in ConfigMap kubeadm-config in kube-system",
         );
-        let kubelet = json!({
-            "apiVersion": "kubelet.config.k8s.io/v1beta1",
-            "kind": "KubeletConfiguration",
-            "clusterDomain": text(cluster, &["networking", "dnsDomain"]).unwrap_or(DNS_DOMAIN),
-            "rotateCertificates": true,
-        });
         let public = json!({
             "apiVersion": "v1", "kind": "Config", "preferences": {}, "users": [], "contexts": [], "current-context": "",
             "clusters": [{"name": "", "cluster": {
@@ -200,7 +203,7 @@ impl Guest<'_> {
                 "kube-system",
                 "kubelet-config",
                 "kubelet",
-                crate::yaml::render(&kubelet),
+                crate::yaml::render(kubelet),
             ),
             (
                 "kube-public",
@@ -234,6 +237,21 @@ impl Guest<'_> {
         }
         Ok(())
     }
+}
+
+/// The kubelet's configuration for the whole cluster: kubeadm's own, and what the file says over it.
+fn kubelet_configuration(configuration: &Configuration, cluster: &Value) -> Value {
+    let mut kubelet = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "clusterDomain": text(cluster, &["networking", "dnsDomain"]).unwrap_or(DNS_DOMAIN),
+        "rotateCertificates": true,
+    });
+    let given = configuration.kubelet.as_ref().and_then(Value::as_object);
+    for (field, value) in given.into_iter().flatten() {
+        kubelet[field.as_str()] = value.clone();
+    }
+    kubelet
 }
 
 /// URL of the API server.

@@ -1,5 +1,6 @@
 //! `kubeadm join`: every other machine.
 
+use api::infrastructure::local_machine::BootPhase;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestSpec,
@@ -34,6 +35,7 @@ impl Guest<'_> {
         let token = text(join, &["discovery", "tlsBootstrapToken"])
             .or(text(join, &["discovery", "bootstrapToken", "token"]))
             .ok_or("the configuration has no discovery.bootstrapToken.token or discovery.tlsBootstrapToken")?;
+        self.progress.enter(BootPhase::Discovery).await?;
         let found = self.discover(join).await?;
         let bootstrap = self
             .connect(&found.server, Some(&found.ca_cert), Identity::Token(token))
@@ -55,9 +57,11 @@ impl Guest<'_> {
         let mut control_plane = None;
         if let Some(pki) = &pki {
             let disk = control_plane_disk(&cluster, pki);
-            self.start_control_plane(&disk, &version).await?;
+            self.start_control_plane(&cluster, &disk, &version).await?;
             control_plane = Some(disk);
         }
+        let kubelet = self.kubelet_configuration(&bootstrap).await?;
+        self.progress.enter(BootPhase::TLSBootstrap).await?;
         let credentials = self.tls_bootstrap(&bootstrap, &node).await?;
         let written = self
             .start_kubelet(Joining {
@@ -65,6 +69,8 @@ impl Guest<'_> {
                 ca_cert: &found.ca_cert,
                 credentials,
                 registration: super::config::registration(join),
+                kubelet,
+                patches: text(join, &["patches", "directory"]),
                 kubernetes_version: version.clone(),
                 control_plane,
             })
@@ -75,7 +81,7 @@ impl Guest<'_> {
                 self.join_etcd(&admin, &node).await?;
             }
             self.mark_control_plane(&admin, &registration).await?;
-            self.static_pods(&admin, &node, &version, pki.etcd_ca.is_some())
+            self.static_pods(&admin, &node, (&cluster, &version), pki.etcd_ca.is_some())
                 .await?;
         }
         self.console.line("This node has joined the cluster");
@@ -148,23 +154,32 @@ impl Guest<'_> {
     }
 
     async fn cluster_configuration(&self, bootstrap: &Client) -> Result<Value, String> {
-        self.console
-            .line("[preflight] Reading ConfigMap kubeadm-config in kube-system");
+        self.read(bootstrap, "kubeadm-config", "ClusterConfiguration")
+            .await
+    }
+
+    /// The kubelet's configuration for the whole cluster.
+    async fn kubelet_configuration(&self, bootstrap: &Client) -> Result<Value, String> {
+        self.read(bootstrap, "kubelet-config", "kubelet").await
+    }
+
+    /// Reads what `kubeadm init` left for machines that join.
+    async fn read(&self, bootstrap: &Client, name: &str, key: &str) -> Result<Value, String> {
+        self.console.line(format_args!(
+            "[preflight] Reading ConfigMap {name} in kube-system"
+        ));
         let api = Api::<ConfigMap>::namespaced(bootstrap.clone(), "kube-system");
         let record = self
-            .wait_for("ConfigMap kube-system/kubeadm-config", || async {
-                api.get("kubeadm-config")
-                    .await
-                    .map_err(|error| runtime::chain(&error))
+            .wait_for(&format!("ConfigMap kube-system/{name}"), || async {
+                api.get(name).await.map_err(|error| runtime::chain(&error))
             })
             .await?;
         let text = record
             .data
             .as_ref()
-            .and_then(|d| d.get("ClusterConfiguration"))
-            .ok_or("ConfigMap kubeadm-config has no ClusterConfiguration")?;
-        serde_saphyr::from_str(text)
-            .map_err(|_| "ConfigMap kubeadm-config: ClusterConfiguration is not YAML".to_owned())
+            .and_then(|d| d.get(key))
+            .ok_or_else(|| format!("ConfigMap {name} has no {key}"))?;
+        serde_saphyr::from_str(text).map_err(|_| format!("ConfigMap {name}: {key} is not YAML"))
     }
 
     /// The certificate authorities on the disk; they must be those of the cluster.

@@ -7,24 +7,35 @@
 mod addons;
 mod cloudinit;
 mod config;
+mod console;
 mod init;
 mod join;
+mod kubelet;
 mod network;
+mod progress;
 mod register;
+mod settings;
 
-use std::fmt::{self, Write as _};
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::time::Duration;
 
+use api::infrastructure::local_machine::BootPhase;
 use api::meta::labels;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterId, ControlPlaneSpec, Host, KubeletSpec};
+use super::{ClusterId, ControlPlaneSpec, Host, KubeletSettings, KubeletSpec};
 use crate::pki::Pair;
 use cloudinit::{Command, Files};
+use console::Console;
+pub use progress::Progress;
 
 /// Lines of the console that a failure shows.
 const TAIL_LINES: usize = 12;
+/// How often `kubeadm join` is tried before a boot has failed.
+const JOIN_ATTEMPTS: u32 = 5;
+/// Pause after the first attempt; doubled after each.
+const JOIN_PAUSE: Duration = Duration::from_secs(10);
 
 /// The machine that the guest finds itself on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +66,9 @@ pub struct Disk {
     /// The control plane on this machine.
     pub control_plane: Option<ControlPlaneDisk>,
     pub kubernetes_version: String,
+    /// What the kubelet follows of its configuration.
+    #[serde(default)]
+    pub settings: KubeletSettings,
     pub console: String,
 }
 
@@ -106,35 +120,17 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a guest writes while it boots.
-#[derive(Debug, Default)]
-pub(crate) struct Console(Mutex<String>);
-
-impl Console {
-    fn line(&self, text: impl fmt::Display) {
-        let mut console = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Strings can always be written to.
-        _ = writeln!(console, "{text}");
-    }
-
-    fn text(&self) -> String {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
-
 /// A guest while it boots.
 pub(crate) struct Guest<'a> {
     host: &'a dyn Host,
     hardware: &'a Hardware,
     files: Files,
-    console: Console,
+    console: &'a Console,
+    progress: &'a Progress,
     now: Timestamp,
 }
 
-/// Boots a machine from its bootstrap data.
+/// Boots a machine from its bootstrap data. Others see in `progress` how far it is.
 ///
 /// # Errors
 /// What went wrong, with the end of the console.
@@ -142,13 +138,15 @@ pub async fn boot(
     host: &dyn Host,
     hardware: &Hardware,
     document: &str,
+    progress: &Progress,
     now: Timestamp,
 ) -> Result<Disk, Failure> {
     let mut guest = Guest {
         host,
         hardware,
         files: Files::default(),
-        console: Console::default(),
+        console: &progress.console,
+        progress,
         now,
     };
     match guest.run(document).await {
@@ -157,6 +155,7 @@ pub async fn boot(
             Ok(disk)
         }
         Err(message) => {
+            let message = guest.console.redact(&message);
             guest.console.line(format_args!("error: {message}"));
             Err(Failure {
                 message,
@@ -231,6 +230,7 @@ impl Disk {
             kubernetes_version: self.kubernetes_version.clone(),
             cpus: hardware.cpus,
             memory_mib: hardware.memory_mib,
+            settings: self.settings.clone(),
         }
     }
 }
@@ -241,13 +241,16 @@ impl Guest<'_> {
             "simulated machine {} booting, address {}",
             self.hardware.name, self.hardware.address
         ));
+        self.progress.enter(BootPhase::PowerOn).await?;
         let document = cloudinit::parse(document, self.hardware)?;
+        self.console.hide(document.files.secrets());
         self.console.line(format_args!(
             "cloud-init: {} files, {} commands",
             document.files.len(),
             document.commands.len()
         ));
         self.files = document.files;
+        self.progress.enter(BootPhase::CloudInit).await?;
         for section in &document.ignored {
             self.console.line(format_args!("cloud-init: section {section} skipped, there is nothing to do on a simulated machine"));
         }
@@ -260,7 +263,7 @@ impl Guest<'_> {
                 Command::Kubeadm { verb, config } => {
                     self.console
                         .line(format_args!("+ kubeadm {verb} --config {config}"));
-                    disk = Some(self.kubeadm(verb, config).await?);
+                    disk = Some(self.persistently(verb, config).await?);
                 }
                 Command::Echo { text, path } => {
                     self.files.write(path, text.clone());
@@ -279,6 +282,37 @@ impl Guest<'_> {
         }
         self.console.line("boot finished");
         Ok(disk)
+    }
+
+    /// Runs kubeadm. A join that failed is tried again after a while, as by a unit that restarts on failure; an init is not, because it leaves things
+    /// behind that only a reset removes.
+    async fn persistently(&self, verb: &str, path: &str) -> Result<Disk, String> {
+        let attempts = if verb == "join" { JOIN_ATTEMPTS } else { 1 };
+        let mut pause = JOIN_PAUSE;
+        let mut attempt = 1;
+        loop {
+            match self.kubeadm(verb, path).await {
+                Err(why) if attempt < attempts => {
+                    let next = format!(
+                        "Attempt {attempt} of {attempts} failed, the next one begins in {}s",
+                        pause.as_secs()
+                    );
+                    self.console.line(format_args!("error: {why}\n{next}"));
+                    let failure = Failure {
+                        message: format!("{why}\n{next}"),
+                        console: self.console.text(),
+                    };
+                    self.progress.set_trouble(failure.to_string());
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                    attempt += 1;
+                    self.console.line(format_args!(
+                        "+ kubeadm {verb}, attempt {attempt} of {attempts}"
+                    ));
+                }
+                ended => return ended,
+            }
+        }
     }
 
     async fn kubeadm(&self, verb: &str, path: &str) -> Result<Disk, String> {

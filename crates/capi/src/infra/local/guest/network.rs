@@ -20,6 +20,9 @@ const POLL: Duration = Duration::from_millis(200);
 /// The longest that one step of a boot waits; a failed boot is tried again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a request waits for an answer that does not come.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// Who asks.
 pub(super) enum Identity<'a> {
     Nobody,
@@ -71,7 +74,13 @@ impl Guest<'_> {
     {
         let end = Instant::now() + PATIENCE;
         loop {
-            match look().await {
+            let looked = if self.progress.is_lost() {
+                tokio::time::sleep(SILENCE).await;
+                Err("timed out".to_owned())
+            } else {
+                look().await
+            };
+            match looked {
                 Ok(found) => return Ok(found),
                 Err(why) if Instant::now() >= end => {
                     return Err(format!("timed out waiting for {what}: {why}"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api::infrastructure::local_machine::BootPhase;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Node, Pod, PodSpec, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, Patch, PatchParams};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::config::Registration;
 use super::network::{Identity, create_in};
-use super::{ControlPlaneDisk, Disk, Guest};
+use super::{ControlPlaneDisk, Disk, Guest, kubelet, settings};
 use crate::etcd::{self, Member};
 use crate::infra::local::KubeletSpec;
 use crate::pki::{self, Pair};
@@ -27,6 +28,9 @@ pub(super) struct Joining<'a> {
     pub(super) ca_cert: &'a str,
     pub(super) credentials: Pair,
     pub(super) registration: Registration,
+    /// The kubelet's configuration for the whole cluster, and the folder with patches to it.
+    pub(super) kubelet: Value,
+    pub(super) patches: Option<&'a str>,
     pub(super) kubernetes_version: String,
     pub(super) control_plane: Option<ControlPlaneDisk>,
 }
@@ -42,7 +46,24 @@ impl Guest<'_> {
     /// Starts the kubelet, and returns what has to be on the disk.
     pub(super) async fn start_kubelet(&self, joining: Joining<'_>) -> Result<Disk, String> {
         let node_name = self.node_name(&joining.registration);
-        let taints = joining.registration.taints.clone().unwrap_or_default();
+        self.progress.enter(BootPhase::Kubelet).await?;
+        let configured = kubelet::patched(joining.kubelet, joining.patches, &self.files)?;
+        for path in &configured.applied {
+            self.console.line(format_args!(
+                "[patches] Applied {path} to the kubelet's configuration"
+            ));
+        }
+        for path in &configured.skipped {
+            self.console
+                .line(format_args!("[patches] {path} skipped: simulated"));
+        }
+        let size = (self.hardware.cpus, self.hardware.memory_mib);
+        let settings = kubelet::settings(&configured.configuration, &joining.registration, size)?;
+        let mut taints = joining.registration.taints.clone().unwrap_or_default();
+        taints.extend(kubelet::taints(
+            &configured.configuration,
+            &joining.registration,
+        )?);
         self.console
             .line("[kubelet-start] Starting the kubelet (simulated)");
         self.host
@@ -60,6 +81,7 @@ impl Guest<'_> {
                 kubernetes_version: joining.kubernetes_version.clone(),
                 cpus: self.hardware.cpus,
                 memory_mib: self.hardware.memory_mib,
+                settings: settings.clone(),
             })
             .await
             .map_err(|why| format!("starting the kubelet: {why}"))?;
@@ -71,6 +93,7 @@ impl Guest<'_> {
             kubelet_key: joining.credentials.key,
             control_plane: joining.control_plane,
             kubernetes_version: joining.kubernetes_version,
+            settings,
             console: String::new(),
         })
     }
@@ -126,7 +149,7 @@ impl Guest<'_> {
         &self,
         client: &Client,
         node: &str,
-        version: &str,
+        (cluster, version): (&Value, &str),
         has_etcd: bool,
     ) -> Result<(), String> {
         let components = [
@@ -136,21 +159,22 @@ impl Guest<'_> {
         ];
         for component in components {
             let image = format!("registry.k8s.io/{component}:{}", version.replace('+', "_"));
-            create_in(client, "kube-system", &static_pod(component, node, image)).await?;
+            let arguments = settings::arguments(cluster, component, &self.hardware.address);
+            let pod = static_pod(component, node, image, arguments);
+            create_in(client, "kube-system", &pod).await?;
         }
         if has_etcd {
-            create_in(
-                client,
-                "kube-system",
-                &static_pod("etcd", node, "registry.k8s.io/etcd:3.6.4-0".to_owned()),
-            )
-            .await?;
+            let image = "registry.k8s.io/etcd:3.6.4-0".to_owned();
+            let arguments = settings::arguments(cluster, "etcd", &self.hardware.address);
+            let pod = static_pod("etcd", node, image, arguments);
+            create_in(client, "kube-system", &pod).await?;
         }
         Ok(())
     }
 
     /// Adds this machine to the members of etcd.
     pub(super) async fn join_etcd(&self, client: &Client, node: &str) -> Result<(), String> {
+        self.progress.enter(BootPhase::Etcd).await?;
         self.console
             .line(format_args!("[etcd] Adding member {node} (simulated)"));
         let member = Member {
@@ -217,8 +241,10 @@ fn control_plane_marks(node: &Node, registration: &Registration) -> Value {
     })
 }
 
-fn static_pod(component: &str, node: &str, image: String) -> Pod {
-    let hash = format!("{:016x}", names::hash(&[component, node, &image]));
+fn static_pod(component: &str, node: &str, image: String, arguments: Vec<String>) -> Pod {
+    let hash = names::hash(&[component, node, &image, &arguments.join(" ")]);
+    let hash = format!("{hash:016x}");
+    let command = [component.to_owned()].into_iter().chain(arguments);
     Pod {
         metadata: ObjectMeta {
             labels: Some(object::labels([
@@ -239,7 +265,7 @@ fn static_pod(component: &str, node: &str, image: String) -> Pod {
             containers: vec![Container {
                 name: component.to_owned(),
                 image: Some(image),
-                command: Some(vec![component.to_owned()]),
+                command: Some(command.collect()),
                 ..Container::default()
             }],
             tolerations: Some(vec![k8s_openapi::api::core::v1::Toleration {

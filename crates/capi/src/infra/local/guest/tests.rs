@@ -1,5 +1,8 @@
 //! Guests that boot, on a host with a small API server in memory.
 
+mod faults;
+mod settings;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -11,7 +14,7 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use super::{Disk, Failure, Hardware, boot, cloudinit, resume};
+use super::{Disk, Failure, Hardware, Progress, boot, cloudinit, resume};
 use crate::infra::local::{ClusterId, ControlPlaneSpec, Host, KubeletSpec, jws};
 use crate::pki::{self, Pair, Purpose};
 use crate::testing::now;
@@ -290,7 +293,14 @@ nodeRegistration: {{taints: [{{key: node.cluster.x-k8s.io/uninitialized, effect:
 }
 
 async fn start(host: &Shared, document: &str) -> Result<Disk, Failure> {
-    boot(host, &hardware(), document, now()).await
+    boot(
+        host,
+        &hardware(),
+        document,
+        &Progress::new("m", vec![], None),
+        now(),
+    )
+    .await
 }
 
 /// A host with a cluster that somebody has initialized, whose description is signed with the token.
@@ -448,23 +458,24 @@ async fn a_worker_finds_trusts_and_joins_the_cluster() {
         &host,
         &booted,
         &expect![[r#"
-        connect to hello.acme.test unchecked as nobody
-        connect to hello.acme.test checked as nobody
-        connect to hello.acme.test checked as a token
-        kubelet m of acme/hello at https://127.0.0.1:6443 labels {} taints 1
-        --- console
-        simulated machine m booting, address 10.64.0.1
-        cloud-init: 1 files, 2 commands
-        cloud-init: section users skipped, there is nothing to do on a simulated machine
-        + kubeadm join --config /run/kubeadm/kubeadm-join-config.yaml
-        [discovery] Asking https://127.0.0.1:6443 for the cluster
-        [discovery] The cluster is the one that the token and the hashes are for
-        [preflight] Reading ConfigMap kubeadm-config in kube-system
-        [kubelet-start] Asking for the kubelet's certificate
-        [kubelet-start] Starting the kubelet (simulated)
-        This node has joined the cluster
-        boot finished
-    "#]],
+            connect to hello.acme.test unchecked as nobody
+            connect to hello.acme.test checked as nobody
+            connect to hello.acme.test checked as a token
+            kubelet m of acme/hello at https://127.0.0.1:6443 labels {} taints 1
+            --- console
+            simulated machine m booting, address 10.64.0.1
+            cloud-init: 1 files, 2 commands
+            cloud-init: section users skipped, there is nothing to do on a simulated machine
+            + kubeadm join --config /run/kubeadm/kubeadm-join-config.yaml
+            [discovery] Asking https://127.0.0.1:6443 for the cluster
+            [discovery] The cluster is the one that the token and the hashes are for
+            [preflight] Reading ConfigMap kubeadm-config in kube-system
+            [preflight] Reading ConfigMap kubelet-config in kube-system
+            [kubelet-start] Asking for the kubelet's certificate
+            [kubelet-start] Starting the kubelet (simulated)
+            This node has joined the cluster
+            boot finished
+        "#]],
     );
 }
 
@@ -486,32 +497,33 @@ async fn a_control_plane_machine_joins_with_its_etcd_member() {
         &host,
         &booted,
         &expect![[r#"
-        connect to hello.acme.test unchecked as nobody
-        connect to hello.acme.test checked as nobody
-        connect to hello.acme.test checked as a token
-        control plane acme/hello v1.36.0 services 10.96.0.0/12 domain cluster.local
-        kubelet second of acme/hello at https://127.0.0.1:6443 labels {} taints 0
-        connect to hello.acme.test checked as certificate
-        --- console
-        simulated machine m booting, address 10.64.0.1
-        cloud-init: 9 files, 2 commands
-        cloud-init: section users skipped, there is nothing to do on a simulated machine
-        + kubeadm join --config /run/kubeadm/kubeadm-join-config.yaml
-        [discovery] Asking https://127.0.0.1:6443 for the cluster
-        [discovery] The cluster is the one that the token and the hashes are for
-        [preflight] Reading ConfigMap kubeadm-config in kube-system
-        [certs] Using existing ca
-        [certs] Using existing front-proxy-ca
-        [certs] Using existing etcd/ca
-        [certs] Using existing sa
-        [control-plane] Starting the control plane
-        [kubelet-start] Asking for the kubelet's certificate
-        [kubelet-start] Starting the kubelet (simulated)
-        [etcd] Adding member second (simulated)
-        [mark-control-plane] Marking the node second as control-plane
-        This node has joined the cluster
-        boot finished
-    "#]],
+            connect to hello.acme.test unchecked as nobody
+            connect to hello.acme.test checked as nobody
+            connect to hello.acme.test checked as a token
+            control plane acme/hello v1.36.0 services 10.96.0.0/12 domain cluster.local
+            kubelet second of acme/hello at https://127.0.0.1:6443 labels {} taints 0
+            connect to hello.acme.test checked as certificate
+            --- console
+            simulated machine m booting, address 10.64.0.1
+            cloud-init: 9 files, 2 commands
+            cloud-init: section users skipped, there is nothing to do on a simulated machine
+            + kubeadm join --config /run/kubeadm/kubeadm-join-config.yaml
+            [discovery] Asking https://127.0.0.1:6443 for the cluster
+            [discovery] The cluster is the one that the token and the hashes are for
+            [preflight] Reading ConfigMap kubeadm-config in kube-system
+            [certs] Using existing ca
+            [certs] Using existing front-proxy-ca
+            [certs] Using existing etcd/ca
+            [certs] Using existing sa
+            [control-plane] Starting the control plane
+            [preflight] Reading ConfigMap kubelet-config in kube-system
+            [kubelet-start] Asking for the kubelet's certificate
+            [kubelet-start] Starting the kubelet (simulated)
+            [etcd] Adding member second (simulated)
+            [mark-control-plane] Marking the node second as control-plane
+            This node has joined the cluster
+            boot finished
+        "#]],
     );
     let members = host
         .0
@@ -660,6 +672,7 @@ async fn faults_can_be_injected() {
         &Shared::default(),
         &fault,
         &init_document(&authorities(), INIT),
+        &Progress::new("m", vec![], None),
         now(),
     )
     .await

@@ -243,3 +243,92 @@ fn the_console_is_cut_at_the_end_of_a_line() {
     );
     assert_eq!(super::tail("short"), "short");
 }
+
+#[test]
+fn a_boot_that_goes_on_says_where_it_is() {
+    check(
+        &["boot: {phase: Discovery, console: 'looking'}"],
+        &expect![[r#"
+            patch LocalMachine acme/m {"metadata":{"resourceVersion":"4"},"spec":{"providerID":"local:///acme/m"}}
+            wait Booting: The guest is in phase Discovery
+            again in 2s
+            Ready=False NotReady * BootstrapExecSucceeded: The guest is in phase Discovery
+            MachineProvisioned=True Provisioned
+            BootstrapExecSucceeded=False Booting The guest is in phase Discovery
+            Paused=False NotPaused
+            addresses:
+            - address: m
+              type: Hostname
+            - address: "10.81.194.24"
+              type: InternalIP
+            console: looking
+            failureDomain: local-a
+            initialization:
+              provisioned: true
+        "#]],
+    );
+    check(
+        &["boot: {phase: Discovery, console: 'looking', trouble: 'kubeadm join: nobody answers'}"],
+        &expect![[r#"
+            patch LocalMachine acme/m {"metadata":{"resourceVersion":"4"},"spec":{"providerID":"local:///acme/m"}}
+            wait BootFailed: kubeadm join: nobody answers
+            again in 2s
+            Ready=False NotReady * BootstrapExecSucceeded: kubeadm join: nobody answers
+            MachineProvisioned=True Provisioned
+            BootstrapExecSucceeded=False BootFailed kubeadm join: nobody answers
+            Paused=False NotPaused
+            addresses:
+            - address: m
+              type: Hostname
+            - address: "10.81.194.24"
+              type: InternalIP
+            console: looking
+            failureDomain: local-a
+            initialization:
+              provisioned: true
+        "#]],
+    );
+    check(
+        &["boot: {phase: Etcd, is_over: true}"],
+        &expect![[r#"
+        patch LocalMachine acme/m {"metadata":{"resourceVersion":"4"},"spec":{"providerID":"local:///acme/m"}}
+        act Boot
+        Ready=True Ready
+        MachineProvisioned=True Provisioned
+        BootstrapExecSucceeded=True BootstrapSucceeded
+        Paused=False NotPaused
+        addresses:
+        - address: m
+          type: Hostname
+        - address: "10.81.194.24"
+          type: InternalIP
+        console: ""
+        failureDomain: local-a
+        initialization:
+          provisioned: true
+    "#]],
+    );
+}
+
+#[test]
+fn a_bastion_runs_when_it_exists() {
+    check(
+        &[
+            "{machine: null, bootstrap: null, local: {metadata: {labels: {infrastructure.cluster.x-k8s.io/bastion: ''}}, spec: {providerID: 'local:///acme/m'}}}",
+        ],
+        &expect![[r#"
+            Ready=True Ready
+            MachineProvisioned=True Provisioned
+            BootstrapExecSucceeded=True NothingToBoot
+            Paused=False NotPaused
+            addresses:
+            - address: m
+              type: Hostname
+            - address: "10.81.194.24"
+              type: InternalIP
+            failureDomain: local-a
+            initialization:
+              provisioned: true
+        "#]],
+    );
+}
