@@ -9,7 +9,7 @@ use kube::core::DynamicObject;
 use runtime::{Cx, Wait};
 use serde_json::{Value, json};
 
-use super::{Act, World};
+use super::{Act, World, encryption};
 use crate::contract::Contract;
 use crate::machine::remote_client;
 use crate::pki::{self, Purpose};
@@ -23,6 +23,17 @@ const AUTHORITY_DAYS: i32 = 3650;
 pub(super) async fn act(cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
     match act {
         Act::GenerateCertificate(purpose) => generate(cx, world, *purpose).await,
+        Act::GenerateEncryptionKey => {
+            let (_, cluster) = names(world);
+            let name = encryption::secret_name(&cluster);
+            create_secret(
+                cx,
+                world,
+                &name,
+                [(encryption::KEY, encryption::generate())],
+            )
+            .await
+        }
         Act::WriteKubeconfig => write_kubeconfig(cx, world).await,
         Act::RemoveEtcdMember(name) => {
             let patch = json!({"data": {name: null}});
@@ -56,7 +67,7 @@ fn typed(secret: DynamicObject) -> Secret {
 }
 
 async fn generate(cx: &Cx, world: &World, purpose: Purpose) -> Result<(), Wait> {
-    let (namespace, cluster) = names(world);
+    let (_, cluster) = names(world);
     let config = world
         .control_plane
         .spec
@@ -77,20 +88,35 @@ async fn generate(cx: &Cx, world: &World, purpose: Purpose) -> Result<(), Wait> 
     .await;
     let made = made.map_err(|e| failed(reason, "making a key", &e))?;
     let pair = made.map_err(|e| failed(reason, &format!("making {name}"), &e))?;
-    let owner = object::owner_ref(&world.control_plane, true);
-    let secret = secret::build(
-        &namespace,
+    create_secret(
+        cx,
+        world,
         &name,
-        &cluster,
-        owner,
         [("tls.crt", pair.cert), ("tls.key", pair.key)],
-    );
+    )
+    .await
+}
+
+/// Writes a Secret that must never be written twice.
+async fn create_secret(
+    cx: &Cx,
+    world: &World,
+    name: &str,
+    data: impl IntoIterator<Item = (&'static str, String)>,
+) -> Result<(), Wait> {
+    let (namespace, cluster) = names(world);
+    let owner = object::owner_ref(&world.control_plane, true);
+    let secret = secret::build(&namespace, name, &cluster, owner, data);
     let secrets: Api<Secret> = Api::namespaced(cx.client(), &namespace);
     match secrets.create(&PostParams::default(), &typed(secret)).await {
         Ok(_) => Ok(()),
         // Somebody was quicker: that one counts.
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-        Err(error) => Err(failed(reason, &format!("writing Secret {name}"), &error)),
+        Err(error) => Err(failed(
+            reasons::CERTIFICATES_NOT_AVAILABLE,
+            &format!("writing Secret {name}"),
+            &error,
+        )),
     }
 }
 

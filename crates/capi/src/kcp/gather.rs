@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use runtime::{Cx, GatherError, Selector};
 use serde_json::Value;
 
-use super::{KubeconfigState, Parts, Workload, World};
+use super::{KubeconfigState, Parts, Workload, World, encryption};
 use crate::link::Link;
 use crate::secret::Authorities;
 use crate::{contract, etcd, object, pki, secret};
@@ -33,6 +33,7 @@ pub(super) async fn gather(
         parts: BTreeMap::new(),
         workers: vec![],
         authorities: Authorities::default(),
+        has_encryption_key: false,
         kubeconfig: None,
         link: Link::default(),
         workload: None,
@@ -55,14 +56,20 @@ pub(super) async fn gather(
     world.machines = machines.into_iter().filter(|m| !is_foreign(m)).collect();
     for machine in &world.machines {
         let bootstrap = machine.spec.bootstrap.config_ref.as_ref();
+        let bootstrap = contract::get(cx, &namespace, bootstrap).await?;
         let parts = Parts {
-            has_bootstrap: contract::get(cx, &namespace, bootstrap).await?.is_some(),
+            has_bootstrap: bootstrap.is_some(),
+            has_encryption_key: bootstrap.is_some_and(|b| encryption::is_in(&b, &name)),
             infrastructure: contract::get(cx, &namespace, Some(&machine.spec.infrastructure_ref))
                 .await?,
         };
         world.parts.insert(machine.name_any(), parts);
     }
     world.authorities = Authorities::gather(cx, &namespace, &name).await?;
+    if encryption::is_wanted(control_plane.spec.kubeadm_config_spec.as_ref(), &name) {
+        let key: Option<Arc<Secret>> = cx.get(&namespace, &encryption::secret_name(&name)).await?;
+        world.has_encryption_key = key.is_some();
+    }
     world.kubeconfig = kubeconfig(cx, &namespace, &name, control_plane).await?;
     workload(cx, &namespace, &name, &mut world).await?;
     world.cluster = Some(cluster);

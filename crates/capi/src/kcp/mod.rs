@@ -6,6 +6,7 @@
 //! and no etcd member goes without a majority that stays.
 
 mod act;
+mod encryption;
 mod gather;
 pub mod health;
 mod machines;
@@ -60,6 +61,9 @@ pub struct World {
     pub workers: Vec<String>,
     #[cfg_attr(test, serde(skip))]
     pub authorities: Authorities,
+    /// The Secret with the key for the cluster's Secrets is there.
+    #[cfg_attr(test, serde(default))]
+    pub has_encryption_key: bool,
     #[cfg_attr(test, serde(default))]
     pub kubeconfig: Option<KubeconfigState>,
     #[cfg_attr(test, serde(default))]
@@ -74,6 +78,8 @@ pub struct World {
 #[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub struct Parts {
     pub has_bootstrap: bool,
+    /// The machine got the key for the cluster's Secrets.
+    pub has_encryption_key: bool,
     pub infrastructure: Option<Arc<DynamicObject>>,
 }
 
@@ -106,6 +112,8 @@ pub struct Workload {
 pub enum Act {
     /// Makes a certificate authority or key, unless there is one.
     GenerateCertificate(Purpose),
+    /// Makes the key for the cluster's Secrets, unless there is one.
+    GenerateEncryptionKey,
     /// Writes the kubeconfig with a new client certificate.
     WriteKubeconfig,
     /// Takes a member out of etcd.

@@ -11,7 +11,7 @@ use runtime::{Change, ObjectRef, Plan};
 use serde_json::json;
 
 use super::act::KUBECONFIG_SECONDS;
-use super::{Act, World, health, machines, remediation, rollout};
+use super::{Act, World, encryption, health, machines, remediation, rollout};
 use crate::condition::named;
 use crate::pki::Purpose;
 use crate::{etcd, object, pause};
@@ -52,7 +52,7 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         );
         return plan;
     }
-    if !certificates(world, &mut plan) {
+    if !certificates(world, &mut plan) || !encryption_key(world, &mut plan) {
         return plan;
     }
     if cluster.endpoint().is_none() {
@@ -113,6 +113,32 @@ fn certificates(world: &World, plan: &mut Plan<Act>) -> bool {
         plan.wait(
             reasons::CERTIFICATES_NOT_AVAILABLE,
             format!("Making Secrets {}", names.join(", ")),
+        );
+    }
+    false
+}
+
+/// The key for the cluster's Secrets is made before a machine needs it, and never again. Returns whether it is there, or not needed.
+fn encryption_key(world: &World, plan: &mut Plan<Act>) -> bool {
+    let spec = world.control_plane.spec.kubeadm_config_spec.as_ref();
+    let cluster = world.cluster_name();
+    if world.has_encryption_key || !encryption::is_wanted(spec, &cluster) {
+        return true;
+    }
+    let name = encryption::secret_name(&cluster);
+    // One that was switched on later is made for the machines to come.
+    if world.parts.values().any(|p| p.has_encryption_key) {
+        plan.wait(
+            reasons::CERTIFICATES_NOT_AVAILABLE,
+            format!(
+                "Secret {name} is missing; what is in etcd can be read with no other key: restore it"
+            ),
+        );
+    } else {
+        plan.changes.push(Change::Act(Act::GenerateEncryptionKey));
+        plan.wait(
+            reasons::CERTIFICATES_NOT_AVAILABLE,
+            format!("Making Secret {name}"),
         );
     }
     false

@@ -1,5 +1,6 @@
 //! Worlds of a KubeadmControlPlane: what is planned, and what is shown.
 
+mod encryption;
 mod remediation;
 
 use expect_test::{Expect, expect};
