@@ -88,10 +88,25 @@ fn find(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
 fn read_file(path: &Path, manifests: &mut Manifests) -> Result<()> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let documents = render::yaml::from_str_multi(&text)
-        .map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    read_text(&path.display().to_string(), folder, &text, manifests)
+}
+
+/// Reads manifests that are not in a file; `name` is what errors call them.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(name: &str, text: &str) -> Result<Manifests> {
+    let mut manifests = Manifests::default();
+    read_text(name, Path::new(""), text, &mut manifests)?;
+    Ok(manifests)
+}
+
+fn read_text(name: &str, folder: &Path, text: &str, manifests: &mut Manifests) -> Result<()> {
+    let documents =
+        render::yaml::from_str_multi(text).map_err(|error| anyhow!("{name}: {error}"))?;
     for (at, document) in documents.into_iter().enumerate() {
-        let place = format!("{}, document {}", path.display(), at + 1);
+        let place = format!("{name}, document {}", at + 1);
         let objects = match document {
             Value::Null => continue,
             Value::Object(mut list) if list.get("kind").is_some_and(|k| k == "List") => {
@@ -116,7 +131,7 @@ fn read_file(path: &Path, manifests: &mut Manifests) -> Result<()> {
             {
                 bail!("{place}: metadata.name is missing");
             }
-            resolve_directories(&mut object, path.parent().unwrap_or(Path::new(".")));
+            resolve_directories(&mut object, folder);
             manifests.objects.push((place.clone(), object));
         }
     }

@@ -9,6 +9,7 @@
 
 mod arrows;
 mod chaos;
+mod chart;
 mod docs;
 mod outside;
 mod scenario;

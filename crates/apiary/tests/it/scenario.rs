@@ -1,7 +1,7 @@
 //! Scenarios: stories of a fleet as text, run in the simulated world; the transcript beside each is what must come out.
 //!
 //! A script is lines `> command`; see [`Story::run`] for the commands. Adding a scenario is adding a file.
-//! `UPDATE_EXPECT=1` rewrites the transcripts.
+//! `UPDATE_EXPECT=1` rewrites the transcripts, `APIARY_SCENARIO=name` tells one story alone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use apiary::charts;
 use apiary::fleet::{self, Node};
 use apiary::management::Management;
 use apiary::manifests;
@@ -23,6 +24,9 @@ const LOCAL_MACHINES: &str =
     "/apis/infrastructure.cluster.x-k8s.io/v1beta2/namespaces/org-acme/localmachines";
 
 const MACHINES: &str = "/apis/cluster.x-k8s.io/v1beta2/namespaces/org-acme/machines";
+
+/// Where clusters of scenarios are.
+const ORGANIZATION: &str = "org-acme";
 
 /// The most virtual time that one step may take.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
@@ -48,6 +52,10 @@ fn every_scenario_goes_as_its_transcript_says() {
         "no scenarios in {}",
         directory.display()
     );
+    if let Ok(only) = std::env::var("APIARY_SCENARIO") {
+        scripts.retain(|script| script.file_stem().is_some_and(|stem| stem == only.as_str()));
+    }
+    assert!(!scripts.is_empty(), "no such scenario");
     // Each world has a thread of its own; there are as many at once as the machine has cores.
     let next = AtomicUsize::new(0);
     let play = || {
@@ -108,6 +116,7 @@ impl Story {
     /// | command | meaning |
     /// | --- | --- |
     /// | `apply PATH` | apply manifests of the repository |
+    /// | `chart NAME VALUES` | apply what the chart of hardened clusters comes to, with values as YAML on the line |
     /// | `patch PATH JSON` | JSON merge patch of an object |
     /// | `delete PATH` | delete an object |
     /// | `ready` | wait until the whole fleet is ready, then show it |
@@ -117,6 +126,9 @@ impl Story {
     /// | `get PATH POINTER` | show a value of an object |
     /// | `count PATH` | show how many objects a collection has |
     /// | `workload CLUSTER PATH POINTER VALUE` | wait until a value in a workload cluster is this |
+    /// | `each CLUSTER PATH POINTER` | show the values that the objects of a collection have, and how many each; the cluster may be `management` |
+    /// | `each CLUSTER PATH condition:TYPE` | the same for a condition |
+    /// | `mend` | nothing goes wrong on purpose any more |
     /// | `hang COUNT LABEL=VALUE` | so many machines with this label hang |
     /// | `unhang COUNT` | so many of them go on |
     /// | `hung` | show how many machines hang |
@@ -132,6 +144,14 @@ impl Story {
         match verb {
             "apply" => {
                 let manifests = manifests::read(&self.directory.join(rest))?;
+                manifests::apply_all(self.management.client(), &manifests).await?;
+            }
+            "chart" => {
+                let (name, values) = rest.split_once(' ').unwrap_or((rest, "{}"));
+                let values = render::yaml::from_str(values).map_err(anyhow::Error::msg)?;
+                let place = (ORGANIZATION, name);
+                let text = charts::manifests(&charts::cluster_local()?, place, &values)?;
+                let manifests = manifests::parse("the chart", &text)?;
                 manifests::apply_all(self.management.client(), &manifests).await?;
             }
             "patch" => {
@@ -182,8 +202,10 @@ impl Story {
                     value.pointer(pointer).unwrap_or(&Value::Null)
                 )?;
             }
-            "hang" | "unhang" | "hung" | "asked" | "replaced" => self.faults(verb, rest).await?,
             "leaving" => self.leaving().await?,
+            "hang" | "unhang" | "hung" | "asked" | "replaced" | "mend" => {
+                self.faults(verb, rest).await?
+            }
             "condition" => self.condition(rest).await?,
             "pass" => {
                 let duration: jiff::SignedDuration = rest.parse()?;
@@ -191,6 +213,7 @@ impl Story {
             }
             "workload" => self.workload(rest).await?,
             "count" => self.count(rest).await?,
+            "each" => self.each(rest).await?,
             "clusters" => self.clusters()?,
             "rest" => self.rest().await?,
             _ => anyhow::bail!("no command is called {verb:?}"),
@@ -205,6 +228,14 @@ impl Story {
                 let label = label.replace('/', "%2F").replace('=', "%3D");
                 let query = format!("?labelSelector={label}");
                 self.set_hanging(&query, count.parse()?, true).await?;
+            }
+            "mend" => {
+                for machine in self.local_machines("").await? {
+                    let name = machine["metadata"]["name"].as_str().unwrap_or_default();
+                    let path = format!("{LOCAL_MACHINES}/{name}");
+                    let patch = json!({"spec": {"faults": null}});
+                    self.request(http::Method::PATCH, &path, patch).await?;
+                }
             }
             "unhang" => self.set_hanging("", rest.parse()?, false).await?,
             "hung" => {
@@ -339,6 +370,36 @@ impl Story {
         Ok(())
     }
 
+    async fn each(&mut self, arguments: &str) -> anyhow::Result<()> {
+        let words: Vec<&str> = arguments.splitn(3, ' ').collect();
+        let [cluster, path, pointer] = words.as_slice() else {
+            anyhow::bail!("each CLUSTER PATH POINTER");
+        };
+        let list = get(&self.client_of(cluster)?, path).await?;
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for object in list["items"].as_array().into_iter().flatten() {
+            let shown = match pointer.strip_prefix("condition:") {
+                Some(type_) => condition_of(object, type_),
+                None => object.pointer(pointer).unwrap_or(&Value::Null).to_string(),
+            };
+            *counts.entry(shown).or_default() += 1;
+        }
+        for (value, count) in counts {
+            writeln!(self.transcript, "{count} {value}")?;
+        }
+        Ok(())
+    }
+
+    fn client_of(&self, cluster: &str) -> anyhow::Result<kube::Client> {
+        if cluster == "management" {
+            return Ok(self.management.client().clone());
+        }
+        let id = format!("{ORGANIZATION}/{cluster}");
+        let plane = self.management.planes.running(&id);
+        let plane = plane.ok_or_else(|| anyhow::anyhow!("no cluster {id}"))?;
+        Ok(plane.client.clone())
+    }
+
     fn clusters(&mut self) -> anyhow::Result<()> {
         for cluster in self.management.planes.server().clusters() {
             writeln!(
@@ -432,6 +493,19 @@ async fn an_hour_of(cluster: &apiserver::Cluster) -> (u64, BTreeMap<Arc<str>, u6
     };
     _ = tokio::time::timeout(Duration::from_secs(3600), counting).await;
     (store.revision() - before, counts)
+}
+
+/// A condition of an object in one line: status, reason, and how its message begins.
+fn condition_of(object: &Value, type_: &str) -> String {
+    let conditions = object["status"]["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    let Some(found) = conditions.find(|condition| condition["type"] == type_) else {
+        return "-".to_owned();
+    };
+    let text = |key: &str| found[key].as_str().unwrap_or("-");
+    let message = text("message").lines().next().unwrap_or_default();
+    let line = format!("{} {} {message}", text("status"), text("reason"));
+    without_suffixes(line.trim_end())
 }
 
 /// The text with hashes left out: keys are made anew in each world.

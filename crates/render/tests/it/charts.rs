@@ -16,7 +16,7 @@ fn cases() -> Vec<(String, Json)> {
     cases.as_array().unwrap().iter().map(case).collect()
 }
 
-fn compare(cases: &[(String, &Path, Json)]) {
+pub(crate) fn compare(cases: &[(String, &Path, Json)]) {
     let requests: Vec<Json> = cases
         .iter()
         .map(|(_, chart, values)| json!({ "chart": chart, "values": values, "name": "demo", "namespace": "apps" }))

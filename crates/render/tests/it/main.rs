@@ -8,6 +8,7 @@
 )]
 
 mod charts;
+mod cluster_local;
 mod hostile;
 mod idioms;
 mod oracle;

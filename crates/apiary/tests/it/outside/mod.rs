@@ -11,6 +11,7 @@ mod change;
 mod charts;
 mod cli;
 mod clients;
+mod cluster_chart;
 mod extension;
 mod guide;
 mod helm;
