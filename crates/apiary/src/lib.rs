@@ -13,6 +13,8 @@ pub mod control;
 pub mod files;
 pub mod fleet;
 pub mod host;
+pub mod inspect;
 pub mod management;
 pub mod manifests;
+pub mod object;
 pub mod ui;

@@ -7,9 +7,12 @@ use std::io::{self, IsTerminal, Write};
 pub enum Format {
     /// For people.
     #[default]
+    #[value(alias = "table")]
     Text,
     /// For programs; one document, or one a line while something is under way.
     Json,
+    /// For programs and people; one document, or several while something is under way.
+    Yaml,
 }
 
 /// The terminal.
@@ -57,6 +60,22 @@ impl Ui {
         if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
             tracing::debug!("standard output is closed");
         }
+    }
+
+    /// Prints a document, in YAML if that is asked for, else as one line of JSON.
+    pub fn document(&self, document: &serde_json::Value) {
+        match self.format {
+            Format::Yaml => self.line(render::yaml::to_string(document).trim_end()),
+            Format::Text | Format::Json => self.line(&document.to_string()),
+        }
+    }
+
+    /// Prints one of several documents.
+    pub fn event(&self, event: &serde_json::Value) {
+        if self.format == Format::Yaml {
+            self.line("---");
+        }
+        self.document(event);
     }
 
     /// Prints one line of talk.

@@ -89,9 +89,8 @@ fn show(ui: &Ui, file: &Path, summary: Summary, bytes: u64) {
             rows,
             bytes.div_ceil(1024)
         )),
-        Format::Json => ui.line(
-            &json!({"file": file, "clusters": clusters, "objects": rows, "bytes": bytes})
-                .to_string(),
+        Format::Json | Format::Yaml => ui.document(
+            &json!({"file": file, "clusters": clusters, "objects": rows, "bytes": bytes}),
         ),
     }
 }

@@ -3,7 +3,10 @@
 mod backup;
 mod completions;
 mod connect;
+mod describe;
 mod down;
+mod find;
+mod get;
 mod guard;
 mod kubeconfig;
 mod progress;
@@ -50,6 +53,9 @@ struct Args {
 enum Command {
     Up(up::Up),
     Status(status::Status),
+    Get(get::Get),
+    #[command(subcommand)]
+    Describe(describe::Describe),
     Kubeconfig(kubeconfig::Kubeconfig),
     #[command(subcommand)]
     Template(template::Template),
@@ -92,6 +98,8 @@ fn run(args: Args, ui: &Ui) -> anyhow::Result<ExitCode> {
         match args.command {
             Command::Up(up) => up.run(ui).await,
             Command::Status(status) => status.run(ui).await,
+            Command::Get(get) => get.run(ui).await,
+            Command::Describe(describe) => describe.run(ui).await,
             Command::Kubeconfig(kubeconfig) => kubeconfig.run(ui).await,
             Command::Template(template) => template.run(ui),
             Command::Backup(backup) => backup.run(ui).await,

@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, 
 use serde_json::json;
 
 use crate::fleet::{Node, State};
+use crate::object::first_reason;
 use crate::ui::{Format, Role, Ui, seconds};
 
 /// Columns of kind and name.
@@ -122,7 +123,7 @@ impl<'a> Progress<'a> {
                     &format!("{kubeconfig}   (export KUBECONFIG={kubeconfig})"),
                 );
             }
-            Format::Json => self.event(json!({
+            Format::Json | Format::Yaml => self.event(json!({
                 "kind": "management", "state": "ready", "url": url, "kubeconfig": kubeconfig,
             })),
         }
@@ -143,7 +144,9 @@ impl<'a> Progress<'a> {
                     self.line("fleet", Role::Good, &format!("ready in {took}"));
                     self.ui.note("Serving. See it with `apiary status`, use it with kubectl, stop it with Ctrl-C or `apiary down`.");
                 }
-                Format::Json => self.event(json!({"kind": "fleet", "state": "ready"})),
+                Format::Json | Format::Yaml => {
+                    self.event(json!({"kind": "fleet", "state": "ready"}))
+                }
             }
         }
         is_ready
@@ -156,7 +159,7 @@ impl<'a> Progress<'a> {
                 self.ui.note(&super::explain(error));
                 self.ui.note("The management cluster keeps serving. Correct what is wrong and apply it with kubectl, or start again.");
             }
-            Format::Json => self.event(
+            Format::Json | Format::Yaml => self.event(
                 json!({"kind": "manifests", "state": "failed", "message": format!("{error:#}")}),
             ),
         }
@@ -168,7 +171,7 @@ impl<'a> Progress<'a> {
             Format::Text => self.ui.note(&format!(
                 "Stopping ({why}); nothing that was acknowledged is lost."
             )),
-            Format::Json => {
+            Format::Json | Format::Yaml => {
                 self.event(json!({"kind": "management", "state": "stopping", "reason": why}));
             }
         }
@@ -218,7 +221,7 @@ impl<'a> Progress<'a> {
         self.said.borrow_mut().insert(path.to_owned(), key);
         match self.ui.format() {
             Format::Text => self.line(&what, role, &text),
-            Format::Json => self.event(json!({
+            Format::Json | Format::Yaml => self.event(json!({
                 "kind": node.kind, "name": node.name, "state": node.state, "reason": node.reason,
                 "message": node.message, "summary": node.summary,
             })),
@@ -245,7 +248,7 @@ impl<'a> Progress<'a> {
 
     fn event(&self, mut event: serde_json::Value) {
         event["seconds"] = json!(self.start.elapsed().as_secs_f64());
-        self.ui.line(&event.to_string());
+        self.ui.event(&event);
     }
 }
 
@@ -256,19 +259,6 @@ fn waiting(node: &Node) -> String {
     } else {
         format!("waiting: {}: {message}", node.reason)
     }
-}
-
-/// The first of the reasons that a message lists, with the headings above it.
-fn first_reason(message: &str) -> String {
-    let mut reason = vec![];
-    for line in message.lines() {
-        let line = line.trim_start().trim_start_matches("* ");
-        reason.push(line);
-        if !line.ends_with(':') {
-            break;
-        }
-    }
-    reason.join(" ")
 }
 
 #[test]
@@ -299,15 +289,4 @@ fn what_failed_and_recovered_leaves_no_line() {
     assert_eq!(waiting(), ["/cluster a"]);
     assert!(progress.show(&cluster(State::Ready, machine(State::Ready))));
     assert!(waiting().is_empty());
-}
-
-#[test]
-fn a_line_shows_a_whole_reason() {
-    let check = |message, want| assert_eq!(first_reason(message), want);
-    check("", "");
-    check("not there\nmore", "not there");
-    check(
-        "* Workers:\n  * MachineDeployment a:\n    * 0 of 2\n* Remote: down",
-        "Workers: MachineDeployment a: 0 of 2",
-    );
 }

@@ -41,9 +41,9 @@ impl Restore {
         let place = data.0.display();
         match ui.format() {
             Format::Text => ui.line(&format!("{place}: {clusters} clusters, {rows} objects")),
-            Format::Json => ui.line(
-                &json!({"dataDir": data.0, "clusters": clusters, "objects": rows}).to_string(),
-            ),
+            Format::Json | Format::Yaml => {
+                ui.document(&json!({"dataDir": data.0, "clusters": clusters, "objects": rows}));
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -57,9 +57,8 @@ impl Rotate {
         };
         match ui.format() {
             Format::Text => ui.line(&format!("{cluster} {what}")),
-            Format::Json => {
-                let done = json!({"cluster": cluster, "forgotOld": change.forget_old});
-                ui.line(&done.to_string());
+            Format::Json | Format::Yaml => {
+                ui.document(&json!({"cluster": cluster, "forgotOld": change.forget_old}));
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -34,6 +34,7 @@ impl Status {
             }
             Format::Text => ui.line(&fleet::text(&nodes, ui, self.all)),
             Format::Json => ui.line(&serde_json::to_string_pretty(&nodes)?),
+            Format::Yaml => ui.document(&serde_json::to_value(&nodes)?),
         }
         let is_ready = nodes.iter().all(fleet::Node::is_ready);
         Ok(if is_ready {

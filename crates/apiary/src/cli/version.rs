@@ -21,8 +21,8 @@ impl Version {
         let Self {} = self;
         match ui.format() {
             Format::Text => ui.line(&format!("apiary {TEXT}\nkubernetes {KUBERNETES_VERSION}")),
-            Format::Json => {
-                ui.line(&json!({"apiary": TEXT, "kubernetes": KUBERNETES_VERSION}).to_string());
+            Format::Json | Format::Yaml => {
+                ui.document(&json!({"apiary": TEXT, "kubernetes": KUBERNETES_VERSION}));
             }
         }
         Ok(ExitCode::SUCCESS)

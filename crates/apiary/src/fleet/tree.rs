@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::World;
+use crate::object::{is_deleting, name, namespace, plural};
 use crate::ui::{Role, Ui};
 
 /// Label and field names that tie the objects together.
@@ -377,26 +378,6 @@ fn condition_status<'a>(object: &'a Value, ty: &str) -> &'a str {
         .find(|c| c["type"] == ty)
         .and_then(|c| c["status"].as_str())
         .unwrap_or_default()
-}
-
-fn is_deleting(object: &Value) -> bool {
-    !object["metadata"]["deletionTimestamp"].is_null()
-}
-
-fn name(object: &Value) -> &str {
-    object["metadata"]["name"].as_str().unwrap_or_default()
-}
-
-fn namespace(object: &Value) -> &str {
-    object["metadata"]["namespace"].as_str().unwrap_or_default()
-}
-
-fn plural(count: i64, noun: &str) -> String {
-    if count == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{count} {noun}s")
-    }
 }
 
 /// The tree as lines: ready things in one line each, machines only where they matter or `all` is asked for.

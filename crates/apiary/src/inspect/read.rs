@@ -1,0 +1,325 @@
+//! Reads clusters and what belongs to them from the management cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::meta::labels;
+use kube::Client;
+use kube::core::Status;
+use serde_json::{Value, json};
+
+use super::world::{CLUSTER_GROUP, Key, Missing, World, references};
+use crate::object::{self, kind, name, namespace};
+
+/// The version of Cluster API's own kinds that is read.
+const CLUSTER_VERSION: &str = "v1beta2";
+/// Objects of one list that are read at once.
+const PAGE: usize = 500;
+/// Cluster API's kinds that belong to a cluster, with their plurals.
+const PARTS: &[(&str, &str)] = &[
+    ("Machine", "machines"),
+    ("MachineDeployment", "machinedeployments"),
+    ("MachineSet", "machinesets"),
+    ("MachinePool", "machinepools"),
+    ("MachineHealthCheck", "machinehealthchecks"),
+];
+
+/// Where to look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everywhere that one may see.
+    All,
+    Namespace(String),
+}
+
+/// A reader of the management cluster, which remembers the kinds it asked for.
+pub struct Reader {
+    client: Client,
+    /// By group and kind: the path of its version, and its plural; `None` if it isn't served.
+    kinds: BTreeMap<(String, String), Option<(String, String)>>,
+}
+
+type Result<T> = std::result::Result<T, kube::Error>;
+
+impl Reader {
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            kinds: BTreeMap::new(),
+        }
+    }
+
+    /// Objects of one of Cluster API's own kinds. Kinds that are not served have none.
+    ///
+    /// # Errors
+    /// When the API does not answer or refuses.
+    pub async fn list(&mut self, kind: &str, scope: &Scope) -> Result<Vec<Value>> {
+        let plural = PARTS.iter().find(|(of, _)| *of == kind);
+        let plural = plural.map_or("clusters", |(_, plural)| plural);
+        self.list_at(
+            &format!("/apis/{CLUSTER_GROUP}/{CLUSTER_VERSION}"),
+            kind,
+            plural,
+            scope,
+        )
+        .await
+    }
+
+    /// Objects of any kind, by its group. Kinds that are not served have none.
+    ///
+    /// # Errors
+    /// When the API does not answer or refuses.
+    pub async fn list_kind(
+        &mut self,
+        group: &str,
+        kind: &str,
+        scope: &Scope,
+    ) -> Result<Vec<Value>> {
+        match self.resolve(group, kind).await? {
+            Some((root, plural)) => self.list_at(&root, kind, &plural, scope).await,
+            None => Ok(vec![]),
+        }
+    }
+
+    async fn list_at(
+        &mut self,
+        root: &str,
+        kind: &str,
+        plural: &str,
+        scope: &Scope,
+    ) -> Result<Vec<Value>> {
+        match scope {
+            Scope::Namespace(namespace) => {
+                let path = format!("{root}/namespaces/{namespace}/{plural}");
+                self.pages(&path, kind, "").await
+            }
+            Scope::All => match self.pages(&format!("{root}/{plural}"), kind, "").await {
+                Err(kube::Error::Api(status)) if status.code == 403 => {
+                    self.list_by_organization(root, kind, plural, status).await
+                }
+                other => other,
+            },
+        }
+    }
+
+    /// What somebody sees who may not look everywhere: organization by organization.
+    async fn list_by_organization(
+        &self,
+        root: &str,
+        kind: &str,
+        plural: &str,
+        refusal: Box<Status>,
+    ) -> Result<Vec<Value>> {
+        let path = "/apis/security.giantswarm.io/v1alpha1/organizations";
+        let Ok(organizations) = self.pages(path, "Organization", "").await else {
+            return Err(kube::Error::Api(refusal));
+        };
+        let mut all = vec![];
+        let mut may_any = false;
+        for organization in &organizations {
+            let namespace = object::namespace_of(name(organization));
+            let path = format!("{root}/namespaces/{namespace}/{plural}");
+            match self.pages(&path, kind, "").await {
+                Ok(items) => {
+                    may_any = true;
+                    all.extend(items);
+                }
+                Err(kube::Error::Api(status)) if status.code == 403 => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if may_any {
+            Ok(all)
+        } else {
+            Err(kube::Error::Api(refusal))
+        }
+    }
+
+    /// All objects of a collection, page by page.
+    async fn pages(&self, path: &str, kind: &str, query: &str) -> Result<Vec<Value>> {
+        let mut all = vec![];
+        let mut more = String::new();
+        loop {
+            let page = format!("{path}?limit={PAGE}{query}{more}");
+            let mut list = match get(&self.client, &page).await {
+                Ok(list) => list,
+                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(all),
+                Err(error) => return Err(error),
+            };
+            let version = list["apiVersion"].take();
+            if let Value::Array(items) = list["items"].take() {
+                all.extend(items.into_iter().map(|item| typed(item, &version, kind)));
+            }
+            match list["metadata"]["continue"].as_str() {
+                Some(token) if !token.is_empty() => more = format!("&continue={token}"),
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    /// Where a kind is served: the path of its version, and its plural.
+    async fn resolve(&mut self, group: &str, kind: &str) -> Result<Option<(String, String)>> {
+        let key = (group.to_owned(), kind.to_owned());
+        if let Some(known) = self.kinds.get(&key) {
+            return Ok(known.clone());
+        }
+        let found = self.discover(group, kind).await?;
+        self.kinds.insert(key, found.clone());
+        Ok(found)
+    }
+
+    async fn discover(&self, group: &str, kind: &str) -> Result<Option<(String, String)>> {
+        if group == CLUSTER_GROUP
+            && let Some((_, plural)) = PARTS.iter().find(|(of, _)| *of == kind)
+        {
+            let root = format!("/apis/{CLUSTER_GROUP}/{CLUSTER_VERSION}");
+            return Ok(Some((root, (*plural).to_owned())));
+        }
+        let Some(about) = self.get(&format!("/apis/{group}")).await? else {
+            return Ok(None);
+        };
+        let mut versions: Vec<&str> = vec![];
+        versions.extend(about["preferredVersion"]["groupVersion"].as_str());
+        let all = about["versions"].as_array().into_iter().flatten();
+        versions.extend(all.filter_map(|v| v["groupVersion"].as_str()));
+        for version in versions {
+            let root = format!("/apis/{version}");
+            let Some(list) = self.get(&root).await? else {
+                continue;
+            };
+            let resources = list["resources"].as_array().into_iter().flatten();
+            let mut names = resources
+                .filter(|r| r["kind"] == kind)
+                .filter_map(|r| r["name"].as_str())
+                .filter(|name| !name.contains('/'));
+            if let Some(plural) = names.next() {
+                return Ok(Some((root, plural.to_owned())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// `None` if it is not there.
+    async fn get(&self, path: &str) -> Result<Option<Value>> {
+        match get(&self.client, path).await {
+            Ok(object) => Ok(Some(object)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A cluster with all that belongs to it.
+    ///
+    /// # Errors
+    /// When the API does not answer or refuses.
+    pub async fn cluster(&mut self, cluster: Value) -> Result<World> {
+        let scope = Scope::Namespace(namespace(&cluster).to_owned());
+        let mut world = World::default();
+        for (kind, _) in PARTS {
+            let found = self.list(kind, &scope).await?;
+            let mine = found
+                .into_iter()
+                .filter(|part| part["spec"]["clusterName"] == name(&cluster));
+            world
+                .objects
+                .extend(mine.map(|part| (Key::of(&part), part)));
+        }
+        world.cluster = cluster;
+        self.follow(&mut world).await?;
+        Ok(world)
+    }
+
+    /// Reads what is referred to, and what that refers to.
+    async fn follow(&mut self, world: &mut World) -> Result<()> {
+        let place = namespace(&world.cluster).to_owned();
+        let mut listed: BTreeSet<(String, String)> = BTreeSet::new();
+        loop {
+            let all = world.objects.values().chain([&world.cluster]);
+            let wanted: Vec<_> = all
+                .flat_map(references)
+                .filter(|r| world.get(&r.to).is_none() && !world.missing.contains_key(&r.to))
+                .collect();
+            let Some(first) = wanted.first() else {
+                return Ok(());
+            };
+            let (group, of) = (first.to.group.clone(), first.to.kind.clone());
+            let Some((root, plural)) = self.resolve(&group, &of).await? else {
+                let unserved = wanted
+                    .iter()
+                    .filter(|r| r.to.group == group && r.to.kind == of);
+                let unserved = unserved.map(|r| (r.to.clone(), Missing::Kind));
+                world.missing.extend(unserved);
+                continue;
+            };
+            let several = wanted
+                .iter()
+                .filter(|r| r.to.group == group && r.to.kind == of);
+            // Objects that were made for a cluster carry its name: one request for all.
+            if several.count() > 2 && listed.insert((group, of.clone())) {
+                let path = format!("{root}/namespaces/{place}/{plural}");
+                let label = labels::CLUSTER_NAME.replace('/', "%2F");
+                let query = format!("&labelSelector={label}%3D{}", name(&world.cluster));
+                let found = self.pages(&path, &of, &query).await?;
+                world
+                    .objects
+                    .extend(found.into_iter().map(|o| (Key::of(&o), o)));
+                continue;
+            }
+            let place = first.namespace.as_deref().unwrap_or(&place);
+            let path = format!("{root}/namespaces/{place}/{plural}/{}", first.to.name);
+            match self.get(&path).await? {
+                Some(found) => world.objects.insert(first.to.clone(), found).is_some(),
+                None => world
+                    .missing
+                    .insert(first.to.clone(), Missing::Object)
+                    .is_some(),
+            };
+        }
+    }
+
+    /// The newest warnings about an object, newest first.
+    ///
+    /// # Errors
+    /// When the API does not answer or refuses.
+    pub async fn warnings(&self, about: &Value, most: usize) -> Result<Vec<Value>> {
+        let path = format!("/api/v1/namespaces/{}/events", namespace(about));
+        let query = format!("&fieldSelector=involvedObject.name%3D{}", name(about));
+        let mut found = self.pages(&path, "Event", &query).await?;
+        found.retain(|event| {
+            event["type"] == "Warning"
+                && event["involvedObject"]["kind"] == kind(about)
+                && event["involvedObject"]["name"] == name(about)
+        });
+        found.sort_by_key(|event| std::cmp::Reverse(when(event)));
+        found.truncate(most);
+        Ok(found)
+    }
+}
+
+/// When an event happened last.
+#[must_use]
+pub fn when(event: &Value) -> Option<jiff::Timestamp> {
+    let fields = [
+        &event["series"]["lastObservedTime"],
+        &event["lastTimestamp"],
+        &event["eventTime"],
+        &event["metadata"]["creationTimestamp"],
+    ];
+    fields.into_iter().find_map(object::time)
+}
+
+async fn get(client: &Client, path: &str) -> Result<Value> {
+    let request = http::Request::get(path).body(vec![]);
+    client
+        .request(request.map_err(kube::Error::HttpError)?)
+        .await
+}
+
+/// Items of lists need not say what they are.
+fn typed(mut item: Value, list_version: &Value, kind: &str) -> Value {
+    if item["kind"].is_null() {
+        item["kind"] = json!(kind);
+        item["apiVersion"] = list_version.clone();
+    }
+    item
+}
