@@ -16,6 +16,7 @@ mod status;
 mod template;
 mod up;
 mod version;
+mod why;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ enum Command {
     Get(get::Get),
     #[command(subcommand)]
     Describe(describe::Describe),
+    Why(why::Why),
     Kubeconfig(kubeconfig::Kubeconfig),
     #[command(subcommand)]
     Template(template::Template),
@@ -100,6 +102,7 @@ fn run(args: Args, ui: &Ui) -> anyhow::Result<ExitCode> {
             Command::Status(status) => status.run(ui).await,
             Command::Get(get) => get.run(ui).await,
             Command::Describe(describe) => describe.run(ui).await,
+            Command::Why(why) => why.run(ui).await,
             Command::Kubeconfig(kubeconfig) => kubeconfig.run(ui).await,
             Command::Template(template) => template.run(ui),
             Command::Backup(backup) => backup.run(ui).await,

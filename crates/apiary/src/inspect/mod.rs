@@ -8,6 +8,7 @@ pub mod list;
 pub mod read;
 pub mod table;
 pub mod tree;
+pub mod why;
 mod world;
 
 pub use world::{
@@ -15,4 +16,4 @@ pub use world::{
 };
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -8,20 +8,20 @@ use crate::object::kind;
 use crate::ui::{Format, Ui};
 
 /// The time of all tests.
-pub(super) const NOW: &str = "2026-01-02T03:04:05Z";
+pub(crate) const NOW: &str = "2026-01-02T03:04:05Z";
 
 /// A terminal without colours.
-pub(super) fn ui() -> Ui {
+pub(crate) fn ui() -> Ui {
     Ui::new(Format::Text, true)
 }
 
 /// Objects of several documents.
-pub(super) fn objects(yaml: &str) -> Vec<Value> {
+pub(crate) fn objects(yaml: &str) -> Vec<Value> {
     render::yaml::from_str_multi(yaml).unwrap()
 }
 
 /// A world of these objects; what they refer to and is not among them is missing, its kind as well if it is one of `unserved`.
-pub(super) fn world(yaml: &str, unserved: &[&str]) -> World {
+pub(crate) fn world(yaml: &str, unserved: &[&str]) -> World {
     let mut world = World::default();
     for object in objects(yaml) {
         if kind(&object) == "Cluster" {
