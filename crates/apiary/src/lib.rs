@@ -6,6 +6,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub mod admission;
+pub mod blueprint;
 pub mod charts;
 pub mod cli;
 pub mod config;

@@ -170,6 +170,17 @@ fn resolve_directories(object: &mut Value, base: &Path) {
     }
 }
 
+impl Manifests {
+    /// Objects that come from `place`.
+    #[must_use]
+    pub fn of(objects: Vec<Value>, place: &str) -> Self {
+        let objects = objects.into_iter();
+        Self {
+            objects: objects.map(|object| (place.to_owned(), object)).collect(),
+        }
+    }
+}
+
 /// Applies all objects: definitions and namespaces first, then organizations, then the rest in the order they were read.
 /// Namespaces of organizations are waited for.
 ///

@@ -82,6 +82,9 @@ pub(super) async fn cluster(
 ) -> Result<Value> {
     let all = reader.list("Cluster", &place.scope()).await;
     let all = all.map_err(|error| connection.explain(error))?;
+    if all.is_empty() {
+        reader.check_served().await?;
+    }
     one("cluster", wanted, place, all)
 }
 

@@ -80,12 +80,19 @@ impl Get {
             let found = reader.list(kind, &scope).await;
             objects.extend(found.map_err(|error| self.connection.explain(error))?);
         }
+        if objects.is_empty() {
+            reader.check_served().await?;
+        }
         if let Some(cluster) = self
             .cluster
             .as_ref()
             .filter(|_| self.what != What::Clusters)
         {
             objects.retain(|object| object["spec"]["clusterName"] == **cluster);
+            if objects.is_empty() {
+                // It may be that there is no such cluster.
+                find::cluster(&mut reader, cluster, &self.place, &self.connection).await?;
+            }
         }
         match self.what {
             What::Clusters => self.show(&list::clusters(&objects), ui),

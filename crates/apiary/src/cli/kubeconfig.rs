@@ -18,12 +18,12 @@ use crate::ui::Ui;
 #[derive(Debug, Args)]
 pub(super) struct Kubeconfig {
     /// Name of the cluster; without one, the management cluster
-    cluster: Option<String>,
+    pub(super) cluster: Option<String>,
     /// Organization of the cluster, where the name alone is not enough
     #[arg(long)]
-    organization: Option<String>,
+    pub(super) organization: Option<String>,
     #[command(flatten)]
-    connection: connect::Connection,
+    pub(super) connection: connect::Connection,
 }
 
 impl Kubeconfig {

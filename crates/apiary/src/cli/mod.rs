@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod backup;
+mod cluster;
 mod completions;
 mod connect;
 mod describe;
@@ -58,6 +59,8 @@ enum Command {
     #[command(subcommand)]
     Describe(describe::Describe),
     Why(why::Why),
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
     Kubeconfig(kubeconfig::Kubeconfig),
     #[command(subcommand)]
     Template(template::Template),
@@ -103,6 +106,7 @@ fn run(args: Args, ui: &Ui) -> anyhow::Result<ExitCode> {
             Command::Get(get) => get.run(ui).await,
             Command::Describe(describe) => describe.run(ui).await,
             Command::Why(why) => why.run(ui).await,
+            Command::Cluster(cluster) => cluster.run(ui).await,
             Command::Kubeconfig(kubeconfig) => kubeconfig.run(ui).await,
             Command::Template(template) => template.run(ui),
             Command::Backup(backup) => backup.run(ui).await,

@@ -1,4 +1,4 @@
-//! How `apiary up` shows what happens. On a terminal each thing has one line, which changes until the thing is ready;
+//! How `apiary up` and `apiary cluster … --wait` show what happens. On a terminal each thing has one line, which changes until the thing is ready;
 //! elsewhere there is a line for every step.
 
 use std::cell::RefCell;
@@ -131,11 +131,7 @@ impl<'a> Progress<'a> {
 
     /// Says what is new about the fleet; true once all of it is ready.
     pub(super) fn show(&self, nodes: &[Node]) -> bool {
-        let mut told = BTreeSet::new();
-        for node in nodes {
-            self.node(node, "", &mut told);
-        }
-        self.live.iter().for_each(|live| live.keep(&told));
+        self.tell(nodes);
         let is_ready = nodes.iter().all(Node::is_ready);
         if is_ready {
             let took = seconds(self.start.elapsed());
@@ -145,15 +141,44 @@ impl<'a> Progress<'a> {
                     self.ui.note("Serving. See it with `apiary status`, use it with kubectl, stop it with Ctrl-C or `apiary down`.");
                 }
                 Format::Json | Format::Yaml => {
-                    self.event(json!({"kind": "fleet", "state": "ready"}))
+                    self.event(json!({"kind": "fleet", "state": "ready"}));
                 }
             }
         }
         is_ready
     }
 
-    pub(super) fn failed(&self, error: &anyhow::Error) {
+    /// Says what is new about these.
+    pub(super) fn tell(&self, nodes: &[Node]) {
+        let mut told = BTreeSet::new();
+        for node in nodes {
+            self.node(node, "", &mut told);
+        }
+        self.live.iter().for_each(|live| live.keep(&told));
+    }
+
+    /// Says that something is not there any more.
+    pub(super) fn gone(&self, kind: &str, name: &str) {
+        self.end();
+        let took = seconds(self.start.elapsed());
+        match self.ui.format() {
+            Format::Text => {
+                let what = format!("{kind} {name}");
+                self.line(&what, Role::Good, &format!("gone after {took}"));
+            }
+            Format::Json | Format::Yaml => {
+                self.event(json!({"kind": kind, "name": name, "state": "gone"}));
+            }
+        }
+    }
+
+    /// Leaves what was shown as it is.
+    pub(super) fn end(&self) {
         self.live.iter().for_each(Live::end);
+    }
+
+    pub(super) fn failed(&self, error: &anyhow::Error) {
+        self.end();
         match self.ui.format() {
             Format::Text => {
                 self.ui.note(&super::explain(error));
@@ -166,7 +191,7 @@ impl<'a> Progress<'a> {
     }
 
     pub(super) fn stopping(&self, why: &str) {
-        self.live.iter().for_each(Live::end);
+        self.end();
         match self.ui.format() {
             Format::Text => self.ui.note(&format!(
                 "Stopping ({why}); nothing that was acknowledged is lost."

@@ -30,7 +30,7 @@ impl Status {
         let nodes = fleet::tree(&world);
         match ui.format() {
             Format::Text if nodes.is_empty() => {
-                ui.line("The fleet is empty. `apiary template cluster --help` shows how to begin.");
+                ui.line("The fleet is empty. `apiary cluster create --help` shows how to begin.");
             }
             Format::Text => ui.line(&fleet::text(&nodes, ui, self.all)),
             Format::Json => ui.line(&serde_json::to_string_pretty(&nodes)?),

@@ -4,18 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
-use api::organization::organization::NAMESPACE_PREFIX;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::charts;
-use crate::config::KUBERNETES_VERSION;
+use crate::blueprint::{Blueprint, Pool, Provider};
 use crate::ui::Ui;
-
-/// Longest name of a cluster: names of machines and Secrets are made from it.
-const MAX_CLUSTER_NAME: usize = 40;
-/// The pool whose size `--workers` is.
-const POOL: &str = "workers";
 
 /// Print manifests
 #[derive(Debug, Subcommand)]
@@ -26,49 +19,81 @@ pub(super) enum Template {
 /// Print the manifests of a hardened workload cluster
 ///
 /// They are what the chart charts/cluster-local comes to: three control plane machines over three failure domains and three workers,
-/// unless flags and values say otherwise. What values there are is in charts/cluster-local/README.md. Nothing is changed anywhere: pipe
-/// the result to `kubectl apply -f -`, or keep it in Git. There is no secret in it.
+/// unless flags and values say otherwise. What values there are is in charts/cluster-local/README.md. Nothing is changed anywhere, and
+/// no management cluster is needed: pipe the result to `kubectl apply -f -`, or keep it in Git. There is no secret in it.
+/// `apiary cluster create` applies the same.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  apiary template cluster second --organization acme | kubectl apply -f -
+  apiary template cluster second --organization acme --control-plane 3 --node-pool small=2 --node-pool large=1")]
 pub(super) struct Cluster {
     /// Name of the cluster: lower case letters, digits and dashes
-    #[arg(long)]
-    name: String,
+    #[arg(required_unless_present = "flag_name")]
+    name: Option<String>,
+    /// The same, as a flag
+    #[arg(
+        id = "flag_name",
+        long = "name",
+        value_name = "NAME",
+        conflicts_with = "name",
+        hide = true
+    )]
+    flag_name: Option<String>,
     /// Organization that owns the cluster
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     organization: String,
+    #[command(flatten)]
+    shape: Shape,
+}
+
+/// What a new cluster looks like.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Shape {
     /// Where its machines run
     #[arg(long, value_enum, default_value_t = Provider::Local)]
     provider: Provider,
-    /// Number of worker machines, in a pool called workers
-    #[arg(long, value_parser = clap::value_parser!(u16).range(0..=1000))]
-    workers: Option<u16>,
     /// Number of control plane machines: 1, or an odd number of which a minority may fail
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=7))]
-    control_planes: Option<u16>,
+    #[arg(long, visible_alias = "control-planes", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=7))]
+    control_plane: Option<u16>,
+    /// Number of worker machines, in one node pool called `workers`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1000), conflicts_with = "node_pool")]
+    workers: Option<u16>,
+    /// A node pool with so many machines; say it once for each pool
+    #[arg(long, value_name = "NAME=N")]
+    node_pool: Vec<Pool>,
     /// Kubernetes version
-    #[arg(long)]
-    kubernetes_version: Option<String>,
+    #[arg(long, visible_alias = "kubernetes-version", value_name = "VERSION")]
+    version: Option<String>,
     /// File with values of the chart; flags count before it, and a later file before an earlier one
     #[arg(long, short = 'f', value_name = "FILE")]
     values: Vec<PathBuf>,
 }
 
-/// Where machines run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Provider {
-    /// Simulated machines on this host
-    Local,
-}
-
-impl Template {
-    pub(super) fn run(self, ui: &Ui) -> Result<ExitCode> {
-        let Self::Cluster(cluster) = self;
+impl Shape {
+    /// The cluster of this shape.
+    ///
+    /// # Errors
+    /// If a file with values cannot be read.
+    pub(super) fn blueprint(&self, name: &str, organization: &str) -> Result<Blueprint> {
         let mut values = json!({});
-        for file in &cluster.values {
+        for file in &self.values {
             values = render::values::merge(&values, &read(file)?);
         }
-        ui.line(cluster.manifests(&values)?.trim_end());
-        Ok(ExitCode::SUCCESS)
+        let mut pools = self.node_pool.clone();
+        pools.extend(self.workers.map(|replicas| Pool {
+            name: "workers".to_owned(),
+            replicas,
+        }));
+        Ok(Blueprint {
+            name: name.to_owned(),
+            organization: organization.to_owned(),
+            provider: self.provider,
+            version: self.version.clone(),
+            control_plane: self.control_plane,
+            pools,
+            values,
+        })
     }
 }
 
@@ -84,162 +109,25 @@ fn read(file: &Path) -> Result<Value> {
     }
 }
 
-impl Cluster {
-    fn manifests(&self, values: &Value) -> Result<String> {
-        check_name("--name", &self.name, MAX_CLUSTER_NAME)?;
-        check_name("--organization", &self.organization, 59)?;
-        if self.control_planes.is_some_and(|n| n.is_multiple_of(2)) {
-            bail!(
-                "--control-planes {} must be odd: an even number survives no more failures than one less",
-                self.control_planes.unwrap_or_default()
-            );
-        }
-        let values = render::values::merge(values, &self.values()?);
-        let chart = match self.provider {
-            Provider::Local => charts::cluster_local()?,
-        };
-        let namespace = format!("{NAMESPACE_PREFIX}{}", self.organization);
-        charts::manifests(&chart, (&namespace, &self.name), &values)
-    }
-
-    /// What the flags say, as values of the chart.
-    fn values(&self) -> Result<Value> {
-        let mut values = json!({"global": {
-            "metadata": {"name": self.name, "organization": self.organization},
-        }});
-        if let Some(version) = &self.kubernetes_version {
-            let digits = version.strip_prefix('v').unwrap_or_default();
-            if digits.split('.').count() != 3
-                || digits.split('.').any(|part| part.parse::<u32>().is_err())
-            {
-                bail!("--kubernetes-version {version:?} must look like {KUBERNETES_VERSION}");
-            }
-            values["global"]["release"]["kubernetesVersion"] = json!(version);
-        }
-        if let Some(count) = self.control_planes {
-            values["global"]["controlPlane"]["replicas"] = json!(count);
-        }
-        if let Some(count) = self.workers {
-            values["global"]["nodePools"][POOL]["replicas"] = json!(count);
-        }
-        Ok(values)
+impl Template {
+    pub(super) fn run(self, ui: &Ui) -> Result<ExitCode> {
+        let Self::Cluster(cluster) = self;
+        let name = cluster.name.or(cluster.flag_name);
+        let name = name.ok_or_else(|| anyhow!("the cluster needs a name"))?;
+        let blueprint = cluster.shape.blueprint(&name, &cluster.organization)?;
+        print(&blueprint, ui)?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-fn check_name(flag: &str, name: &str, max: usize) -> Result<()> {
-    let is_label = !name.is_empty()
-        && name.len() <= max
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && !name.ends_with('-');
-    if !is_label {
-        bail!(
-            "{flag} {name:?} must start with a letter, have only lower case letters, digits and dashes, and at most {max} characters"
-        );
+/// Prints the manifests: in YAML, unless another form is asked for.
+pub(super) fn print(blueprint: &Blueprint, ui: &Ui) -> Result<()> {
+    match ui.format() {
+        crate::ui::Format::Json => {
+            let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": blueprint.objects()?});
+            ui.line(&serde_json::to_string_pretty(&list)?);
+        }
+        crate::ui::Format::Text | crate::ui::Format::Yaml => ui.line(blueprint.text()?.trim_end()),
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cluster(name: &str) -> Cluster {
-        Cluster {
-            name: name.into(),
-            organization: "acme".into(),
-            provider: Provider::Local,
-            workers: None,
-            control_planes: None,
-            kubernetes_version: None,
-            values: vec![],
-        }
-    }
-
-    /// Kind, name and number of machines of all objects.
-    fn shown(cluster: &Cluster, values: &Value) -> String {
-        let text = cluster.manifests(values).unwrap();
-        let objects = render::yaml::from_str_multi(&text).unwrap();
-        let line = |object: Value| {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
-            assert_eq!(object["metadata"]["namespace"], "org-acme", "{kind} {name}");
-            match &object["spec"]["replicas"] {
-                Value::Null => format!("{kind} {name}\n"),
-                replicas => format!("{kind} {name} {replicas}\n"),
-            }
-        };
-        objects
-            .into_iter()
-            .filter(|o| !o.is_null())
-            .map(line)
-            .collect()
-    }
-
-    #[test]
-    fn the_chart_is_printed() {
-        expect_test::expect![[r#"
-            Cluster hello
-            KubeadmConfigTemplate hello-def00-bf77e9bf
-            KubeadmControlPlane hello 3
-            LocalCluster hello
-            LocalMachineTemplate hello-control-plane-7f9223d6
-            LocalMachineTemplate hello-def00-749cab64
-            MachineDeployment hello-def00 3
-            MachineHealthCheck hello-control-plane
-            MachineHealthCheck hello-def00
-        "#]]
-        .assert_eq(&shown(&cluster("hello"), &json!({})));
-    }
-
-    #[test]
-    fn flags_count_before_values() {
-        let flags = Cluster {
-            workers: Some(7),
-            control_planes: Some(1),
-            ..cluster("hello")
-        };
-        let values = json!({"global": {
-            "controlPlane": {"replicas": 5, "machineHealthCheck": {"enabled": false}},
-            "nodePools": {"workers": {"replicas": 1, "machineHealthCheck": {"enabled": false}}},
-        }});
-        expect_test::expect![[r#"
-            Cluster hello
-            KubeadmConfigTemplate hello-workers-f4c3e281
-            KubeadmControlPlane hello 1
-            LocalCluster hello
-            LocalMachineTemplate hello-control-plane-7f9223d6
-            LocalMachineTemplate hello-workers-749cab64
-            MachineDeployment hello-workers 7
-        "#]]
-        .assert_eq(&shown(&flags, &values));
-    }
-
-    #[test]
-    fn wrong_flags_are_named() {
-        let refused = |cluster: Cluster| cluster.manifests(&json!({})).unwrap_err().to_string();
-        assert!(refused(cluster("Hello")).contains("--name \"Hello\""));
-        let even = Cluster {
-            control_planes: Some(2),
-            ..cluster("hello")
-        };
-        assert!(refused(even).contains("must be odd"));
-        let wrong = Cluster {
-            kubernetes_version: Some("1.36".into()),
-            ..cluster("hello")
-        };
-        assert!(refused(wrong).contains("must look like v1.36.0"));
-    }
-
-    #[test]
-    fn wrong_values_are_named() {
-        let values = json!({"global": {"nodePools": {"a": {"failureDomain": "mars"}}}});
-        let error = cluster("hello").manifests(&values).unwrap_err().to_string();
-        assert!(
-            error.contains("global.nodePools.a.failureDomain is \"mars\""),
-            "{error}"
-        );
-    }
 }

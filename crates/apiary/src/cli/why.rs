@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use super::connect;
 use super::find::{self, Place};
-use crate::inspect::read::{Reader, Scope};
+use crate::inspect::Key;
+use crate::inspect::read::Reader;
 use crate::inspect::why::{self, Answer};
-use crate::inspect::{Key, World};
-use crate::object::{self, label, meant, name, namespace};
+use crate::object::meant;
 use crate::ui::{Format, Ui};
 
 /// Warnings about the root that are shown.
@@ -111,7 +111,7 @@ impl Why {
             .list_kind(kind.group, kind.kind, &self.place.scope())
             .await;
         let subject = find::one(kind.words[0], &wanted, &self.place, all.map_err(explain)?)?;
-        let world = gather(&mut reader, &subject).await.map_err(explain)?;
+        let world = reader.around(&subject).await.map_err(explain)?;
         // As the world has it: read together with all else.
         let subject = world.get(&Key::of(&subject)).unwrap_or(&subject);
         let answer = why::why(&world, subject);
@@ -119,13 +119,22 @@ impl Why {
         let root = root
             .and_then(|root| world.get(&root.key()))
             .unwrap_or(subject);
-        let warnings = if answer.is_well && answer.cause.is_none() {
+        let is_fine = answer.is_well && answer.cause.is_none();
+        let warnings = if is_fine {
             vec![]
         } else {
-            reader.warnings(root, WARNINGS_MAX).await.map_err(explain)?
+            // The answer is worth something without them.
+            let found = reader.warnings(root, WARNINGS_MAX).await;
+            found.unwrap_or_else(|error| {
+                ui.note(&format!(
+                    "{:#}",
+                    explain(error).context("events cannot be read")
+                ));
+                vec![]
+            })
         };
         show(&answer, &warnings, ui)?;
-        Ok(if answer.is_well && answer.cause.is_none() {
+        Ok(if is_fine {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
@@ -183,44 +192,6 @@ fn target(words: &[String]) -> Result<(&'static Kind, String)> {
         hint.unwrap_or_default(),
         known.join(", ")
     )
-}
-
-/// The cluster that an object belongs to, with all that belongs to that.
-async fn gather(reader: &mut Reader, subject: &Value) -> Result<World, kube::Error> {
-    let scope = Scope::Namespace(namespace(subject).to_owned());
-    let is_app = object::kind(subject) == "App";
-    let of = if is_app {
-        let target = subject["spec"]["kubeConfig"]["context"]["name"].as_str();
-        target.or_else(|| label(subject, "giantswarm.io/cluster"))
-    } else {
-        let field = subject["spec"]["clusterName"].as_str();
-        field.or_else(|| label(subject, api::meta::labels::CLUSTER_NAME))
-    };
-    let of = of.filter(|_| object::kind(subject) != "Cluster");
-    let mut world = match of {
-        None if object::kind(subject) == "Cluster" => reader.cluster(subject.clone()).await?,
-        None => World::default(),
-        Some(of) => {
-            let clusters = reader.list("Cluster", &scope).await?;
-            match clusters.into_iter().find(|cluster| name(cluster) == of) {
-                Some(cluster) => reader.cluster(cluster).await?,
-                None => World::default(),
-            }
-        }
-    };
-    if is_app {
-        let catalogs = reader.list_kind(APPLICATION, "Catalog", &Scope::All).await;
-        let catalogs = catalogs.unwrap_or_default();
-        world.objects.extend(
-            catalogs
-                .into_iter()
-                .map(|catalog| (Key::of(&catalog), catalog)),
-        );
-    }
-    if world.get(&Key::of(subject)).is_none() {
-        world.objects.insert(Key::of(subject), subject.clone());
-    }
-    Ok(world)
 }
 
 #[cfg(test)]

@@ -4,5 +4,5 @@
 mod read;
 mod tree;
 
-pub use read::{World, read};
+pub use read::{World, read, read_in};
 pub use tree::{Node, State, text, tree};

@@ -22,28 +22,46 @@ pub struct World {
 /// # Errors
 /// When the API does not answer or refuses.
 pub async fn read(client: &Client) -> Result<World, kube::Error> {
+    let organizations = "/apis/security.giantswarm.io/v1alpha1/organizations";
+    let catalogs = "/apis/application.giantswarm.io/v1alpha1/catalogs";
     Ok(World {
-        organizations: list(
-            client,
-            "/apis/security.giantswarm.io/v1alpha1/organizations",
-        )
-        .await?,
-        clusters: list(client, "/apis/cluster.x-k8s.io/v1beta2/clusters").await?,
+        organizations: list(client, organizations).await?,
+        catalogs: list(client, catalogs).await?,
+        ..read_at(client, "").await?
+    })
+}
+
+/// Reads the clusters and apps of one namespace.
+///
+/// # Errors
+/// When the API does not answer or refuses.
+pub async fn read_in(client: &Client, namespace: &str) -> Result<World, kube::Error> {
+    read_at(client, &format!("namespaces/{namespace}/")).await
+}
+
+/// `place` stands before the plural.
+async fn read_at(client: &Client, place: &str) -> Result<World, kube::Error> {
+    let at = |group: &str, plural: &str| format!("/apis/{group}/{place}{plural}");
+    let core = |plural: &str| at("cluster.x-k8s.io/v1beta2", plural);
+    Ok(World {
+        clusters: list(client, &core("clusters")).await?,
         control_planes: list(
             client,
-            "/apis/controlplane.cluster.x-k8s.io/v1beta2/kubeadmcontrolplanes",
+            &at(
+                "controlplane.cluster.x-k8s.io/v1beta2",
+                "kubeadmcontrolplanes",
+            ),
         )
         .await?,
-        machine_deployments: list(client, "/apis/cluster.x-k8s.io/v1beta2/machinedeployments")
-            .await?,
-        machines: list(client, "/apis/cluster.x-k8s.io/v1beta2/machines").await?,
+        machine_deployments: list(client, &core("machinedeployments")).await?,
+        machines: list(client, &core("machines")).await?,
         local_machines: list(
             client,
-            "/apis/infrastructure.cluster.x-k8s.io/v1beta2/localmachines",
+            &at("infrastructure.cluster.x-k8s.io/v1beta2", "localmachines"),
         )
         .await?,
-        catalogs: list(client, "/apis/application.giantswarm.io/v1alpha1/catalogs").await?,
-        apps: list(client, "/apis/application.giantswarm.io/v1alpha1/apps").await?,
+        apps: list(client, &at("application.giantswarm.io/v1alpha1", "apps")).await?,
+        ..World::default()
     })
 }
 

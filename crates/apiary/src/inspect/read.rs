@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use api::application::labels as app_labels;
 use api::meta::labels;
 use kube::Client;
 use kube::core::Status;
@@ -22,6 +23,9 @@ const PARTS: &[(&str, &str)] = &[
     ("MachinePool", "machinepools"),
     ("MachineHealthCheck", "machinehealthchecks"),
 ];
+
+/// Who is said to have changed objects.
+const FIELD_MANAGER: &str = "apiary-cli";
 
 /// Where to look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,8 +173,9 @@ impl Reader {
     }
 
     async fn discover(&self, group: &str, kind: &str) -> Result<Option<(String, String)>> {
+        let mut ours = PARTS.iter().chain(&[("Cluster", "clusters")]);
         if group == CLUSTER_GROUP
-            && let Some((_, plural)) = PARTS.iter().find(|(of, _)| *of == kind)
+            && let Some((_, plural)) = ours.find(|(of, _)| *of == kind)
         {
             let root = format!("/apis/{CLUSTER_GROUP}/{CLUSTER_VERSION}");
             return Ok(Some((root, (*plural).to_owned())));
@@ -229,6 +234,70 @@ impl Reader {
         Ok(world)
     }
 
+    /// The cluster that an object belongs to or, if it is an App, is installed on, with all that belongs to that.
+    ///
+    /// # Errors
+    /// When the API does not answer or refuses.
+    pub async fn around(&mut self, subject: &Value) -> Result<World> {
+        let is_app = kind(subject) == "App";
+        let of = if is_app {
+            let target = subject["spec"]["kubeConfig"]["context"]["name"].as_str();
+            target.or_else(|| object::label(subject, app_labels::CLUSTER))
+        } else {
+            let field = subject["spec"]["clusterName"].as_str();
+            field.or_else(|| object::label(subject, labels::CLUSTER_NAME))
+        };
+        let mut world = match of {
+            _ if kind(subject) == "Cluster" => self.cluster(subject.clone()).await?,
+            None => World::default(),
+            Some(of) => {
+                let scope = Scope::Namespace(namespace(subject).to_owned());
+                let clusters = self.list("Cluster", &scope).await?;
+                match clusters.into_iter().find(|cluster| name(cluster) == of) {
+                    Some(cluster) => self.cluster(cluster).await?,
+                    None => World::default(),
+                }
+            }
+        };
+        if is_app {
+            // Who may not see catalogs hears of the app alone.
+            let all = self.list_kind(object::group(subject), "Catalog", &Scope::All);
+            let catalogs = all.await.unwrap_or_default().into_iter();
+            world.objects.extend(catalogs.map(|c| (Key::of(&c), c)));
+        }
+        if world.get(&Key::of(subject)).is_none() {
+            world.objects.insert(Key::of(subject), subject.clone());
+        }
+        Ok(world)
+    }
+
+    /// Says so if the management cluster knows nothing of clusters.
+    ///
+    /// # Errors
+    /// When the API does not answer or refuses, and when it does not serve the version that is read here.
+    pub async fn check_served(&self) -> anyhow::Result<()> {
+        let path = format!("/apis/{CLUSTER_GROUP}");
+        let served = self.get(&path).await.map_err(in_words)?;
+        let versions = served
+            .as_ref()
+            .and_then(|about| about["versions"].as_array());
+        let versions: Vec<&str> = versions
+            .into_iter()
+            .flatten()
+            .filter_map(|version| version["version"].as_str())
+            .collect();
+        anyhow::ensure!(
+            versions.contains(&CLUSTER_VERSION),
+            "the management cluster does not serve {CLUSTER_GROUP}/{CLUSTER_VERSION} (it serves: {}): Cluster API v1.11 or later is needed",
+            if versions.is_empty() {
+                "nothing of that group".to_owned()
+            } else {
+                versions.join(", ")
+            }
+        );
+        Ok(())
+    }
+
     /// Reads what is referred to, and what that refers to.
     async fn follow(&mut self, world: &mut World) -> Result<()> {
         let place = namespace(&world.cluster).to_owned();
@@ -277,6 +346,59 @@ impl Reader {
         }
     }
 
+    /// Where an object is.
+    async fn path(&mut self, key: &Key, namespace: &str) -> Result<Option<String>> {
+        let found = self.resolve(&key.group, &key.kind).await?;
+        Ok(found
+            .map(|(root, plural)| format!("{root}/namespaces/{namespace}/{plural}/{}", key.name)))
+    }
+
+    /// The object as it is now; `None` if it is gone.
+    ///
+    /// # Errors
+    /// When the API does not answer or refuses.
+    pub async fn again(&mut self, object: &Value) -> Result<Option<Value>> {
+        match self.path(&Key::of(object), namespace(object)).await? {
+            Some(path) => self.get(&path).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Changes an object by a JSON merge patch.
+    ///
+    /// # Errors
+    /// What the server answers, in its own words.
+    pub async fn patch(&mut self, key: &Key, namespace: &str, patch: &Value) -> anyhow::Result<()> {
+        let Some(path) = self.path(key, namespace).await? else {
+            anyhow::bail!("kind {} of {} is not served", key.kind, key.group);
+        };
+        let request = http::Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}"))
+            .header("content-type", "application/merge-patch+json")
+            .body(patch.to_string().into_bytes())?;
+        let answer: Result<Value> = self.client.request(request).await;
+        answer.map(drop).map_err(in_words)
+    }
+
+    /// Deletes exactly this object.
+    ///
+    /// # Errors
+    /// What the server answers, in its own words.
+    pub async fn delete(&mut self, object: &Value) -> anyhow::Result<()> {
+        let key = Key::of(object);
+        let Some(path) = self.path(&key, namespace(object)).await? else {
+            anyhow::bail!("kind {} of {} is not served", key.kind, key.group);
+        };
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+            "preconditions": {"uid": object["metadata"]["uid"]},
+        });
+        let request = http::Request::delete(path)
+            .header("content-type", "application/json")
+            .body(options.to_string().into_bytes())?;
+        let answer: Result<Value> = self.client.request(request).await;
+        answer.map(drop).map_err(in_words)
+    }
+
     /// The newest warnings about an object, newest first.
     ///
     /// # Errors
@@ -306,6 +428,14 @@ pub fn when(event: &Value) -> Option<jiff::Timestamp> {
         &event["metadata"]["creationTimestamp"],
     ];
     fields.into_iter().find_map(object::time)
+}
+
+/// Refusals of the server are told in its words.
+fn in_words(error: kube::Error) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) => anyhow::anyhow!(status.message),
+        other => other.into(),
+    }
 }
 
 async fn get(client: &Client, path: &str) -> Result<Value> {

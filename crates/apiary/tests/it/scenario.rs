@@ -14,8 +14,11 @@ use std::time::Duration;
 
 use apiary::charts;
 use apiary::fleet::{self, Node};
+use apiary::inspect::read::{Reader, Scope};
+use apiary::inspect::{CLUSTER_GROUP, why};
 use apiary::management::Management;
 use apiary::manifests;
+use apiary::object;
 use apiary::ui::{Format, Ui};
 use expect_test::expect_file;
 use serde_json::{Value, json};
@@ -136,6 +139,7 @@ impl Story {
     /// | `asked` | show of how many machines it is said that their owner has to replace them |
     /// | `leaving` | show of each machine that is being deleted what it waits for |
     /// | `condition PATH TYPE` | show a condition of an object |
+    /// | `why KIND NAME` | say why an object of Cluster API is as it is |
     /// | `pass DURATION` | let time go by |
     /// | `clusters` | show the logical clusters of the server |
     /// | `rest` | an hour passes: nothing may be written but signs of life |
@@ -207,6 +211,7 @@ impl Story {
                 self.faults(verb, rest).await?
             }
             "condition" => self.condition(rest).await?,
+            "why" => self.why(rest).await?,
             "pass" => {
                 let duration: jiff::SignedDuration = rest.parse()?;
                 tokio::time::sleep(duration.unsigned_abs()).await;
@@ -334,6 +339,30 @@ impl Story {
             text("status"),
             text("reason")
         )?;
+        Ok(())
+    }
+
+    async fn why(&mut self, arguments: &str) -> anyhow::Result<()> {
+        let (kind, wanted) = arguments.split_once(' ').unwrap_or((arguments, ""));
+        let mut reader = Reader::new(self.management.client().clone());
+        let group = match kind {
+            "KubeadmControlPlane" => format!("controlplane.{CLUSTER_GROUP}"),
+            _ => CLUSTER_GROUP.to_owned(),
+        };
+        let all = reader.list_kind(&group, kind, &Scope::All).await?;
+        let found = all.iter().find(|object| object::name(object) == wanted);
+        let subject = found.ok_or_else(|| anyhow::anyhow!("no {kind} is called {wanted}"))?;
+        let world = reader.around(subject).await?;
+        let answer = why::why(&world, subject);
+        // How long it has been so depends on the machine that runs this: at the beginning of time, nothing has lasted.
+        let text = why::text(
+            &answer,
+            &[],
+            jiff::Timestamp::MIN,
+            &Ui::new(Format::Text, true),
+        );
+        let text = without_hashes(&without_random_parts(&text)).replace(" (for 0s)", "");
+        writeln!(self.transcript, "{text}")?;
         Ok(())
     }
 
@@ -532,6 +561,27 @@ fn without_suffixes(text: &str) -> String {
             }
             _ => word.to_owned(),
         }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// The text with the random parts of names left out, whatever the names.
+fn without_random_parts(text: &str) -> String {
+    let is_random = |part: &str| {
+        part.len() == 5
+            && part
+                .chars()
+                .all(|c| "bcdfghjklmnpqrstvwxz2456789".contains(c))
+    };
+    let words = text.split(' ').map(|word| {
+        let parts = word.split('-').enumerate().map(|(at, part)| {
+            let bare = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            match at > 0 && is_random(bare) {
+                true => part.replace(bare, "…"),
+                false => part.to_owned(),
+            }
+        });
+        parts.collect::<Vec<_>>().join("-")
     });
     words.collect::<Vec<_>>().join(" ")
 }

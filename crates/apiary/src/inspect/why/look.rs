@@ -481,7 +481,7 @@ fn seen(object: &Value) -> String {
 
 /// The condition that says best what is wrong: not the one that sums others up, with words if there are any.
 fn bad_condition(object: &Value) -> Option<Condition<'_>> {
-    let is_bad = |c: &Condition| {
+    let is_bad = |c: &Condition<'_>| {
         let is_ours = c.ty != "Paused" && c.ty != super::summary_type(object);
         // What is under way holds nothing up, if nothing says so.
         let is_work = c.is_negative() && !c.message.contains("blocked because");

@@ -135,8 +135,8 @@ fn nothing_is_wrong() {
     );
 }
 
-#[test]
-fn a_boot_that_fails_is_found_below_the_control_plane() {
+/// A control plane whose machine, with this in the spec of its infrastructure, cannot boot; a worker waits for it.
+fn unbootable(spec: &str) -> Vec<String> {
     let failed = [
         "Ready=False NotReady * BootstrapExecSucceeded: kubeadm init: no such host",
         "MachineProvisioned=True Provisioned",
@@ -148,7 +148,7 @@ fn a_boot_that_fails_is_found_below_the_control_plane() {
         "BootstrapConfigReady=True Ready",
         "InfrastructureReady=False NotReady kubeadm init: no such host",
     ];
-    let mut all = vec![
+    vec![
         cluster(
             "",
             &[
@@ -160,7 +160,7 @@ fn a_boot_that_fails_is_found_below_the_control_plane() {
         control_plane(NOT_AVAILABLE),
         machine("hello-x", OF_CONTROL_PLANE, &sick),
         config("hello-x", READY),
-        local_machine("hello-x", "", &failed),
+        local_machine("hello-x", spec, &failed),
         // It waits for the control plane, which is not its own fault.
         deployment("", NOT_AVAILABLE),
         machine(
@@ -187,7 +187,12 @@ fn a_boot_that_fails_is_found_below_the_control_plane() {
                 "MachineProvisioned=False WaitingForBootstrapData Waiting for Secret w with key value",
             ],
         ),
-    ];
+    ]
+}
+
+#[test]
+fn a_boot_that_fails_is_found_below_the_control_plane() {
+    let all = unbootable("");
     check(
         "Cluster hello",
         &all,
@@ -218,7 +223,7 @@ fn a_boot_that_fails_is_found_below_the_control_plane() {
             two
         What to do: it is tried again by itself. If its bootstrap configuration is wrong, correct the template that it is made from, and have the machine replaced: kubectl -n org-acme delete machine hello-x"#]],
     );
-    all[5] = local_machine("hello-x", ", faults: {boot: broken}", &failed);
+    let all = unbootable(", faults: {boot: broken}");
     check(
         "Machine hello-x",
         &all,

@@ -102,6 +102,11 @@ fn the_guide_to_clusters_works() {
 }
 
 #[test]
+fn the_guide_to_the_command_line_works() {
+    follow(&commands("docs/guide/cli.md"), false);
+}
+
+#[test]
 fn the_guide_to_apps_works() {
     follow(&commands("docs/guide/apps.md"), false);
 }
@@ -114,6 +119,11 @@ fn the_binary_explains_itself() {
         &["version"],
         &["completions", "bash"],
         &["template", "cluster", "--help"],
+        &["get", "--help"],
+        &["describe", "cluster", "--help"],
+        &["why", "--help"],
+        &["cluster", "create", "--help"],
+        &["cluster", "upgrade", "--help"],
     ] {
         let output = finish(apiary().args(args), "");
         assert_eq!(output.code, Some(0), "{output:?}");
