@@ -565,7 +565,7 @@ fn without_suffixes(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// The text with the random parts of names left out, whatever the names.
+/// The text with the random parts of names left out, whatever the names, and addresses, which follow from them.
 fn without_random_parts(text: &str) -> String {
     let is_random = |part: &str| {
         part.len() == 5
@@ -574,6 +574,10 @@ fn without_random_parts(text: &str) -> String {
                 .all(|c| "bcdfghjklmnpqrstvwxz2456789".contains(c))
     };
     let words = text.split(' ').map(|word| {
+        let line_end = word.find('\n').unwrap_or(word.len());
+        if word[..line_end].parse::<std::net::Ipv4Addr>().is_ok() {
+            return format!("…{}", &word[line_end..]);
+        }
         let parts = word.split('-').enumerate().map(|(at, part)| {
             let bare = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
             match at > 0 && is_random(bare) {

@@ -406,7 +406,10 @@ fn wrong_flags_are_explained() {
         "",
     );
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.contains("--name \"Upper\""), "{output:?}");
+    assert!(
+        output.stderr.contains("the name of a cluster \"Upper\""),
+        "{output:?}"
+    );
     let folder = tempfile::tempdir().unwrap();
     for command in ["status", "down", "kubeconfig"] {
         let output = finish(

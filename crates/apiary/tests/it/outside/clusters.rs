@@ -230,7 +230,7 @@ fn tenants_see_their_own_clusters() {
         return;
     };
     let kubectl = operator.server.kubectl().within("org-acme");
-    let other = r#"{"apiVersion": "security.giantswarm.io/v1alpha1", "kind": "Organization", "metadata": {"name": "other"}}"#;
+    let other = r#"{"apiVersion": "security.giantswarm.io/v1alpha1", "kind": "Organization", "metadata": {"name": "other"}, "spec": {}}"#;
     kubectl.ok_with(&["apply", "-f", "-"], other);
     operator.ok("cluster create hidden --organization other --workers 0");
     kubectl.does("create serviceaccount tenant");
@@ -239,7 +239,6 @@ fn tenants_see_their_own_clusters() {
         "machines",
         "machinedeployments",
         "machinesets",
-        "machinepools",
         "machinehealthchecks",
     ]
     .map(|plural| format!("{plural}.cluster.x-k8s.io"));
@@ -280,6 +279,8 @@ fn tenants_see_their_own_clusters() {
     check_has(&refused.stderr, &["in the namespace \"org-other\""]);
     let machines = as_tenant(&operator, "get machines --cluster hello");
     check_has(&machines.stdout, &["hello-workers-"]);
+    let pools = as_tenant(&operator, "get nodepools");
+    check_has(&pools.stdout, &["hello-workers"]);
     check_has(&operator.ok("get clusters"), &["hidden"]);
 }
 
