@@ -10,6 +10,7 @@ use super::managed::{Entry, Managed, Operation, Owner};
 use super::path::is_equal;
 use super::set::Set;
 use super::typed::{self, Delta, Node};
+use super::versions::{self, Deltas, Versions};
 use super::{MAX_DEPTH, is_deeper_than, too_deep};
 use crate::schema::{self, ListType, Schema, Type};
 use crate::status::Status;
@@ -49,6 +50,8 @@ pub struct Manager<'a> {
     pub has_status: bool,
     /// When; entries keep whole seconds.
     pub now: Timestamp,
+    /// Shows the object at the versions of other owners.
+    pub versions: &'a dyn Versions,
 }
 
 impl Manager<'_> {
@@ -92,6 +95,10 @@ pub fn apply(
         managed = before_first_apply(&bare, schema, manager, reset)?;
     }
     for entry in &mut managed.entries {
+        let other = manager.versions.show(&bare, &entry.owner.api_version);
+        let node = other
+            .as_ref()
+            .map_or(node, |(_, schema)| Node::root(schema));
         entry.replace_set(typed::reconcile(entry.set(), node));
     }
     let work = Work {
@@ -243,7 +250,7 @@ fn before_first_apply(
 
 /// Fields that a write through one endpoint cannot change, so that it cannot own them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reset {
+pub(super) enum Reset {
     Nothing,
     /// The main endpoint of kinds that have a status.
     Status,
@@ -268,6 +275,14 @@ impl Reset {
             Self::AllButStatus => set.only_field("status"),
         };
         set.difference(&SYSTEM)
+    }
+
+    /// What can be owned of both sets.
+    pub(super) fn keep_of(self, delta: Delta) -> Delta {
+        Delta {
+            changed: self.keep(delta.changed),
+            removed: self.keep(delta.removed),
+        }
     }
 }
 
@@ -323,15 +338,13 @@ impl Work<'_> {
             set,
         ));
         let result = match &last {
-            Some((last, ..)) => self.prune(merged, last, &managed),
+            Some((last, _, by)) => self.prune(merged, (last, &by.api_version), &managed),
             None => merged,
         };
         let delta = typed::compare(self.live, &result, self.node)
             .map_err(|fault| self.failed("compare objects", &fault))?;
-        let delta = Delta {
-            changed: self.reset.keep(delta.changed),
-            removed: self.reset.keep(delta.removed),
-        };
+        let versions = (self.manager.versions, self.manager.api_version);
+        let deltas = Deltas::of(delta, (self.live, &result), &managed, versions, self.reset);
         let mut conflicts = Vec::new();
         for entry in managed
             .entries
@@ -339,6 +352,7 @@ impl Work<'_> {
             .filter(|entry| !entry.owner.is(&owner))
         {
             let set = entry.set();
+            let delta = deltas.at(&entry.owner.api_version);
             let conflicting = set.clone().intersection(&delta.changed);
             entry.replace_set(set.difference(&conflicting).difference(&delta.removed));
             if !conflicting.is_empty() {
@@ -354,7 +368,15 @@ impl Work<'_> {
 
     /// `merged` without what the manager owned and does not name any more, unless others own it or something below it
     /// that nobody asked to remove.
-    fn prune(&self, merged: Value, last: &Set, managed: &Managed) -> Value {
+    fn prune(&self, merged: Value, (last, at): (&Set, &str), managed: &Managed) -> Value {
+        let versions = (self.manager.versions, self.manager.api_version);
+        let is_other = |entry: &Entry| *entry.owner.api_version != *self.manager.api_version;
+        if at != self.manager.api_version || managed.entries.iter().any(is_other) {
+            let pruned = versions::prune(&merged, (last, at), managed, versions, &SYSTEM);
+            if let Some(pruned) = pruned {
+                return pruned;
+            }
+        }
         let owned = managed
             .entries
             .iter()
@@ -515,7 +537,10 @@ pub fn record_update(
     };
     match typed::compare(&before, new, node) {
         Ok(delta) => {
-            let managed = attribute(managed, delta, node, manager, Reset::of(manager));
+            let versions = (manager.versions, manager.api_version);
+            let reset = Reset::of(manager);
+            let deltas = Deltas::of(delta, (&*before, &*new), &managed, versions, reset);
+            let managed = attribute(managed, &deltas, node, manager);
             put_managed_fields(new, managed.encode());
         }
         // Parts without a name cannot be tracked; what is known stays known.
@@ -602,30 +627,34 @@ fn of_request(sent: &Value, stored: Option<&Value>) -> Managed {
 /// Moves changed fields to the writing manager and forgets removed ones.
 fn attribute(
     mut managed: Managed,
-    delta: Delta,
+    deltas: &Deltas,
     node: Node<'_>,
     manager: &Manager<'_>,
-    reset: Reset,
 ) -> Managed {
-    let (changed, removed) = (reset.keep(delta.changed), reset.keep(delta.removed));
+    let Delta { changed, removed } = deltas.own();
     if changed.is_empty() && removed.is_empty() {
         return managed;
     }
     // The owners of a scale are those of the replicas: while there are none, nobody becomes one by an update.
-    if manager.subresource == "scale" && !managed.entries.iter().any(|e| e.is_touched_by(&changed))
-    {
+    let is_touched = |entry: &Entry| {
+        let delta = deltas.at(&entry.owner.api_version);
+        entry.is_touched_by(&delta.changed)
+    };
+    if manager.subresource == "scale" && !managed.entries.iter().any(is_touched) {
         return managed;
     }
     let owner = manager.owner(Operation::Update);
-    let lost = changed.clone().union(&removed);
     for entry in &mut managed.entries {
+        let version = &entry.owner.api_version;
+        let delta = deltas.at(version);
         let loses = if entry.owner.is(&owner) {
-            &removed
+            Cow::Borrowed(&delta.removed)
         } else {
-            &lost
+            Cow::Owned(delta.changed.clone().union(&delta.removed))
         };
-        if entry.is_touched_by(loses) {
-            entry.replace_set(typed::reconcile(entry.set(), node).difference(loses));
+        if entry.is_touched_by(&loses) {
+            let set = typed::reconcile(entry.set(), deltas.node(version, node));
+            entry.replace_set(set.difference(&loses));
         }
     }
     if !changed.is_empty() {
@@ -633,7 +662,7 @@ fn attribute(
             .get(&owner)
             .map(Entry::set)
             .unwrap_or_default()
-            .union(&changed);
+            .union(changed);
         managed.put(Entry::new(owner, Some(manager.now), own));
     }
     managed.cap();

@@ -7,7 +7,8 @@
 //!   the managers that set it, and `metadata.managedFields` says which. `path` and `set` are the sets of fields,
 //!   `typed` reads values by their schema, `managed` is the list in the metadata, `apply` puts them together.
 //!
-//! Different versions of one kind share their paths: there is no conversion, so the version of an entry only names it.
+//! Fields are called what they are called in the version of their owner. Where versions of a kind differ in more than
+//! their name, [`Versions`] shows objects at the other ones.
 
 mod apply;
 mod document;
@@ -16,6 +17,7 @@ mod path;
 mod set;
 mod strategic;
 mod typed;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ pub use apply::{
 };
 pub use document::{json, merge, object};
 pub use strategic::strategic;
+pub use versions::{OneForm, Versions};
 
 use crate::status::Status;
 

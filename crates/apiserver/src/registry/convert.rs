@@ -2,16 +2,17 @@
 //! version alone. Objects are converted before anything else looks at them, so that selection, shape and decisions see
 //! the version that the request is about.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Registry;
+use super::{Registry, Target};
 use crate::object::Object;
+use crate::patch;
 use crate::resource::{Conversion, Resource};
-use crate::schema;
-use crate::schema::meta;
+use crate::schema::{self, Schema, meta};
 use crate::status::Status;
 
 /// What a conversion webhook may take.
@@ -31,11 +32,14 @@ impl Registry {
         resource: &Resource,
         mut objects: Vec<Arc<Object>>,
     ) -> Result<Vec<Arc<Object>>, Status> {
-        if !self.has_conversion(resource) {
+        if !objects.iter().any(|o| self.needs_conversion(resource, o)) {
             return Ok(objects);
         }
         let mut others: Vec<(usize, Value)> = vec![];
         for (at, object) in objects.iter().enumerate() {
+            if is_stored_at(object, resource) {
+                continue;
+            }
             let value = object.value();
             if !is_at(&value, resource) {
                 others.push((at, value));
@@ -73,7 +77,7 @@ impl Registry {
         resource: &Resource,
         object: &Arc<Object>,
     ) -> Result<Arc<Object>, Status> {
-        if !self.has_conversion(resource) {
+        if !self.needs_conversion(resource, object) {
             return Ok(object.clone());
         }
         let mut shown = self.shown(resource, vec![object.clone()]).await?;
@@ -102,6 +106,68 @@ impl Registry {
         converted
             .pop()
             .ok_or_else(|| Status::internal("nothing was converted"))
+    }
+
+    /// The resource of the version in which objects of `resource` are stored, if that is another one and a part of this
+    /// process converts between them.
+    pub(super) fn stored_elsewhere(&self, resource: &Resource) -> Option<Arc<Resource>> {
+        let custom = resource.custom.as_ref()?;
+        if custom.storage_version == resource.version {
+            return None;
+        }
+        self.caller.converter(&resource.group, &resource.kind)?;
+        (self.types).find(&resource.group, &custom.storage_version, &resource.plural)
+    }
+
+    /// Refuses what would not be valid in the version that is stored: those who write that version could never change
+    /// it again. What was wrong with `old` already may stay.
+    ///
+    /// # Errors
+    /// 422 with what is wrong, by the names of the stored version; 500 when the conversion fails.
+    pub(super) async fn check_stored(
+        &self,
+        target: &Target,
+        new: &Value,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
+        let Some(stored) = self.stored_elsewhere(&target.resource) else {
+            return Ok(());
+        };
+        let value = self.to_storage(new.clone(), &target.resource).await?;
+        let mut causes = schema::validate(&stored, &value, None);
+        if causes.is_empty() {
+            return Ok(());
+        }
+        if let Some(old) = old {
+            let old = self.to_storage(old.clone(), &target.resource).await?;
+            let known = schema::validate(&stored, &old, None);
+            causes.retain(|cause| !known.contains(cause));
+        }
+        if causes.is_empty() {
+            return Ok(());
+        }
+        let version = &stored.version;
+        for cause in &mut causes {
+            cause.message = format!("{} (as {version}, which is stored)", cause.message);
+        }
+        Err(target.invalid(causes))
+    }
+
+    /// Whether an object has to be converted before `resource` can show it. Those who ask for the version in which it is
+    /// stored pay nothing.
+    pub(crate) fn needs_conversion(&self, resource: &Resource, object: &Object) -> bool {
+        resource.custom.is_some()
+            && !is_stored_at(object, resource)
+            && self.has_conversion(resource)
+    }
+
+    /// Whether converting objects takes a while, because somebody else does it.
+    pub(crate) fn is_converted_elsewhere(&self, resource: &Resource) -> bool {
+        self.has_conversion(resource)
+            && self
+                .caller
+                .converter(&resource.group, &resource.kind)
+                .is_none()
     }
 
     /// Whether versions of the kind differ in more than their name.
@@ -222,6 +288,40 @@ impl Registry {
             .cloned()
             .unwrap_or_default())
     }
+}
+
+impl patch::Versions for Registry {
+    fn show(&self, object: &Value, api_version: &str) -> Option<(Value, Arc<Schema>)> {
+        let kind = object["kind"].as_str()?;
+        let (group, _) = api_version.split_once('/')?;
+        let converter = self.caller.converter(group, kind)?;
+        let served = self.types.served();
+        let is_meant = |r: &&Arc<Resource>| &*r.kind == kind && r.is_version(api_version);
+        let resource = served.resources.iter().find(is_meant)?;
+        let mut object = object.clone();
+        if object["apiVersion"] != api_version {
+            if let Some(metadata) = object["metadata"].as_object_mut() {
+                metadata.remove("managedFields");
+            }
+            object = converter.convert(object, api_version).ok()?;
+        }
+        Some((object, resource.schema.clone()))
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
+/// Whether the stored bytes begin as those of an object at the version of `resource` do.
+fn is_stored_at(object: &Object, resource: &Resource) -> bool {
+    let version = object.json.strip_prefix(b"{\"apiVersion\":\"");
+    let group = version.and_then(|rest| rest.strip_prefix(resource.group.as_bytes()));
+    let name = group.and_then(|rest| rest.strip_prefix(b"/"));
+    let rest = name.and_then(|rest| rest.strip_prefix(resource.version.as_bytes()));
+    rest.is_some_and(|rest| rest.starts_with(b"\","))
 }
 
 fn is_at(value: &Value, resource: &Resource) -> bool {

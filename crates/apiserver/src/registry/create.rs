@@ -91,6 +91,7 @@ impl Registry {
             if !causes.is_empty() {
                 return Err(named.invalid(causes));
             }
+            self.check_stored(&named, &value, None).await?;
             if attempt == 0 {
                 self.judge(call, &named, Operation::Create, None, &value)
                     .await?;
@@ -160,13 +161,18 @@ impl Registry {
         value
     }
 
-    pub(super) fn manager<'a>(&self, call: &'a Call<'_>, target: &'a Target) -> patch::Manager<'a> {
+    pub(super) fn manager<'a>(
+        &'a self,
+        call: &'a Call<'_>,
+        target: &'a Target,
+    ) -> patch::Manager<'a> {
         patch::Manager {
             name: &call.manager,
             api_version: &target.api_version,
             subresource: &target.subresource,
             has_status: target.resource.strategy.has_status,
             now: self.now(),
+            versions: self,
         }
     }
 }

@@ -401,7 +401,14 @@ impl Registry {
         if custom::is_definition(target) {
             self.fill_definition(&target.key(), &mut value);
         }
-        Ok(Shown::Made(value))
+        // What the stored version cannot say would not have been kept.
+        let Some(stored) = self.stored_elsewhere(&target.resource) else {
+            return Ok(Shown::Made(value));
+        };
+        let value = self.to_storage(value, &target.resource).await?;
+        let api_version = target.resource.api_version();
+        let value = self.convert_custom(value, &stored, &api_version).await?;
+        Ok(Shown::Made(self.convert(&target.resource, value)))
     }
 
     async fn admit(

@@ -133,6 +133,7 @@ impl Registry {
                 subresource: "scale",
                 has_status: resource.strategy.has_status,
                 now,
+                versions: self,
             };
             let new = patch::apply(Some(old), &applied, &resource.schema, &manager, body.force)?;
             schema::decode_value(resource, new, FieldValidation::Ignore).map(|d| d.value)

@@ -246,6 +246,7 @@ impl Registry {
                     subresource: &target.subresource,
                     has_status: target.resource.strategy.has_status,
                     now,
+                    versions: self,
                 };
                 let new = patch::apply(
                     Some(old),
@@ -381,6 +382,7 @@ impl Registry {
         if !causes.is_empty() {
             return Err(target.invalid(causes));
         }
+        self.check_stored(target, &new, Some(old)).await?;
         match how.seen {
             Seen::Whole => {
                 self.judge(call, target, Operation::Update, Some(old), &new)

@@ -204,7 +204,7 @@ impl Exchange<'_> {
                 && !self
                     .cluster
                     .registry()
-                    .has_conversion(&self.target.resource),
+                    .is_converted_elsewhere(&self.target.resource),
         })
         .await?;
         let headers = &self.request.headers;

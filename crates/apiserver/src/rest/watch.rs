@@ -278,7 +278,8 @@ impl Running {
     /// What the client sees of an event: selectors make objects appear and disappear.
     async fn event(&mut self, event: Arc<Event>) -> Option<Bytes> {
         let (registry, resource) = (self.watch.cluster.registry(), &self.watch.target.resource);
-        let event = if registry.has_conversion(resource) {
+        let mut objects = std::iter::once(&event.object).chain(&event.previous);
+        let event = if objects.any(|o| registry.needs_conversion(resource, o)) {
             // Boxed, because there are tens of thousands of watches, and hardly one that converts.
             match Box::pin(self.shown(event)).await {
                 Ok(event) => event,

@@ -46,6 +46,7 @@ fn at(second: i64, name: &'static str) -> Manager<'static> {
         subresource: "",
         has_status: true,
         now,
+        versions: &crate::patch::OneForm,
     }
 }
 

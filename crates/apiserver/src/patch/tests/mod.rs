@@ -9,6 +9,7 @@ mod properties;
 mod sets;
 mod strategic;
 mod updates;
+mod versions;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -206,6 +207,7 @@ impl Story {
             subresource,
             has_status: self.has_status,
             now,
+            versions: &super::OneForm,
         };
         let mut value = yaml(body);
         for (field, text) in [("apiVersion", version), ("kind", "Thing")] {

@@ -209,6 +209,7 @@ fn manager(name: &str, second: i64) -> Manager<'_> {
         subresource: "",
         has_status: true,
         now: Timestamp::from_second(second).unwrap(),
+        versions: &crate::patch::OneForm,
     }
 }
 

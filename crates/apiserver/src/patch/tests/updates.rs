@@ -227,6 +227,7 @@ fn the_stored_form_is_that_of_kubernetes() {
         subresource: "",
         has_status: true,
         now,
+        versions: &crate::patch::OneForm,
     };
     record_update(None, &mut value, &thing(), &manager);
     expect![[r#"
