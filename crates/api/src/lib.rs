@@ -8,6 +8,7 @@ pub mod application;
 pub mod bootstrap;
 pub mod cluster;
 pub mod controlplane;
+pub mod conversion;
 pub mod infrastructure;
 pub mod meta;
 pub mod organization;
@@ -17,7 +18,7 @@ use serde_json::Value;
 /// The CustomResourceDefinitions of all kinds, as JSON.
 #[must_use]
 pub fn crds() -> Vec<Value> {
-    vec![
+    let definitions = vec![
         cluster::cluster::crd(),
         cluster::machine::crd(),
         cluster::machine_set::crd(),
@@ -37,7 +38,8 @@ pub fn crds() -> Vec<Value> {
         application::app_catalog_entry::crd(),
         application::app::crd(),
         application::chart::crd(),
-    ]
+    ];
+    definitions.into_iter().map(conversion::serve).collect()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod machine_health_check;
 pub mod machine_set;
 pub mod rules;
 pub mod topology;
+pub mod v1beta1;
 
 pub use cluster::{Cluster, ClusterSpec, ClusterStatus};
 pub use machine::{Machine, MachineSpec, MachineStatus};

@@ -1,6 +1,7 @@
 //! The kinds of the kubeadm control plane provider.
 
 pub mod kubeadm_control_plane;
+pub mod v1beta1;
 
 pub use kubeadm_control_plane::{
     KubeadmControlPlane, KubeadmControlPlaneSpec, KubeadmControlPlaneStatus,

@@ -7,3 +7,6 @@ pub mod local_machine_template;
 pub use local_cluster::{LocalCluster, LocalClusterSpec, LocalClusterStatus};
 pub use local_machine::{LocalMachine, LocalMachineSpec, LocalMachineStatus};
 pub use local_machine_template::{LocalMachineTemplate, LocalMachineTemplateSpec};
+
+/// The kinds of the local provider. They have only ever had one version.
+pub const KINDS: &[&str] = &["LocalCluster", "LocalMachine", "LocalMachineTemplate"];

@@ -29,3 +29,5 @@ pub const CONTROL_PLANE_GROUP: &str = "controlplane.cluster.x-k8s.io";
 pub const INFRASTRUCTURE_GROUP: &str = "infrastructure.cluster.x-k8s.io";
 /// The version of all those groups that is stored, and the contract between them.
 pub const V1BETA2: &str = "v1beta2";
+/// The version of core, bootstrap and control plane kinds that is served for existing manifests and tools.
+pub const V1BETA1: &str = "v1beta1";

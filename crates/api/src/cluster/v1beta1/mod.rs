@@ -1,0 +1,8 @@
+//! v1beta1 of the core kinds: what it calls differently.
+
+pub mod cluster;
+pub mod health;
+pub mod machine;
+pub mod machine_deployment;
+pub mod machine_health_check;
+pub mod machine_set;

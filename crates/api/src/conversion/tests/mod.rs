@@ -1,0 +1,9 @@
+//! Conversion: tables of values, golden examples, and properties over objects that the schemas allow.
+
+mod definitions;
+mod durations;
+mod examples;
+mod generate;
+mod keeping;
+mod properties;
+mod reviews;
