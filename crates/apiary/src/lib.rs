@@ -11,6 +11,7 @@ pub mod charts;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod conversion;
 pub mod files;
 pub mod fleet;
 pub mod host;

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::admission::ClusterApi;
 use crate::config::KUBERNETES_VERSION;
+use crate::conversion;
 use crate::host::LocalHost;
 
 /// Id of the management cluster in the server; workload clusters are `<namespace>/<name>`.
@@ -99,10 +100,12 @@ impl Management {
             .through
             .unwrap_or_else(|| Arc::new(|client| client));
         let time = clock.clone();
+        let handlers = apiserver::webhook::Handlers::default();
+        conversion::register(&handlers, MANAGEMENT);
         let config = Config {
             clock: Arc::new(move || time.now()),
             admission: Arc::new(admission),
-            handlers: apiserver::webhook::Handlers::default(),
+            handlers,
             apis: vec![],
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port,

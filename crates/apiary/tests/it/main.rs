@@ -15,3 +15,4 @@ mod outside;
 mod scenario;
 mod source;
 mod tidy;
+mod versions;

@@ -127,6 +127,7 @@ impl Story {
     /// | `gone PATH` | wait until the object is gone |
     /// | `show` | show the fleet |
     /// | `get PATH POINTER` | show a value of an object |
+    /// | `unchanged PATH` | show what of manifests is not as they say, at their versions |
     /// | `count PATH` | show how many objects a collection has |
     /// | `workload CLUSTER PATH POINTER VALUE` | wait until a value in a workload cluster is this |
     /// | `each CLUSTER PATH POINTER` | show the values that the objects of a collection have, and how many each; the cluster may be `management` |
@@ -206,6 +207,7 @@ impl Story {
                     value.pointer(pointer).unwrap_or(&Value::Null)
                 )?;
             }
+            "unchanged" => self.unchanged(rest).await?,
             "leaving" => self.leaving().await?,
             "hang" | "unhang" | "hung" | "asked" | "replaced" | "mend" => {
                 self.faults(verb, rest).await?
@@ -222,6 +224,33 @@ impl Story {
             "clusters" => self.clusters()?,
             "rest" => self.rest().await?,
             _ => anyhow::bail!("no command is called {verb:?}"),
+        }
+        Ok(())
+    }
+
+    /// Reads the objects of manifests and looks for everything that is written there.
+    async fn unchanged(&mut self, file: &str) -> anyhow::Result<()> {
+        let text = std::fs::read_to_string(self.directory.join(file))?;
+        let wanted = render::yaml::from_str_multi(&text)?;
+        for wanted in &wanted {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let (kind, meta) = (text(&wanted["kind"]), &wanted["metadata"]);
+            let (namespace, name) = (text(&meta["namespace"]), text(&meta["name"]));
+            let version = text(&wanted["apiVersion"]);
+            let plural = kind.to_lowercase();
+            let path = format!("/apis/{version}/namespaces/{namespace}/{plural}s/{name}");
+            let found = get(self.management.client(), &path).await?;
+            let mut differences = vec![];
+            missing(wanted, &found, "", &mut differences);
+            if found["metadata"]["annotations"]["cluster.x-k8s.io/conversion-data"].is_string() {
+                differences.push("something is kept for v1beta2".into());
+            }
+            let said = if differences.is_empty() {
+                "as written".to_owned()
+            } else {
+                differences.join(", ")
+            };
+            writeln!(self.transcript, "{version} {kind} {name}: {said}")?;
         }
         Ok(())
     }
@@ -538,6 +567,29 @@ fn condition_of(object: &Value, type_: &str) -> String {
 }
 
 /// The text with hashes left out: keys are made anew in each world.
+/// The places of `found` that are not as `wanted` says. What `wanted` doesn't mention may be anything.
+fn missing(wanted: &Value, found: &Value, at: &str, differences: &mut Vec<String>) {
+    match (wanted, found) {
+        (Value::Object(members), Value::Object(_)) => {
+            for (name, wanted) in members {
+                missing(
+                    wanted,
+                    &found[name.as_str()],
+                    &format!("{at}.{name}"),
+                    differences,
+                );
+            }
+        }
+        (Value::Array(items), Value::Array(others)) if items.len() == others.len() => {
+            for (index, (wanted, found)) in items.iter().zip(others).enumerate() {
+                missing(wanted, found, &format!("{at}[{index}]"), differences);
+            }
+        }
+        _ if wanted == found => {}
+        _ => differences.push(format!("{at} is {found}, not {wanted}")),
+    }
+}
+
 fn without_hashes(line: &str) -> String {
     let words = line
         .split(' ')
