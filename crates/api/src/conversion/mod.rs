@@ -200,7 +200,7 @@ fn content(object: &Value) -> Map<String, Value> {
     content
 }
 
-/// A `apiVersion` for a kind of which only the group is known: the one that its v1beta1 users wrote.
+/// The `apiVersion` of a kind of which only the group is known: the one that its v1beta1 users wrote.
 fn api_version(group: &str, kind: &str) -> String {
     let is_local = crate::infrastructure::KINDS.contains(&kind);
     if is_local && group == crate::meta::INFRASTRUCTURE_GROUP {

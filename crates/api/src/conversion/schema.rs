@@ -2,7 +2,7 @@
 //! line for each field, its path and what its schema says besides descriptions. Those are the ones of v1beta2 where
 //! the field lives on there.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Kind;
 use super::moves::{How, Move};
@@ -107,7 +107,7 @@ fn described(kind: &Kind, path: &str, mut fact: Value, v1beta2: &Value) -> Value
     let there = place(kind.moves, path).unwrap_or_else(|| path.to_owned());
     let there = get(v1beta2, &there);
     let is_duration = fact["type"] == "string" && there["type"] == "integer";
-    let last = path.rsplit(['.']).next().unwrap_or_default();
+    let last = path.rsplit('.').next().unwrap_or_default();
     let words = WORDS.iter().find(|(name, _)| *name == last);
     let words = words.map(|(_, words)| (*words).to_owned());
     let said = there["description"].as_str().map(|said| {
@@ -186,6 +186,6 @@ fn put(schema: &mut Value, path: &str, fact: Value) {
         return;
     };
     // Lines are sorted: what is inside comes later.
-    members.extend(inner.as_object().cloned().unwrap_or_else(Map::new));
+    members.extend(inner.as_object().cloned().unwrap_or_default());
     *place = Value::Object(members);
 }

@@ -167,7 +167,7 @@ fn nothing_makes_it_panic() {
                 let at = (0..places.len()).new_tree(&mut runner).unwrap().current();
                 *object.pointer_mut(&places[at]).unwrap() = thing;
                 if let Ok(there) = convert(object, &format!("{}/{other}", kind.group)) {
-                    let _ = convert(there, &format!("{}/{version}", kind.group));
+                    drop(convert(there, &format!("{}/{version}", kind.group)));
                 }
                 Ok(())
             });
