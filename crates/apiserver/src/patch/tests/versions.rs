@@ -106,7 +106,8 @@ fn what_a_manager_no_longer_names_at_another_version_goes() {
     expect![[r#"
         {"spec":{"name":"maja"}}
         m applied v2 at 2: .spec.name
-    "#]].assert_eq(&told(&[
+    "#]]
+    .assert_eq(&told(&[
         "apply m@v1: {wings: '4', name: maja}",
         "apply m@v2: {name: maja}",
     ]));
@@ -118,7 +119,8 @@ fn what_somebody_else_has_at_another_version_stays() {
         {"spec":{"color":"red","wingCount":4}}
         n applied v2 at 2: .spec.wingCount
         m applied v1 at 4: .spec.color
-    "#]].assert_eq(&told(&[
+    "#]]
+    .assert_eq(&told(&[
         "apply m@v1: {wings: '4', name: maja}",
         "apply n@v2: {wingCount: 4}",
         "apply m@v2: {name: maja}",
@@ -134,7 +136,8 @@ fn conflicts_are_found_across_versions() {
         {"spec":{"name":"maja","wingCount":6}}
         m applied v1 at 1: .spec.name
         n applied v2 at 3: .spec.wingCount
-    "#]].assert_eq(&told(&[
+    "#]]
+    .assert_eq(&told(&[
         "apply m@v1: {wings: '4', name: maja}",
         "apply n@v2: {wingCount: 6}",
         "force n@v2: {wingCount: 6}",
@@ -148,7 +151,8 @@ fn updates_take_fields_from_owners_at_other_versions() {
         {"spec":{"name":"maja","wingCount":8}}
         m applied v1 at 1: .spec.name
         hand updated v1 at 3: .spec.wings
-    "#]].assert_eq(&told(&[
+    "#]]
+    .assert_eq(&told(&[
         "apply m@v1: {wings: '4', name: maja}",
         "put hand@v2: {wingCount: 6, name: maja}",
         "put hand@v1: {wings: '8', name: maja}",
@@ -163,7 +167,8 @@ fn the_same_again_changes_nothing() {
         {"spec":{"name":"maja","wingCount":4}}
         n applied v2 at 2: .spec.name
         m applied v2 at 4: .spec.wingCount
-    "#]].assert_eq(&told(&[
+    "#]]
+    .assert_eq(&told(&[
         "apply m@v1: {wings: '4'}",
         "apply n@v2: {name: maja}",
         "apply m@v1: {wings: '4'}",
