@@ -7,10 +7,13 @@ use serde_json::Value;
 use crate::addons::{cluster_resource_set, cluster_resource_set_binding};
 use crate::bootstrap::{kubeadm_config, kubeadm_config_template};
 use crate::cluster::{
-    cluster, machine, machine_deployment, machine_drain_rule, machine_health_check, machine_set,
+    Cluster, ClusterClass, cluster, cluster_class_rules, machine, machine_deployment,
+    machine_drain_rule, machine_health_check, machine_set, topology_rules,
 };
-use crate::controlplane::kubeadm_control_plane;
-use crate::infrastructure::{local_cluster, local_machine, local_machine_template};
+use crate::controlplane::{kubeadm_control_plane, kubeadm_control_plane_template};
+use crate::infrastructure::{
+    local_cluster, local_cluster_template, local_machine, local_machine_template,
+};
 use crate::meta::{
     ADDONS_GROUP, BOOTSTRAP_GROUP, CLUSTER_GROUP, CONTROL_PLANE_GROUP, FieldError,
     INFRASTRUCTURE_GROUP, V1BETA2,
@@ -67,12 +70,19 @@ pub fn validate(
         (ADDONS_GROUP, V1BETA2, "ClusterResourceSetBinding") => {
             check(new, old, cluster_resource_set_binding::validate)
         }
+        (CLUSTER_GROUP, V1BETA2, "ClusterClass") => check(new, old, cluster_class_rules::validate),
         (BOOTSTRAP_GROUP, V1BETA2, "KubeadmConfig") => check(new, old, kubeadm_config::validate),
         (BOOTSTRAP_GROUP, V1BETA2, "KubeadmConfigTemplate") => {
             check(new, old, kubeadm_config_template::validate)
         }
         (CONTROL_PLANE_GROUP, V1BETA2, "KubeadmControlPlane") => {
             check(new, old, kubeadm_control_plane::validate)
+        }
+        (CONTROL_PLANE_GROUP, V1BETA2, "KubeadmControlPlaneTemplate") => {
+            check(new, old, kubeadm_control_plane_template::validate)
+        }
+        (INFRASTRUCTURE_GROUP, V1BETA2, "LocalClusterTemplate") => {
+            check(new, old, local_cluster_template::validate)
         }
         (INFRASTRUCTURE_GROUP, V1BETA2, "LocalCluster") => check(new, old, local_cluster::validate),
         (INFRASTRUCTURE_GROUP, V1BETA2, "LocalMachine") => check(new, old, local_machine::validate),
@@ -81,6 +91,77 @@ pub fn validate(
         }
         _ => vec![],
     }
+}
+
+/// Fills in what the variables of a Cluster's ClusterClass have defaults for.
+pub fn default_for_class(cluster: &mut Value, class: &Value) {
+    let Some(class) = parse::<ClusterClass>(class) else {
+        return;
+    };
+    with(cluster, None, |cluster: &mut Cluster, _| {
+        if let Some(topology) = &mut cluster.spec.topology {
+            topology_rules::default_for_class(topology, &class);
+        }
+    });
+}
+
+/// What a Cluster with a topology is checked against besides itself.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Its ClusterClass, if it is there.
+    pub class: Option<Value>,
+    /// The ClusterClass that it had before.
+    pub old_class: Option<Value>,
+    /// Its control plane, if it is there.
+    pub control_plane: Option<Value>,
+    /// Its MachineDeployments.
+    pub deployments: Vec<Value>,
+}
+
+/// What is wrong with a Cluster for its ClusterClass and its state.
+#[must_use]
+pub fn validate_for_class(
+    new: &Value,
+    old: Option<&Value>,
+    around: &Surroundings,
+) -> Vec<FieldError> {
+    let Some(new) = parse::<Cluster>(new) else {
+        return vec![];
+    };
+    let old = old.and_then(parse::<Cluster>);
+    let Some(topology) = &new.spec.topology else {
+        return vec![];
+    };
+    let class = around.class.as_ref().and_then(parse::<ClusterClass>);
+    let mut errors = vec![];
+    if let Some(old) = &old {
+        let deployments: Vec<_> = around.deployments.iter().filter_map(parse).collect();
+        let control_plane = around.control_plane.as_ref();
+        let unsettled = topology_rules::check_settled(&new, old, control_plane, &deployments);
+        errors.extend(unsettled);
+    }
+    let (Some(class), old) = (class, old) else {
+        return errors;
+    };
+    errors.extend(topology_rules::check_for_class(topology, &class));
+    if let Some(old) = old {
+        errors.extend(topology_rules::check_version_step(&new, &old, &class));
+        let old_class = around.old_class.as_ref().and_then(parse::<ClusterClass>);
+        if let Some(old_class) = old_class.filter(|_| old.class() != new.class()) {
+            errors.extend(topology_rules::check_rebase(&old_class, &class));
+        }
+    }
+    errors
+}
+
+/// What cannot be changed of a ClusterClass because `clusters` use it.
+#[must_use]
+pub fn validate_in_use(new: &Value, old: &Value, clusters: &[Value]) -> Vec<FieldError> {
+    let (Some(new), Some(old)) = (parse::<ClusterClass>(new), parse::<ClusterClass>(old)) else {
+        return vec![];
+    };
+    let clusters: Vec<Cluster> = clusters.iter().filter_map(parse).collect();
+    cluster_class_rules::check_in_use(&new, &old, &clusters)
 }
 
 fn parse<K: DeserializeOwned>(object: &Value) -> Option<K> {
@@ -251,6 +332,30 @@ mod tests {
             LocalMachine: spec.providerID: Forbidden: cannot be changed once the machine exists
             LocalMachineTemplate: spec.template.spec: Forbidden: cannot be changed; make a template with another name and refer to that
         "#]].assert_eq(&text);
+    }
+
+    #[test]
+    fn templates_of_classes_are_not_changed() {
+        let object =
+            |spec: Value| json!({"metadata": {"name": "x"}, "spec": {"template": {"spec": spec}}});
+        for (group, kind, spec) in [
+            (
+                CONTROL_PLANE_GROUP,
+                "KubeadmControlPlaneTemplate",
+                json!({"remediation": {"maxRetry": 1}}),
+            ),
+            (
+                INFRASTRUCTURE_GROUP,
+                "LocalClusterTemplate",
+                json!({"failureDomains": [{"name": "a"}]}),
+            ),
+        ] {
+            let (new, old) = (object(spec), object(json!({})));
+            let found = validate(group, V1BETA2, kind, &new, Some(&old));
+            assert_eq!(found.len(), 1, "{kind}");
+            assert_eq!(found[0].path, "spec.template.spec", "{kind}");
+            assert!(validate(group, V1BETA2, kind, &new, Some(&new)).is_empty());
+        }
     }
 
     #[test]

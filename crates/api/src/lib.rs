@@ -27,10 +27,13 @@ pub fn crds() -> Vec<Value> {
         cluster::machine_drain_rule::crd(),
         addons::cluster_resource_set::crd(),
         addons::cluster_resource_set_binding::crd(),
+        cluster::cluster_class::crd(),
         bootstrap::kubeadm_config::crd(),
         bootstrap::kubeadm_config_template::crd(),
         controlplane::kubeadm_control_plane::crd(),
+        controlplane::kubeadm_control_plane_template::crd(),
         infrastructure::local_cluster::crd(),
+        infrastructure::local_cluster_template::crd(),
         infrastructure::local_machine::crd(),
         infrastructure::local_machine_template::crd(),
         organization::organization::crd(),
@@ -44,6 +47,8 @@ pub fn crds() -> Vec<Value> {
 
 #[cfg(test)]
 mod app_tests;
+#[cfg(test)]
+mod class_tests;
 #[cfg(test)]
 mod crd_tests;
 #[cfg(test)]

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::rules;
 use super::topology::Topology;
+use super::{rules, topology_rules};
 use crate::condition_path;
 use crate::meta::crd::AGE_PATH;
 use crate::meta::{
@@ -186,8 +186,8 @@ pub struct UpgradeStep {
 
 /// Conditions of a Cluster.
 pub mod conditions {
-    /// Summary of Deleting (negative), RemoteConnectionProbe, InfrastructureReady, ControlPlaneAvailable, WorkersAvailable and the
-    /// availability gates.
+    /// Summary of Deleting (negative), RemoteConnectionProbe, InfrastructureReady, ControlPlaneAvailable, WorkersAvailable,
+    /// TopologyReconciled (of Clusters with a topology; an upgrade on its way is no issue) and the availability gates.
     pub const AVAILABLE: &str = "Available";
     /// The `Ready` condition of the infrastructure object.
     pub const INFRASTRUCTURE_READY: &str = "InfrastructureReady";
@@ -217,12 +217,29 @@ pub mod conditions {
     pub const REMEDIATING: &str = "Remediating";
     /// The cluster is being deleted (negative).
     pub const DELETING: &str = "Deleting";
+    /// Everything that the topology asks for is as it asks; only for Clusters with one.
+    pub const TOPOLOGY_RECONCILED: &str = "TopologyReconciled";
     /// Reconciliation is stopped (negative).
     pub const PAUSED: &str = "Paused";
 }
 
 /// Reasons of conditions of a Cluster.
 pub mod reasons {
+    /// TopologyReconciled is true.
+    pub const TOPOLOGY_RECONCILE_SUCCEEDED: &str = "ReconcileSucceeded";
+    /// TopologyReconciled is false: the message says what is wrong with the topology, its class or their templates, or what the
+    /// server refused.
+    pub const TOPOLOGY_RECONCILE_FAILED: &str = "ReconcileFailed";
+    /// TopologyReconciled is false: reconciliation is stopped.
+    pub const TOPOLOGY_RECONCILE_PAUSED: &str = "Paused";
+    /// TopologyReconciled is false: the ClusterClass is not there, or its controller has not looked at its newest version yet.
+    pub const TOPOLOGY_CLASS_NOT_RECONCILED: &str = "ClusterClassNotReconciled";
+    /// TopologyReconciled is false: an upgrade is on its way, or something new waits for the control plane.
+    pub const TOPOLOGY_CLUSTER_UPGRADING: &str = "ClusterUpgrading";
+    /// TopologyReconciled is false: all that is left of an upgrade is what annotations defer.
+    pub const TOPOLOGY_UPGRADE_DEFERRED: &str = "MachineDeploymentsUpgradeDeferred";
+    /// TopologyReconciled is false: the Cluster is being deleted.
+    pub const TOPOLOGY_DELETING: &str = "Deleting";
     /// ControlPlaneInitialized is true.
     pub const INITIALIZED: &str = "Initialized";
     /// ControlPlaneInitialized is false: the control plane has not answered yet.
@@ -363,9 +380,10 @@ pub fn validate(new: &Cluster, old: Option<&Cluster>) -> Vec<FieldError> {
         );
     }
     if let Some(topology) = &spec.topology {
-        rules::check_version("spec.topology.version", &topology.version, &mut errors);
+        topology_rules::check(new, topology, &mut errors);
     }
     if let Some(old) = old {
+        topology_rules::check_change(new, old, &mut errors);
         for (field, before, after) in [
             (
                 "spec.infrastructureRef",

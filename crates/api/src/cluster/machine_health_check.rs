@@ -18,7 +18,7 @@ use crate::meta::{
 /// Seconds in which a node must appear if nothing is said.
 pub const NODE_STARTUP_TIMEOUT: i32 = 600;
 /// The shortest time that may be given for that; less would take machines away that only boot.
-const NODE_STARTUP_TIMEOUT_MIN: i32 = 30;
+pub(super) const NODE_STARTUP_TIMEOUT_MIN: i32 = 30;
 
 /// Which machines are checked, and how. A machine that several checks select is judged by the first of them by name.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -234,7 +234,12 @@ pub fn validate(new: &MachineHealthCheck, old: Option<&MachineHealthCheck>) -> V
     errors
 }
 
-fn check_trigger(path: &str, trigger: &RemediationTrigger, errors: &mut Vec<FieldError>) {
+/// Numbers, percentages and ranges must be readable.
+pub(super) fn check_trigger(
+    path: &str,
+    trigger: &RemediationTrigger,
+    errors: &mut Vec<FieldError>,
+) {
     let most: Option<&IntOrString> = trigger.unhealthy_less_than_or_equal_to.as_ref();
     rules::check_scaled(&format!("{path}.unhealthyLessThanOrEqualTo"), most, errors);
     if let Some(range) = &trigger.unhealthy_in_range

@@ -5,6 +5,8 @@
     reason = "one file per kind, and this kind is called like its group"
 )]
 pub mod cluster;
+pub mod cluster_class;
+pub mod cluster_class_rules;
 pub mod machine;
 pub mod machine_deployment;
 pub mod machine_drain_rule;
@@ -13,8 +15,11 @@ pub mod machine_set;
 pub mod rules;
 pub mod topology;
 pub mod v1beta1;
+pub mod topology_rules;
+pub mod variables;
 
 pub use cluster::{Cluster, ClusterSpec, ClusterStatus};
+pub use cluster_class::{ClusterClass, ClusterClassSpec, ClusterClassStatus};
 pub use machine::{Machine, MachineSpec, MachineStatus};
 pub use machine_deployment::{MachineDeployment, MachineDeploymentSpec, MachineDeploymentStatus};
 pub use machine_drain_rule::{MachineDrainRule, MachineDrainRuleSpec};

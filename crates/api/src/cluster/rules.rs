@@ -50,6 +50,14 @@ impl Version {
     }
 }
 
+impl Version {
+    /// Major, minor and patch version, which decide what is newer whatever follows them.
+    #[must_use]
+    pub fn numbers(&self) -> (u64, u64, u64) {
+        (self.major, self.minor, self.patch)
+    }
+}
+
 /// Adds the leading `v` that people forget.
 pub fn default_version(version: &mut String) {
     if version.starts_with(|c: char| c.is_ascii_digit()) {

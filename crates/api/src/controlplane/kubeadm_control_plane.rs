@@ -422,7 +422,7 @@ pub fn validate(new: &KubeadmControlPlane, old: Option<&KubeadmControlPlane>) ->
     );
     if let Some(config) = &new.spec.kubeadm_config_spec {
         check_spec("spec.kubeadmConfigSpec", config, &mut errors);
-        check_validity(new, config, &mut errors);
+        check_validity("spec", new.spec.rollout.as_ref(), config, &mut errors);
     }
     if let Some(old) = old {
         check_change(new, old, &mut errors);
@@ -468,8 +468,10 @@ fn check_replicas(new: &KubeadmControlPlane, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn check_validity(
-    new: &KubeadmControlPlane,
+/// Certificates must be valid long enough; `path` is that of the spec.
+pub(super) fn check_validity(
+    path: &str,
+    rollout: Option<&Rollout>,
     config: &KubeadmConfigSpec,
     errors: &mut Vec<FieldError>,
 ) {
@@ -480,21 +482,16 @@ fn check_validity(
     let authority = cluster
         .and_then(|c| c.ca_certificate_validity_period_days)
         .unwrap_or(3650);
-    let path = "spec.kubeadmConfigSpec.clusterConfiguration.certificateValidityPeriodDays";
     if leaf > authority {
         errors.push(FieldError::invalid(
-            path,
+            format!("{path}.kubeadmConfigSpec.clusterConfiguration.certificateValidityPeriodDays"),
             format!("must be at most caCertificateValidityPeriodDays ({authority})"),
         ));
     }
-    let before = new
-        .spec
-        .rollout
-        .as_ref()
-        .and_then(|r| r.before.as_ref()?.certificates_expiry_days);
+    let before = rollout.and_then(|r| r.before.as_ref()?.certificates_expiry_days);
     if before.is_some_and(|days| days >= leaf) {
         errors.push(FieldError::invalid(
-            "spec.rollout.before.certificatesExpiryDays",
+            format!("{path}.rollout.before.certificatesExpiryDays"),
             format!("must be less than the {leaf} days that certificates are valid"),
         ));
     }

@@ -2,7 +2,11 @@
 
 pub mod kubeadm_control_plane;
 pub mod v1beta1;
+pub mod kubeadm_control_plane_template;
 
 pub use kubeadm_control_plane::{
     KubeadmControlPlane, KubeadmControlPlaneSpec, KubeadmControlPlaneStatus,
+};
+pub use kubeadm_control_plane_template::{
+    KubeadmControlPlaneTemplate, KubeadmControlPlaneTemplateSpec,
 };

@@ -77,6 +77,24 @@ pub const AUTOSCALER_MIN_SIZE: &str = "cluster.x-k8s.io/cluster-api-autoscaler-n
 /// Annotation of MachineSets and MachineDeployments: largest size that the cluster autoscaler chooses.
 pub const AUTOSCALER_MAX_SIZE: &str = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size";
 
+/// Label (empty value): made for the topology of a Cluster.
+pub const TOPOLOGY_OWNED: &str = "topology.cluster.x-k8s.io/owned";
+/// Label: the entry of `spec.topology.workers.machineDeployments` that something was made for.
+pub const TOPOLOGY_DEPLOYMENT_NAME: &str = "topology.cluster.x-k8s.io/deployment-name";
+/// Annotation of a topology's MachineDeployment: it is not upgraded while it is there.
+pub const TOPOLOGY_DEFER_UPGRADE: &str = "topology.cluster.x-k8s.io/defer-upgrade";
+/// Annotation of a topology's MachineDeployment: it and those after it are not upgraded while it is there.
+pub const TOPOLOGY_HOLD_UPGRADE_SEQUENCE: &str = "topology.cluster.x-k8s.io/hold-upgrade-sequence";
+/// Annotation of Clusters: how many MachineDeployments are upgraded at once. Default: 1.
+pub const TOPOLOGY_UPGRADE_CONCURRENCY: &str = "topology.cluster.x-k8s.io/upgrade-concurrency";
+/// Annotation of Clusters: the version that an upgrade in progress has come to.
+pub const TOPOLOGY_UPGRADE_STEP: &str = "topology.internal.cluster.x-k8s.io/upgrade-step";
+/// Annotation of Clusters: the version of the topology may be changed to any.
+pub const TOPOLOGY_UNSAFE_VERSION: &str =
+    "unsafe.topology.cluster.x-k8s.io/disable-update-version-check";
+/// Annotation of Clusters: a topology may be added to a Cluster that is there.
+pub const TOPOLOGY_UNSAFE_CLASS: &str =
+    "unsafe.topology.cluster.x-k8s.io/disable-update-class-name-check";
 /// Taint of nodes that no Machine has claimed yet.
 pub const UNINITIALIZED_TAINT: &str = "node.cluster.x-k8s.io/uninitialized";
 /// Taint of nodes whose Machine belongs to an older revision of its MachineDeployment.

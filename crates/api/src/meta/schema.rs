@@ -135,7 +135,8 @@ pub fn tidy(schema: &mut Value) {
                 object.remove("title");
             }
             drop_null(object);
-            if object.contains_key("x-kubernetes-int-or-string") {
+            // Again the keyword, and not a property of this name.
+            if object.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
                 object.remove("type");
                 object.remove("format");
                 object.insert(
