@@ -27,6 +27,7 @@
 
 pub mod chart;
 mod dependencies;
+mod expand;
 pub mod gotemplate;
 pub mod helm;
 mod json;
@@ -38,6 +39,7 @@ pub mod values;
 pub mod yaml;
 
 pub use chart::{Chart, LoadError};
+pub use expand::{check, expand};
 pub use gotemplate::{Limits, Lookup, NoCluster};
 pub use helm::{
     Capabilities, Error, Hook, HookEvent, Object, ReleaseContext, Rendered, install_order,
