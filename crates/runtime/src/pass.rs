@@ -108,7 +108,7 @@ async fn pass<R: Reconciler>(reconciler: &R, env: &Env, cx: &Cx, subject: &Subje
     let now = cx.now();
     let plan = R::plan(&world, now);
     tracing::debug!("planned\n{plan}");
-    let mut writer = Writer::new(cx, R::NAME);
+    let mut writer = Writer::new(cx, R::NAME).managing_as(R::MANAGER);
     let mut failure = None;
     let mut outcome = Outcome::default();
     for change in &plan.changes {

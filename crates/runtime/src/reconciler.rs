@@ -30,6 +30,8 @@ pub enum GatherError {
 pub trait Reconciler: Send + Sync + 'static {
     /// Also the name of the field manager (`apiary-<NAME>`), of the finalizer owner and of the metrics' label.
     const NAME: &'static str;
+    /// The field manager, if it is another one: of fields that were the same manager's before this controller came.
+    const MANAGER: Option<&'static str> = None;
     /// Who its events say they come from.
     const REPORTER: &'static str = Self::NAME;
     /// Finalizer that the driver keeps on objects while they live, or `None` if deletion needs no work.

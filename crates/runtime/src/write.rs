@@ -105,6 +105,14 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Writes in another manager's name, if one is given.
+    pub(crate) fn managing_as(mut self, manager: Option<&str>) -> Self {
+        if let Some(manager) = manager {
+            manager.clone_into(&mut self.manager);
+        }
+        self
+    }
+
     pub(crate) async fn apply(&mut self, object: &DynamicObject) -> Result<(), Failure> {
         let target = ObjectRef::of(object);
         if target.name.is_empty() {
