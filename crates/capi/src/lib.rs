@@ -7,6 +7,7 @@ pub mod bootstrap;
 pub mod cluster;
 pub mod clusterresourceset;
 pub mod clusterresourcesetbinding;
+pub mod clusterclass;
 pub mod condition;
 pub mod contract;
 pub mod etcd;
@@ -27,6 +28,7 @@ pub mod secret;
 mod template;
 #[cfg(test)]
 mod testing;
+pub mod topology;
 mod yaml;
 
 use std::sync::Arc;
@@ -49,6 +51,8 @@ pub fn controllers(
         endpoint,
     };
     controllers
+        .add(clusterclass::ClusterClassController)
+        .add(topology::TopologyController)
         .add(cluster::ClusterController)
         .add(machine::MachineController)
         .add(machineset::MachineSetController)

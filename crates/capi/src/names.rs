@@ -74,42 +74,53 @@ impl Namer<'_> {
     #[must_use]
     pub(crate) fn name(&self, suffix: &str) -> String {
         let expanded = match self.template {
-            Some(template) => self.expand(template, suffix),
+            Some(template) => {
+                let owner = format!(".{}.name", self.owner_variable);
+                let variables = [
+                    (".random", suffix),
+                    (".cluster.name", self.cluster),
+                    (owner.as_str(), self.owner),
+                ];
+                expand(template, &variables)
+            }
             None => format!("{}-{suffix}", self.owner),
         };
-        if expanded.len() <= NAME_MAX {
-            return expanded;
-        }
-        let mut base = expanded;
-        base.truncate(
-            (0..=NAME_MAX - SUFFIX_LEN)
-                .rev()
-                .find(|i| base.is_char_boundary(*i))
-                .unwrap_or(0),
-        );
-        base + suffix
+        cut(expanded, suffix)
     }
+}
 
-    fn expand(&self, template: &str, suffix: &str) -> String {
-        let owner = format!(".{}.name", self.owner_variable);
-        let mut out = String::new();
-        let mut rest = template;
-        while let Some((before, after)) = rest.split_once("{{") {
-            out.push_str(before);
-            let Some((variable, after)) = after.split_once("}}") else {
-                rest = "";
-                break;
-            };
-            out.push_str(match variable.trim() {
-                ".random" => suffix,
-                ".cluster.name" => self.cluster,
-                variable if variable == owner => self.owner,
-                _ => "",
-            });
-            rest = after;
-        }
-        out + rest
+/// A name that is too long, cut before its suffix.
+#[must_use]
+pub(crate) fn cut(name: String, suffix: &str) -> String {
+    if name.len() <= NAME_MAX {
+        return name;
     }
+    let mut base = name;
+    base.truncate(
+        (0..=NAME_MAX - SUFFIX_LEN)
+            .rev()
+            .find(|i| base.is_char_boundary(*i))
+            .unwrap_or(0),
+    );
+    base + suffix
+}
+
+/// A template with its variables replaced; those that are not known are empty.
+#[must_use]
+pub(crate) fn expand(template: &str, variables: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        out.push_str(before);
+        let Some((variable, after)) = after.split_once("}}") else {
+            rest = "";
+            break;
+        };
+        let known = variables.iter().find(|(name, _)| *name == variable.trim());
+        out.push_str(known.map_or("", |(_, value)| value));
+        rest = after;
+    }
+    out + rest
 }
 
 #[cfg(test)]

@@ -12,16 +12,16 @@ mod tests;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use api::cluster::{Cluster, Machine, MachineDeployment, MachineSet};
-use api::meta::labels;
+use api::cluster::{Cluster, ClusterClass, Machine, MachineDeployment, MachineSet};
+use api::meta::{Gate, labels};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Selector};
 use serde_json::Value;
 
-use crate::contract;
 use crate::link::Link;
+use crate::{contract, topology};
 
 /// The controller.
 #[derive(Debug)]
@@ -46,6 +46,19 @@ pub struct World {
     pub machines: Vec<Arc<Machine>>,
     #[cfg_attr(test, serde(default))]
     pub link: Link,
+    /// Of a Cluster with a topology; `None` if it isn't there.
+    #[cfg_attr(test, serde(default))]
+    pub class: Option<Arc<ClusterClass>>,
+}
+
+impl World {
+    /// Further conditions that count for `Available`: the Cluster's own, or those of its class.
+    fn availability_gates(&self) -> &[Gate] {
+        let own = self.cluster.spec.availability_gates.as_deref();
+        let class = self.class.as_ref();
+        own.or_else(|| class?.spec.availability_gates.as_deref())
+            .unwrap_or_default()
+    }
 }
 
 impl Reconciler for ClusterController {
@@ -69,6 +82,7 @@ impl Reconciler for ClusterController {
             deployments: cx.list(scope, &members).await?,
             sets: cx.list(scope, &members).await?,
             machines: cx.list(scope, &members).await?,
+            class: topology::class_of(cx, cluster).await?,
             link: Link::from(&cx.clusters().get(&namespace, &name).await?),
             cluster: cluster.clone(),
         })

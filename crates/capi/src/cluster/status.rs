@@ -420,19 +420,18 @@ fn available(world: &World, all: &[Condition]) -> Condition {
             is_optional: false,
         })
         .collect();
-    // Gates are conditions that somebody else writes: they are only in the object as it is.
-    let wire = world
-        .cluster
-        .status
-        .as_ref()
-        .and_then(|s| s.conditions.as_deref())
-        .unwrap_or_default();
-    let gates = world
-        .cluster
-        .spec
-        .availability_gates
-        .as_deref()
-        .unwrap_or_default();
+    // Conditions that somebody else writes are only in the object as it is.
+    let wire = world.cluster.conditions();
+    let topology = api::meta::find(wire, conditions::TOPOLOGY_RECONCILED).map(Condition::from);
+    if world.cluster.spec.topology.is_some() {
+        parts.push(Part {
+            type_: conditions::TOPOLOGY_RECONCILED,
+            condition: topology.as_ref().filter(|c| is_issue_of_topology(c)),
+            is_negative: false,
+            is_optional: topology.is_some(),
+        });
+    }
+    let gates = world.availability_gates();
     let others: Vec<_> = gates
         .iter()
         .map(|g| api::meta::find(wire, &g.condition_type).map(Condition::from))
@@ -446,4 +445,13 @@ fn available(world: &World, all: &[Condition]) -> Condition {
         });
     }
     summary(conditions::AVAILABLE, &parts)
+}
+
+/// Whether what is said of the topology counts for `Available`: an upgrade on its way does not.
+fn is_issue_of_topology(condition: &Condition) -> bool {
+    let issues = [
+        reasons::TOPOLOGY_RECONCILE_FAILED,
+        reasons::TOPOLOGY_CLASS_NOT_RECONCILED,
+    ];
+    condition.is_true() || issues.contains(&&*condition.reason)
 }

@@ -58,7 +58,7 @@ fn remove(value: &mut Value, path: &[&str]) {
 }
 
 /// JSON with sorted members, without those that are empty: what the user left out and what is empty means the same.
-fn canonical(value: &Value) -> String {
+pub(crate) fn canonical(value: &Value) -> String {
     match value {
         Value::Object(members) => {
             let mut sorted: Vec<_> = members.iter().map(|(k, v)| (k, canonical(v))).collect();

@@ -1,0 +1,220 @@
+//! What to do about a topology. Pure.
+
+use std::convert::Infallible;
+
+use api::cluster::ClusterClass;
+use api::cluster::cluster::reasons;
+use api::cluster::topology_rules;
+use api::meta::{FieldError, labels};
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+use runtime::{Change, Plan};
+use serde_json::{Value, json};
+
+use super::build::{Parts, build};
+use super::gather::{contract_ref, is_named_by, reference_to};
+use super::upgrade::{Upgrade, upgrade};
+use super::{SHARED, World, rules};
+use crate::{object, pause, template};
+
+pub(super) fn plan(world: &World) -> Plan<Infallible> {
+    let mut plan = Plan::default();
+    let is_deleting = world.cluster.metadata.deletion_timestamp.is_some();
+    if world.cluster.spec.topology.is_none() || is_deleting {
+        return plan;
+    }
+    if world.is_paused() {
+        return pause::plan();
+    }
+    let Some(class) = &world.class else {
+        let is_own = world.cluster.class().map(|c| c.0) == world.cluster.namespace();
+        let mut why = format!("ClusterClass {} does not exist", world.class_name());
+        if !is_own {
+            why += &format!(
+                ", or its owner does not share it with other namespaces by the annotation {SHARED}: \"true\""
+            );
+        }
+        plan.wait(reasons::TOPOLOGY_CLASS_NOT_RECONCILED, why);
+        return plan;
+    };
+    let observed = class.status.as_ref().and_then(|s| s.observed_generation);
+    if observed != class.metadata.generation {
+        let why = format!(
+            "ClusterClass {} has changed, and its controller has not looked at it yet",
+            world.class_name()
+        );
+        plan.wait(reasons::TOPOLOGY_CLASS_NOT_RECONCILED, why);
+        return plan;
+    }
+    let upgrade = upgrade(world, class);
+    match parts(world, class, &upgrade) {
+        Ok(parts) => {
+            make(world, parts, &upgrade, &mut plan);
+            upgrade.tell(world, &mut plan);
+        }
+        Err(why) => plan.wait(reasons::TOPOLOGY_RECONCILE_FAILED, why),
+    }
+    plan
+}
+
+impl World {
+    pub(super) fn is_paused(&self) -> bool {
+        pause::is_paused(Some(&self.cluster), &self.cluster.metadata)
+    }
+}
+
+fn listed(errors: &[FieldError]) -> Option<String> {
+    let lines: Vec<String> = errors.iter().map(|error| format!("* {error}")).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// What the cluster should be made of, or what is wrong.
+fn parts(world: &World, class: &ClusterClass, upgrade: &Upgrade) -> Result<Parts, String> {
+    let missing: Vec<String> = class
+        .template_refs()
+        .into_iter()
+        .map(|(_, reference)| contract_ref(reference))
+        .filter(|r| !world.templates.iter().any(|t| is_named_by(t, r)))
+        .map(|r| format!("{} {}", r.kind, r.name))
+        .collect();
+    if !missing.is_empty() {
+        let why = template::missing(&missing);
+        return Err(format!("ClusterClass {}: {why}", world.class_name()));
+    }
+    let external = class.patches().find(|p| p.external.is_some());
+    if let Some(patch) = external {
+        return Err(format!(
+            "ClusterClass {}: patch {:?} asks for a runtime extension, which is not supported",
+            world.class_name(),
+            patch.name
+        ));
+    }
+    if class
+        .spec
+        .upgrade
+        .as_ref()
+        .is_some_and(|u| u.external.is_some())
+    {
+        return Err(format!(
+            "ClusterClass {}: spec.upgrade.external asks for a runtime extension, which is not supported",
+            world.class_name()
+        ));
+    }
+    let mut topology = world.cluster.spec.topology.clone().unwrap_or_default();
+    topology_rules::default_for_class(&mut topology, class);
+    let mut errors = vec![];
+    topology_rules::check(&world.cluster, &topology, &mut errors);
+    errors.extend(topology_rules::check_for_class(&topology, class));
+    if errors.is_empty() {
+        errors.extend(rules::check_values(&topology, class));
+    }
+    if let Some(text) = listed(&errors) {
+        return Err(text);
+    }
+    build(world, class, &topology, upgrade)
+}
+
+/// The changes that make it so. Templates come before what refers to them, and go after it.
+fn make(world: &World, parts: Parts, upgrade: &Upgrade, plan: &mut Plan<Infallible>) {
+    let used = world.references();
+    let is_kept = |copy: &DynamicObject| {
+        let is_planned = parts
+            .copies
+            .iter()
+            .any(|c| reference_to(c) == reference_to(copy));
+        is_planned || used.iter().any(|reference| is_named_by(copy, reference))
+    };
+    let unused: Vec<_> = world
+        .copies
+        .iter()
+        .filter(|copy| copy.metadata.deletion_timestamp.is_none() && !is_kept(copy))
+        .cloned()
+        .collect();
+    let references = (reference_to(&parts.infrastructure), parts.control_plane_ref);
+    let names = |objects: &[DynamicObject]| -> Vec<String> {
+        objects.iter().map(DynamicObject::name_any).collect()
+    };
+    let checks = names(&parts.checks);
+    for copy in parts.copies {
+        plan.apply(copy);
+    }
+    plan.apply(parts.infrastructure);
+    if let Some(control_plane) = parts.control_plane {
+        plan.apply(control_plane);
+    }
+    plan.changes.extend(refer(world, &references, upgrade));
+    for part in parts.deployments.into_iter().chain(parts.checks) {
+        plan.apply(part);
+    }
+    let entries = world.cluster.spec.topology.iter();
+    let entries: Vec<_> = entries.flat_map(|t| t.machine_deployments()).collect();
+    for deployment in &world.deployments {
+        let entry = object::label(&deployment.metadata, labels::TOPOLOGY_DEPLOYMENT_NAME);
+        let is_wanted = entries.iter().any(|e| Some(e.name.as_str()) == entry);
+        if !is_wanted && deployment.metadata.deletion_timestamp.is_none() {
+            let message = format!(
+                "MachineDeployment {} is deleted: the topology does not have it any more",
+                deployment.name_any()
+            );
+            plan.change(object::delete(&**deployment), "TopologyDelete", message);
+        }
+    }
+    for check in &world.checks {
+        if !checks.contains(&check.name_any()) && check.metadata.deletion_timestamp.is_none() {
+            plan.changes.push(object::delete(&**check));
+        }
+    }
+    for copy in unused {
+        plan.changes.push(object::delete_dynamic(&copy));
+    }
+}
+
+/// The Cluster refers to its parts, and says which version an upgrade has come to.
+fn refer(
+    world: &World,
+    (infrastructure, control_plane): &(api::meta::ContractRef, api::meta::ContractRef),
+    upgrade: &Upgrade,
+) -> Option<Change<Infallible>> {
+    let cluster = &world.cluster;
+    let mut patch = json!({});
+    for (field, current, wanted) in [
+        (
+            "infrastructureRef",
+            &cluster.spec.infrastructure_ref,
+            infrastructure,
+        ),
+        (
+            "controlPlaneRef",
+            &cluster.spec.control_plane_ref,
+            control_plane,
+        ),
+    ] {
+        if current.as_ref() != Some(wanted) {
+            patch["spec"][field] = json!(wanted);
+        }
+    }
+    let name = cluster.name_any();
+    for (label, value) in [
+        (labels::CLUSTER_NAME, name.as_str()),
+        (labels::TOPOLOGY_OWNED, ""),
+    ] {
+        if object::label(&cluster.metadata, label) != Some(value) {
+            patch["metadata"]["labels"][label] = json!(value);
+        }
+    }
+    let is_going = !upgrade.ahead.is_empty() || !upgrade.workers_ahead.is_empty();
+    let step = is_going.then_some(upgrade.version.as_str());
+    if object::annotation(&cluster.metadata, labels::TOPOLOGY_UPGRADE_STEP) != step {
+        patch["metadata"]["annotations"][labels::TOPOLOGY_UPGRADE_STEP] = json!(step);
+    }
+    if patch == json!({}) {
+        return None;
+    }
+    // Only what this pass saw: a Cluster that is gone is not made again.
+    patch["metadata"]["resourceVersion"] = Value::from(cluster.resource_version());
+    Some(Change::Patch {
+        target: object::target(cluster),
+        subresource: "",
+        patch,
+    })
+}

@@ -1,0 +1,175 @@
+//! What a topology shows in the status of its Cluster, and how an upgrade is told. Pure.
+
+use std::convert::Infallible;
+
+use api::cluster::cluster::{conditions, reasons};
+use kube::ResourceExt;
+use runtime::{Outcome, Plan};
+use serde_json::{Value, json};
+
+use super::World;
+use super::upgrade::{Progress, Step, Upgrade, deployment_of, upgrade};
+use crate::condition::{Condition, named};
+use crate::contract::Contract;
+
+pub(super) fn status(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) -> Option<Value> {
+    world.cluster.spec.topology.as_ref()?;
+    let mut condition = condition(world, plan, outcome).to_json();
+    condition["observedGeneration"] = json!(world.cluster.metadata.generation);
+    let mut status = json!({"conditions": [condition]});
+    let is_deleting = world.cluster.metadata.deletion_timestamp.is_some();
+    if let Some(class) = world.class.as_ref().filter(|_| !is_deleting) {
+        let upgrade = upgrade(world, class);
+        for (part, versions) in [
+            ("controlPlane", &upgrade.ahead),
+            ("workers", &upgrade.workers_ahead),
+        ] {
+            if !versions.is_empty() {
+                let steps: Vec<Value> = versions.iter().map(|v| json!({"version": v})).collect();
+                status[part] = json!({"upgradePlan": steps});
+            }
+        }
+    }
+    Some(status)
+}
+
+fn condition(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) -> Condition {
+    let type_ = conditions::TOPOLOGY_RECONCILED;
+    if world.cluster.metadata.deletion_timestamp.is_some() {
+        return Condition::no(type_, reasons::TOPOLOGY_DELETING, "Cluster is deleting");
+    }
+    if world.is_paused() {
+        let why =
+            "Reconciliation is paused, by spec.paused or the annotation cluster.x-k8s.io/paused";
+        return Condition::no(type_, reasons::TOPOLOGY_RECONCILE_PAUSED, why);
+    }
+    if let Some(failure) = &outcome.failure {
+        return Condition::no(type_, reasons::TOPOLOGY_RECONCILE_FAILED, &failure.message);
+    }
+    match plan.waits.first() {
+        Some(wait) => Condition::no(type_, wait.reason, &wait.message),
+        None => Condition::yes(type_, reasons::TOPOLOGY_RECONCILE_SUCCEEDED),
+    }
+}
+
+impl Upgrade {
+    /// Says what is on its way and what waits for what.
+    pub(super) fn tell(&self, world: &World, plan: &mut Plan<Infallible>) {
+        let held = self.with(|step| *step == Step::Hold);
+        if !self.is_in_progress() || (held.is_empty() && self.is_first(world)) {
+            return;
+        }
+        let Some(topology) = &world.cluster.spec.topology else {
+            return;
+        };
+        let mut lines = vec![];
+        lines.extend(self.about_control_plane(world));
+        let there = |name: &str| deployment_of(world, name).map(ResourceExt::name_any);
+        let object =
+            |names: Vec<&str>| -> Vec<String> { names.into_iter().filter_map(there).collect() };
+        let listed = |names: &[String]| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            named("MachineDeployment", &names)
+        };
+        if !self.upgrading.is_empty() {
+            let versions = self.upgrading_to(world);
+            lines.push(format!(
+                "{} upgrading to {versions}",
+                listed(&self.upgrading)
+            ));
+        }
+        let waiting = object(self.with(|step| matches!(step, Step::Wait(_))));
+        let waiting: Vec<String> = waiting
+            .into_iter()
+            .filter(|n| !self.upgrading.contains(n))
+            .collect();
+        let ahead = self.workers_ahead.join(", ");
+        if !waiting.is_empty() {
+            lines.push(format!("{} pending upgrade to {ahead}", listed(&waiting)));
+        }
+        let deferred = object(self.with(|step| matches!(step, Step::Defer(_))));
+        if !deferred.is_empty() {
+            lines.push(format!(
+                "{} upgrade to {ahead} deferred by the annotation defer-upgrade or hold-upgrade-sequence",
+                listed(&deferred)
+            ));
+        }
+        if !held.is_empty() {
+            let why = match self.control_plane {
+                Progress::Provisioning => "until the control plane is there",
+                _ => "while the control plane upgrade is in progress",
+            };
+            let entries: Vec<&str> = held;
+            lines.push(format!(
+                "{} creation deferred {why}",
+                named("MachineDeployment", &entries)
+            ));
+        }
+        let is_deferred = !deferred.is_empty()
+            && waiting.is_empty()
+            && self.upgrading.is_empty()
+            && self.control_plane == Progress::Settled;
+        let reason = if is_deferred {
+            reasons::TOPOLOGY_UPGRADE_DEFERRED
+        } else {
+            reasons::TOPOLOGY_CLUSTER_UPGRADING
+        };
+        let lines: String = lines.iter().map(|line| format!("\n  * {line}")).collect();
+        plan.wait(
+            reason,
+            format!("Cluster is upgrading to {}{lines}", topology.version),
+        );
+    }
+
+    /// Whether the cluster is only set up, with the version that it should have.
+    fn is_first(&self, world: &World) -> bool {
+        let is_new = world.control_plane.is_none() || self.control_plane == Progress::Provisioning;
+        is_new && self.ahead.is_empty() && self.workers_ahead.is_empty()
+    }
+
+    /// Names of entries of the topology by what happens to them.
+    fn with(&self, is_meant: impl Fn(&Step) -> bool) -> Vec<&str> {
+        let steps = self.steps.iter().filter(|(_, step)| is_meant(step));
+        steps.map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn about_control_plane(&self, world: &World) -> Option<String> {
+        let object = world.control_plane.as_deref()?;
+        let contract = Contract(object);
+        let kind = contract.kind();
+        let version = &self.version;
+        let then = if self.ahead.is_empty() {
+            String::new()
+        } else {
+            format!(", then to {}", self.ahead.join(", "))
+        };
+        match self.control_plane {
+            Progress::Settled => None,
+            Progress::Provisioning => {
+                Some(format!("{kind} being set up with version {version}{then}"))
+            }
+            Progress::Upgrading => Some(format!("{kind} upgrading to {version}{then}")),
+            Progress::Waiting => Some(format!(
+                "{kind} pending upgrade to {}: it waits for MachineDeployments",
+                self.ahead.join(", ")
+            )),
+        }
+    }
+
+    /// Versions that MachineDeployments are on their way to.
+    fn upgrading_to(&self, world: &World) -> String {
+        let entries = world.cluster.spec.topology.iter();
+        let mut versions: Vec<&str> = vec![];
+        for entry in entries.flat_map(|t| t.machine_deployments()) {
+            let name = deployment_of(world, &entry.name).map(ResourceExt::name_any);
+            let is_meant = name.is_some_and(|name| self.upgrading.contains(&name));
+            let step = self.steps.get(&entry.name).filter(|_| is_meant);
+            if let Some(Step::Run(version) | Step::Wait(version) | Step::Defer(version)) = step
+                && !versions.contains(&version.as_str())
+            {
+                versions.push(version);
+            }
+        }
+        versions.join(", ")
+    }
+}
