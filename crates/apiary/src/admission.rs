@@ -1,11 +1,18 @@
 //! Admission of Cluster API's kinds in the management cluster: what their webhooks do elsewhere, without the network.
 
+use api::admission::Surroundings;
+use api::cluster::cluster_class_rules::class_of;
+use api::cluster::{Cluster, ClusterClass};
 use api::conversion;
-use api::meta::{FieldError, V1BETA1, V1BETA2};
+use api::meta::{CLUSTER_GROUP, FieldError, V1BETA1, V1BETA2, labels};
 use apiserver::admission::{Admission, Operation, Request};
 use apiserver::status::{Cause, Status};
 use async_trait::async_trait;
 use serde_json::Value;
+
+const CLASSES: &str = "clusterclasses.cluster.x-k8s.io";
+const CLUSTERS: &str = "clusters.cluster.x-k8s.io";
+const DEPLOYMENTS: &str = "machinedeployments.cluster.x-k8s.io";
 
 /// Fills what was left out of objects of Cluster API, and refuses those that cannot work.
 pub struct ClusterApi;
@@ -14,6 +21,138 @@ pub struct ClusterApi;
 fn is_write(request: &Request<'_>) -> bool {
     let is_write = matches!(request.operation, Operation::Create | Operation::Update);
     is_write && request.subresource.is_empty()
+}
+
+fn is_of(request: &Request<'_>, kind: &str) -> bool {
+    let resource = request.resource;
+    *resource.group == *CLUSTER_GROUP && *resource.kind == *kind
+}
+
+/// The ClusterClass of a Cluster, as far as the Cluster may see it.
+fn class(request: &Request<'_>, cluster: &Value) -> Option<Value> {
+    let (namespace, name) = class_of(cluster)?;
+    let class = request.objects.get(CLASSES, &namespace, &name)?.value();
+    let is_own = cluster["metadata"]["namespace"] == *namespace;
+    let is_shared = class["metadata"]["annotations"][capi::topology::SHARED] == "true";
+    (is_own || is_shared).then_some(class)
+}
+
+/// Whether a write of a Cluster says something new about its topology: everything else has nothing to do with the class.
+fn is_about_topology(cluster: &Value, old: Option<&Value>) -> bool {
+    let topology = &cluster["spec"]["topology"];
+    let was = old.map(|old| &old["spec"]["topology"]);
+    !topology.is_null() && was != Some(topology)
+}
+
+fn surroundings(request: &Request<'_>, cluster: &Value, old: Option<&Value>) -> Surroundings {
+    let namespace = request.namespace;
+    let reference = &cluster["spec"]["controlPlaneRef"];
+    let text = |field: &str| reference[field].as_str().unwrap_or_default();
+    // Which version it is read in does not matter for where it is kept.
+    let api_version = format!("{}/{V1BETA2}", text("apiGroup"));
+    let kind = request.kinds.of_kind(&api_version, text("kind"));
+    let control_plane = kind.and_then(|kind| {
+        let resource = format!("{}.{}", kind.plural, kind.group);
+        request.objects.get(&resource, namespace, text("name"))
+    });
+    let is_ours = |deployment: &Value| {
+        let has = &deployment["metadata"]["labels"];
+        has[labels::CLUSTER_NAME] == *request.name && !has[labels::TOPOLOGY_OWNED].is_null()
+    };
+    let deployments = request.objects.list(DEPLOYMENTS, Some(namespace));
+    let deployments = deployments.iter().map(|d| d.value());
+    Surroundings {
+        class: class(request, cluster),
+        old_class: old.and_then(|old| class(request, old)),
+        control_plane: control_plane.map(|found| found.value()),
+        deployments: deployments.filter(is_ours).collect(),
+    }
+}
+
+fn check_cluster(request: &Request<'_>, cluster: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let around = surroundings(request, cluster, old);
+    let found = api::admission::validate_for_class(cluster, old, &around);
+    if !found.is_empty() {
+        return found;
+    }
+    let typed: Option<Cluster> = serde_json::from_value(cluster.clone()).ok();
+    let class = around.class.map(serde_json::from_value::<ClusterClass>);
+    match (typed.and_then(|c| c.spec.topology), class) {
+        (Some(topology), Some(Ok(class))) => capi::topology::check_values(&topology, &class),
+        _ => vec![],
+    }
+}
+
+/// The Clusters of a ClusterClass.
+fn clusters_of(request: &Request<'_>) -> Vec<Value> {
+    let clusters = request.objects.list(CLUSTERS, None);
+    let clusters = clusters.iter().map(|cluster| cluster.value());
+    let class = (request.namespace.to_owned(), request.name.to_owned());
+    clusters
+        .filter(|c| class_of(c).as_ref() == Some(&class))
+        .collect()
+}
+
+fn check_class(request: &Request<'_>, class: &Value) -> Vec<FieldError> {
+    let typed = serde_json::from_value::<ClusterClass>(class.clone());
+    let mut found = typed.map_or_else(|_| vec![], |c| capi::topology::check_expressions(&c));
+    if let Some(old) = request.old.filter(|old| old["spec"] != class["spec"]) {
+        found.extend(api::admission::validate_in_use(
+            class,
+            old,
+            &clusters_of(request),
+        ));
+    }
+    found
+}
+
+/// A ClusterClass goes after the Clusters that are made of it.
+fn check_deletion(request: &Request<'_>) -> Result<(), Status> {
+    let clusters = clusters_of(request);
+    let Some(first) = clusters.first() else {
+        return Ok(());
+    };
+    let text = |field: &str| first["metadata"][field].as_str().unwrap_or_default();
+    let more = match clusters.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Err(request.forbidden(&format!(
+        "ClusterClass {} cannot be deleted: Cluster {}/{}{more} is made of it",
+        request.name,
+        text("namespace"),
+        text("name")
+    )))
+}
+
+/// Fills what was left out of an object in the stored version.
+fn fill(request: &Request<'_>, version: &str, object: &mut Value, old: Option<&Value>) {
+    let (group, kind) = (&request.resource.group, &request.resource.kind);
+    api::admission::default(group, version, kind, object, old);
+    if is_of(request, "Cluster")
+        && is_about_topology(object, old)
+        && let Some(class) = class(request, object)
+    {
+        api::admission::default_for_class(object, &class);
+    }
+}
+
+/// What is wrong with an object in the stored version.
+fn check(
+    request: &Request<'_>,
+    version: &str,
+    object: &Value,
+    old: Option<&Value>,
+) -> Vec<FieldError> {
+    let (group, kind) = (&request.resource.group, &request.resource.kind);
+    let mut found = api::admission::validate(group, version, kind, object, old);
+    if found.is_empty() && is_of(request, "Cluster") && is_about_topology(object, old) {
+        found = check_cluster(request, object, old);
+    }
+    if found.is_empty() && is_of(request, "ClusterClass") {
+        found = check_class(request, object);
+    }
+    found
 }
 
 #[async_trait]
@@ -27,10 +166,8 @@ impl Admission for ClusterApi {
             return Ok(());
         }
         let resource = request.resource;
-        let (group, kind) = (&resource.group, &resource.kind);
         let Some(version) = stored(request) else {
-            let version = &resource.version;
-            api::admission::default(group, version, kind, object, request.old);
+            fill(request, &resource.version, object, request.old);
             return Ok(());
         };
         request.warnings.extend(conversion::lost(object));
@@ -40,7 +177,7 @@ impl Admission for ClusterApi {
             .old
             .and_then(|old| conversion::convert(old.clone(), &version).ok());
         let mut filled = converted.clone();
-        api::admission::default(group, V1BETA2, kind, &mut filled, old.as_ref());
+        fill(request, V1BETA2, &mut filled, old.as_ref());
         if filled != converted {
             let shown = conversion::convert(filled, &resource.api_version());
             *object = shown.map_err(|error| invalid(request, vec![error]))?;
@@ -49,19 +186,21 @@ impl Admission for ClusterApi {
     }
 
     async fn validate(&self, request: &mut Request<'_>, object: &Value) -> Result<(), Status> {
+        if request.operation == Operation::Delete && is_of(request, "ClusterClass") {
+            return check_deletion(request);
+        }
         // An object on its way out must be able to lose its finalizers, whatever it looks like.
         if !is_write(request) || !object["metadata"]["deletionTimestamp"].is_null() {
             return Ok(());
         }
         let resource = request.resource;
-        let (group, kind) = (&resource.group, &resource.kind);
         let found = match stored(request) {
-            None => api::admission::validate(group, &resource.version, kind, object, request.old),
+            None => check(request, &resource.version, object, request.old),
             Some(version) => {
                 let as_stored = |object: &Value| conversion::convert(object.clone(), &version);
                 let new = as_stored(object).map_err(|error| invalid(request, vec![error]))?;
                 let old = request.old.and_then(|old| as_stored(old).ok());
-                let mut found = api::admission::validate(group, V1BETA2, kind, &new, old.as_ref());
+                let mut found = check(request, V1BETA2, &new, old.as_ref());
                 for error in &mut found {
                     error.detail = format!("{} (as {V1BETA2}, which is stored)", error.detail);
                 }

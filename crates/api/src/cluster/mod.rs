@@ -14,8 +14,8 @@ pub mod machine_health_check;
 pub mod machine_set;
 pub mod rules;
 pub mod topology;
-pub mod v1beta1;
 pub mod topology_rules;
+pub mod v1beta1;
 pub mod variables;
 
 pub use cluster::{Cluster, ClusterSpec, ClusterStatus};

@@ -1,8 +1,8 @@
 //! The kinds of the kubeadm control plane provider.
 
 pub mod kubeadm_control_plane;
-pub mod v1beta1;
 pub mod kubeadm_control_plane_template;
+pub mod v1beta1;
 
 pub use kubeadm_control_plane::{
     KubeadmControlPlane, KubeadmControlPlaneSpec, KubeadmControlPlaneStatus,

@@ -233,7 +233,10 @@ mod tests {
             ..blueprint("hello", 1)
         };
         let error = wanted.text().unwrap_err().to_string();
-        assert!(error.contains("global.nodePools.a.failureDomain is \"mars\""), "{error}");
+        assert!(
+            error.contains("global.nodePools.a.failureDomain is \"mars\""),
+            "{error}"
+        );
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A script is lines `> command`; see [`Story::run`] for the commands. Adding a scenario is adding a file.
 //! `UPDATE_EXPECT=1` rewrites the transcripts, `APIARY_SCENARIO=name` tells one story alone.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,8 @@ struct Story {
     management: Management,
     transcript: String,
     directory: PathBuf,
+    /// Uids of machines that were shown.
+    seen: BTreeSet<String>,
 }
 
 #[test]
@@ -94,6 +97,7 @@ async fn tell(script: &Path) -> String {
         management,
         transcript: String::new(),
         directory,
+        seen: BTreeSet::new(),
     };
     for line in text.lines() {
         match line.strip_prefix("> ") {
@@ -142,6 +146,8 @@ impl Story {
     /// | `condition PATH TYPE` | show a condition of an object |
     /// | `why KIND NAME` | say why an object of Cluster API is as it is |
     /// | `pass DURATION` | let time go by |
+    /// | `machines` | show how many machines there are for each part of a topology, and how many are new since it was shown |
+    /// | `order` | wait until a topology is as it should be, and show in which order its parts got their versions |
     /// | `clusters` | show the logical clusters of the server |
     /// | `rest` | an hour passes: nothing may be written but signs of life |
     async fn run(&mut self, command: &str) -> anyhow::Result<()> {
@@ -221,6 +227,8 @@ impl Story {
             "workload" => self.workload(rest).await?,
             "count" => self.count(rest).await?,
             "each" => self.each(rest).await?,
+            "machines" => self.machines().await?,
+            "order" => self.order().await?,
             "clusters" => self.clusters()?,
             "rest" => self.rest().await?,
             _ => anyhow::bail!("no command is called {verb:?}"),
@@ -444,6 +452,20 @@ impl Story {
         }
         for (value, count) in counts {
             writeln!(self.transcript, "{count} {value}")?;
+    async fn machines(&mut self) -> anyhow::Result<()> {
+        let list = get(self.management.client(), MACHINES).await?;
+        let mut parts = BTreeMap::<String, (usize, usize)>::new();
+        let mut seen = BTreeSet::new();
+        for machine in list["items"].as_array().into_iter().flatten() {
+            let uid = machine["metadata"]["uid"].as_str().unwrap_or_default();
+            let (all, new) = parts.entry(part_of(machine)).or_default();
+            *all += 1;
+            *new += usize::from(!self.seen.contains(uid));
+            seen.insert(uid.to_owned());
+        }
+        self.seen = seen;
+        for (part, (all, new)) in parts {
+            writeln!(self.transcript, "{part}: {all}, {new} new")?;
         }
         Ok(())
     }
@@ -456,6 +478,47 @@ impl Story {
         let plane = self.management.planes.running(&id);
         let plane = plane.ok_or_else(|| anyhow::anyhow!("no cluster {id}"))?;
         Ok(plane.client.clone())
+    async fn order(&mut self) -> anyhow::Result<()> {
+        let client = self.management.client().clone();
+        let told = RefCell::new(vec![]);
+        let known = RefCell::new(BTreeMap::<String, String>::new());
+        let look = async || {
+            let list = get(&client, MACHINES).await.ok()?;
+            let mut versions = BTreeMap::<String, BTreeSet<String>>::new();
+            for machine in list["items"].as_array().into_iter().flatten() {
+                let version = machine["spec"]["version"].as_str().unwrap_or_default();
+                let part = versions.entry(part_of(machine)).or_default();
+                part.insert(version.to_owned());
+            }
+            for (part, versions) in versions {
+                let version = match versions.first() {
+                    Some(only) if versions.len() == 1 => only.clone(),
+                    _ => continue,
+                };
+                let before = known.borrow().get(&part).cloned();
+                if before.as_ref() != Some(&version) {
+                    if before.is_some() {
+                        told.borrow_mut().push(format!("{part}: {version}"));
+                    }
+                    known.borrow_mut().insert(part, version);
+                }
+            }
+            let clusters = get(&client, &MACHINES.replace("machines", "clusters"))
+                .await
+                .ok()?;
+            let cluster = &clusters["items"][0];
+            let conditions = cluster["status"]["conditions"].as_array()?;
+            let found = conditions
+                .iter()
+                .find(|c| c["type"] == "TopologyReconciled")?;
+            let is_new = found["observedGeneration"] == cluster["metadata"]["generation"];
+            (is_new && found["status"] == "True").then_some(())
+        };
+        sim::until(&self.management.plane, PATIENCE, look).await?;
+        for line in told.into_inner() {
+            writeln!(self.transcript, "{line}")?;
+        }
+        Ok(())
     }
 
     fn clusters(&mut self) -> anyhow::Result<()> {
@@ -564,6 +627,13 @@ fn condition_of(object: &Value, type_: &str) -> String {
     let message = text("message").lines().next().unwrap_or_default();
     let line = format!("{} {} {message}", text("status"), text("reason"));
     without_suffixes(line.trim_end())
+/// The part of a topology that a machine belongs to.
+fn part_of(machine: &Value) -> String {
+    let pool = &machine["metadata"]["labels"]["topology.cluster.x-k8s.io/deployment-name"];
+    match pool.as_str() {
+        Some(pool) => format!("pool {pool}"),
+        None => "control plane".to_owned(),
+    }
 }
 
 /// The text with hashes left out: keys are made anew in each world.

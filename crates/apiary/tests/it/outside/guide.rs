@@ -107,6 +107,11 @@ fn the_guide_to_the_command_line_works() {
 }
 
 #[test]
+fn the_guide_to_topologies_works() {
+    follow(&commands("docs/guide/topology.md"), false);
+}
+
+#[test]
 fn the_guide_to_apps_works() {
     follow(&commands("docs/guide/apps.md"), false);
 }
