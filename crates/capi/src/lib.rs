@@ -5,9 +5,9 @@
 
 pub mod bootstrap;
 pub mod cluster;
+pub mod clusterclass;
 pub mod clusterresourceset;
 pub mod clusterresourcesetbinding;
-pub mod clusterclass;
 pub mod condition;
 pub mod contract;
 pub mod etcd;

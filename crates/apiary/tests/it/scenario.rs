@@ -200,6 +200,23 @@ impl Story {
                 };
                 sim::until(&self.management.plane, PATIENCE, look).await?;
             }
+            "hang" | "unhang" | "hung" | "asked" | "replaced" | "mend" => {
+                self.faults(verb, rest).await?;
+            }
+            "pass" => {
+                let duration: jiff::SignedDuration = rest.parse()?;
+                tokio::time::sleep(duration.unsigned_abs()).await;
+            }
+            "workload" => self.workload(rest).await?,
+            "rest" => self.rest().await?,
+            _ => self.look(verb, rest).await?,
+        }
+        Ok(())
+    }
+
+    /// The commands that only show something.
+    async fn look(&mut self, verb: &str, rest: &str) -> anyhow::Result<()> {
+        match verb {
             "show" => {
                 let nodes = self.fleet().await?;
                 self.show(&nodes);
@@ -215,22 +232,13 @@ impl Story {
             }
             "unchanged" => self.unchanged(rest).await?,
             "leaving" => self.leaving().await?,
-            "hang" | "unhang" | "hung" | "asked" | "replaced" | "mend" => {
-                self.faults(verb, rest).await?
-            }
             "condition" => self.condition(rest).await?,
             "why" => self.why(rest).await?,
-            "pass" => {
-                let duration: jiff::SignedDuration = rest.parse()?;
-                tokio::time::sleep(duration.unsigned_abs()).await;
-            }
-            "workload" => self.workload(rest).await?,
             "count" => self.count(rest).await?,
             "each" => self.each(rest).await?,
             "machines" => self.machines().await?,
             "order" => self.order().await?,
             "clusters" => self.clusters()?,
-            "rest" => self.rest().await?,
             _ => anyhow::bail!("no command is called {verb:?}"),
         }
         Ok(())
@@ -452,6 +460,10 @@ impl Story {
         }
         for (value, count) in counts {
             writeln!(self.transcript, "{count} {value}")?;
+        }
+        Ok(())
+    }
+
     async fn machines(&mut self) -> anyhow::Result<()> {
         let list = get(self.management.client(), MACHINES).await?;
         let mut parts = BTreeMap::<String, (usize, usize)>::new();
@@ -478,6 +490,8 @@ impl Story {
         let plane = self.management.planes.running(&id);
         let plane = plane.ok_or_else(|| anyhow::anyhow!("no cluster {id}"))?;
         Ok(plane.client.clone())
+    }
+
     async fn order(&mut self) -> anyhow::Result<()> {
         let client = self.management.client().clone();
         let told = RefCell::new(vec![]);
@@ -627,6 +641,8 @@ fn condition_of(object: &Value, type_: &str) -> String {
     let message = text("message").lines().next().unwrap_or_default();
     let line = format!("{} {} {message}", text("status"), text("reason"));
     without_suffixes(line.trim_end())
+}
+
 /// The part of a topology that a machine belongs to.
 fn part_of(machine: &Value) -> String {
     let pool = &machine["metadata"]["labels"]["topology.cluster.x-k8s.io/deployment-name"];
@@ -636,7 +652,6 @@ fn part_of(machine: &Value) -> String {
     }
 }
 
-/// The text with hashes left out: keys are made anew in each world.
 /// The places of `found` that are not as `wanted` says. What `wanted` doesn't mention may be anything.
 fn missing(wanted: &Value, found: &Value, at: &str, differences: &mut Vec<String>) {
     match (wanted, found) {
@@ -660,6 +675,7 @@ fn missing(wanted: &Value, found: &Value, at: &str, differences: &mut Vec<String
     }
 }
 
+/// The text with hashes left out: keys are made anew in each world.
 fn without_hashes(line: &str) -> String {
     let words = line
         .split(' ')

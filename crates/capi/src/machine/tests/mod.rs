@@ -372,7 +372,8 @@ fn a_lost_connection_is_told() {
         again in 55s
         Ready=True Ready
         NodeReady=True NodeReady
-        NodeHealthy=True NodeHealthy"#]].assert_eq(&shown(&[known, &down("2026-01-02T03:00:00Z")]));
+        NodeHealthy=True NodeHealthy"#]]
+    .assert_eq(&shown(&[known, &down("2026-01-02T03:00:00Z")]));
     expect![[r#"
         Ready=Unknown ReadyUnknown * NodeHealthy: Connection down since 2026-01-02T02:59:00Z: refused
         NodeReady=Unknown ConnectionDown Connection down since 2026-01-02T02:59:00Z: refused

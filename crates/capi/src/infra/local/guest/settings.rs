@@ -19,8 +19,11 @@ const MOUNTED: [&str; 5] = [
     "/usr/local/share/ca-certificates",
 ];
 
+/// Says what is wrong with what a file holds.
+type Check = fn(&Value) -> Result<(), String>;
+
 /// Arguments of the API server that name a file, with the kind of object in it and what is checked of it.
-const FILES: [(&str, &str, fn(&Value) -> Result<(), String>); 4] = [
+const FILES: [(&str, &str, Check); 4] = [
     (
         "admission-control-config-file",
         "AdmissionConfiguration",
