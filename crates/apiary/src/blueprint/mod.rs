@@ -211,7 +211,18 @@ mod tests {
             pools: vec![],
             ..blueprint("hello", 1)
         };
-        expect_test::expect![[r#""#]].assert_eq(&shown(&wanted));
+        expect_test::expect![[r#"
+            KubeadmConfigTemplate hello-def00-bf77e9bf
+            KubeadmControlPlane hello 3
+            LocalCluster hello
+            LocalMachineTemplate hello-control-plane-7f9223d6
+            LocalMachineTemplate hello-def00-749cab64
+            MachineDeployment hello-def00 3
+            MachineHealthCheck hello-control-plane
+            MachineHealthCheck hello-def00
+            Cluster hello
+        "#]]
+        .assert_eq(&shown(&wanted));
     }
 
     #[test]
@@ -223,7 +234,16 @@ mod tests {
             }}),
             ..blueprint("hello", 1)
         };
-        expect_test::expect![[r#""#]].assert_eq(&shown(&wanted));
+        expect_test::expect![[r#"
+            KubeadmConfigTemplate hello-workers-f4c3e281
+            KubeadmControlPlane hello 1
+            LocalCluster hello
+            LocalMachineTemplate hello-control-plane-7f9223d6
+            LocalMachineTemplate hello-workers-749cab64
+            MachineDeployment hello-workers 2
+            Cluster hello
+        "#]]
+        .assert_eq(&shown(&wanted));
     }
 
     #[test]
