@@ -83,13 +83,13 @@ fn check_cluster(request: &Request<'_>, cluster: &Value, old: Option<&Value>) ->
     }
 }
 
-/// The Clusters of a ClusterClass.
+/// The Clusters of a ClusterClass: those that may be made of it, whatever others say.
 fn clusters_of(request: &Request<'_>) -> Vec<Value> {
     let clusters = request.objects.list(CLUSTERS, None);
     let clusters = clusters.iter().map(|cluster| cluster.value());
     let class = (request.namespace.to_owned(), request.name.to_owned());
     clusters
-        .filter(|c| class_of(c).as_ref() == Some(&class))
+        .filter(|c| class_of(c).as_ref() == Some(&class) && self::class(request, c).is_some())
         .collect()
 }
 

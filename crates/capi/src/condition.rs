@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 /// Objects that a message names before it counts the rest.
 const NAMED_MAX: usize = 3;
+/// The longest message of a condition, in bytes; in characters, the schema allows as many.
+const MESSAGE_MAX: usize = 32_768;
 
 /// Whether something holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +97,14 @@ impl Condition {
             "type": self.type_,
             "status": self.truth.as_str(),
             "reason": self.reason,
-            "message": self.message,
+            "message": cut(&self.message),
         })
     }
+}
+
+/// A message that may be stored: one that is too long would keep the whole status from being written.
+fn cut(message: &str) -> &str {
+    &message[..message.floor_char_boundary(MESSAGE_MAX)]
 }
 
 impl From<&api::meta::Condition> for Condition {

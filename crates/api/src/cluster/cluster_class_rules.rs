@@ -493,27 +493,56 @@ pub fn check_in_use(
             let why = format!("must keep {}: Cluster {name} has it", topology.version);
             errors.push(FieldError::forbidden("spec.kubernetesVersions", why));
         }
-        check_variables_in_use(new, name, topology.variables.as_deref(), &mut errors);
+        check_variables_in_use(
+            (new, old),
+            cluster,
+            topology.variables.as_deref(),
+            &mut errors,
+        );
     }
     errors
 }
 
-/// Values that clusters have must stay allowed.
+/// Values that clusters have must stay allowed. What other namespaces have in them is not told.
 fn check_variables_in_use(
-    new: &ClusterClass,
-    cluster: &str,
+    (new, old): (&ClusterClass, &ClusterClass),
+    cluster: &Cluster,
     values: Option<&[super::topology::Variable]>,
     errors: &mut Vec<FieldError>,
 ) {
-    let mut values = values.map(<[_]>::to_vec);
-    variables::default_values(&mut values, new.variables(), false);
-    let mut found = vec![];
-    let path = "spec.topology.variables";
-    variables::check_values(path, values.as_deref(), new.variables(), false, &mut found);
-    errors.extend(found.into_iter().map(|error| {
-        let why = format!("does not allow what Cluster {cluster} has: {error}");
-        FieldError::forbidden("spec.variables", why)
-    }));
+    let refused = |class: &ClusterClass| {
+        let mut values = values.map(<[_]>::to_vec);
+        variables::default_values(&mut values, class.variables(), false);
+        let mut found = vec![];
+        let path = "spec.topology.variables";
+        variables::check_values(
+            path,
+            values.as_deref(),
+            class.variables(),
+            false,
+            &mut found,
+        );
+        found
+    };
+    let before: Vec<String> = refused(old).into_iter().map(|error| error.path).collect();
+    let is_own = cluster.metadata.namespace == new.metadata.namespace;
+    let name = cluster.metadata.name.as_deref().unwrap_or_default();
+    let found = refused(new).into_iter();
+    errors.extend(
+        found
+            .filter(|error| !before.contains(&error.path))
+            .map(|error| {
+                let why = if is_own {
+                    format!("does not allow what Cluster {name} has: {error}")
+                } else {
+                    format!(
+                        "does not allow what a Cluster of another namespace has at {}",
+                        error.path
+                    )
+                };
+                FieldError::forbidden("spec.variables", why)
+            }),
+    );
 }
 
 /// The namespace and name of the class of a Cluster, as JSON has it.

@@ -15,6 +15,12 @@ use crate::meta::FieldError;
 pub const BUILTIN: &str = "builtin";
 /// The deepest nesting of a schema, and so of a value.
 const DEPTH_MAX: usize = 64;
+/// Errors that are looked for; who has so many has seen enough.
+const ERRORS_MAX: usize = 50;
+/// Values of an enumeration that a message shows.
+const SHOWN_MAX: usize = 20;
+/// Characters of a value that a message shows.
+const SHOWN_LENGTH: usize = 200;
 /// The largest compiled pattern, in bytes.
 const PATTERN_SIZE_MAX: usize = 1 << 20;
 
@@ -105,6 +111,9 @@ pub fn check_definitions(path: &str, variables: &[ClassVariable], errors: &mut V
 
 /// What is wrong with a schema.
 fn check_schema(path: &str, schema: &Value, depth: usize, errors: &mut Vec<FieldError>) {
+    if errors.len() >= ERRORS_MAX {
+        return;
+    }
     if depth > DEPTH_MAX {
         let why = format!("must not be nested more than {DEPTH_MAX} deep");
         errors.push(FieldError::invalid(path, why));
@@ -303,6 +312,14 @@ pub fn check_values(
     }
 }
 
+/// The beginning of a text, for a message.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_LENGTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// What is wrong with a value.
 pub fn check_value(path: &str, schema: &Value, value: &Value, errors: &mut Vec<FieldError>) {
     check_at(path, schema, value, 0, errors);
@@ -347,8 +364,13 @@ fn check_at(path: &str, schema: &Value, value: &Value, depth: usize, errors: &mu
     if let Some(allowed) = schema["enum"].as_array()
         && !allowed.contains(value)
     {
-        let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
-        let why = format!("{value} must be one of {}", allowed.join(", "));
+        let allowed: Vec<String> = allowed
+            .iter()
+            .take(SHOWN_MAX)
+            .map(ToString::to_string)
+            .collect();
+        let (value, allowed) = (value.to_string(), allowed.join(", "));
+        let why = format!("{} must be one of {}", short(&value), short(&allowed));
         errors.push(FieldError::invalid(path, why));
     }
     match value {
@@ -428,7 +450,11 @@ fn check_text(path: &str, schema: &Value, text: &str, errors: &mut Vec<FieldErro
     if let Some(pattern) = schema["pattern"].as_str()
         && compile(pattern).is_ok_and(|regex| !regex.is_match(text))
     {
-        let why = format!("{text:?} must match the pattern {pattern:?}");
+        let why = format!(
+            "{:?} must match the pattern {:?}",
+            short(text),
+            short(pattern)
+        );
         errors.push(FieldError::invalid(path, why));
     }
 }

@@ -18,7 +18,9 @@ pub(super) fn plan(world: &World) -> Plan<Infallible> {
     let namespace = world.set.namespace().unwrap_or_default();
     // Moves with the set to another management cluster.
     let owner = object::owner_ref(&world.set, false);
-    for resource in world.resources.iter().flatten() {
+    // What is of the wrong type is somebody else's, and would go with the set.
+    let ours = world.resources.iter().flatten();
+    for resource in ours.filter(|r| r.wrong_type().is_none()) {
         let target = resource.target(&namespace);
         plan.changes.extend(object::adopt(
             target,

@@ -89,7 +89,6 @@ fn what_is_named_must_be_there_and_of_the_right_type() {
     check(
         &["resources: [null, {reference: {kind: Secret, name: keys}, type_: Opaque}]"],
         &expect![[r#"
-            patch Secret acme/keys {"metadata":{"labels":{},"ownerReferences":[{"apiVersion":"addons.cluster.x-k8s.io/v1beta2","kind":"ClusterResourceSet","name":"base","uid":"s1"}],"resourceVersion":null}}
             wait WrongSecretType: Secret keys must be of type addons.cluster.x-k8s.io/resource-set and not Opaque
             ResourcesApplied=False WrongSecretType Secret keys must be of type addons.cluster.x-k8s.io/resource-set and not Opaque
             Paused=False NotPaused

@@ -31,9 +31,11 @@ pub(super) fn is_wanted(spec: Option<&KubeadmConfigSpec>, cluster: &str) -> bool
 
 /// Whether a machine that was made from this KubeadmConfig got the key.
 pub(super) fn is_in(config: &DynamicObject, cluster: &str) -> bool {
-    let spec: Option<KubeadmConfigSpec> =
-        serde_json::from_value(config.data["spec"].clone()).unwrap_or_default();
-    is_wanted(spec.as_ref(), cluster)
+    match serde_json::from_value::<Option<KubeadmConfigSpec>>(config.data["spec"].clone()) {
+        Ok(spec) => is_wanted(spec.as_ref(), cluster),
+        // Nobody knows.
+        Err(_) => true,
+    }
 }
 
 /// A new configuration: Secrets are written with a new key of secretbox, and those that were written before in plain can be read.

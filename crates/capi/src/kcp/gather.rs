@@ -59,7 +59,8 @@ pub(super) async fn gather(
         let bootstrap = contract::get(cx, &namespace, bootstrap).await?;
         let parts = Parts {
             has_bootstrap: bootstrap.is_some(),
-            has_encryption_key: bootstrap.is_some_and(|b| encryption::is_in(&b, &name)),
+            // Who cannot be asked may have it: a key that is made anew makes everything unreadable.
+            has_encryption_key: bootstrap.is_none_or(|b| encryption::is_in(&b, &name)),
             infrastructure: contract::get(cx, &namespace, Some(&machine.spec.infrastructure_ref))
                 .await?,
         };

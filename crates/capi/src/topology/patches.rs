@@ -83,6 +83,9 @@ const IGNORED: [&str; 3] = [
     api::meta::labels::TOPOLOGY_UPGRADE_STEP,
 ];
 
+/// What patches may put into one template, in bytes of JSON: a larger object could not be stored.
+const ADDED_MAX: usize = 1_500_000;
+
 /// Changes a template as the class says.
 ///
 /// # Errors
@@ -93,8 +96,9 @@ pub(super) fn apply(
     template: &mut Value,
     values: &Value,
 ) -> Result<(), String> {
+    let mut room = ADDED_MAX;
     for patch in class.patches() {
-        apply_one(patch, role, template, values)
+        apply_one(patch, role, (&mut *template, &mut room), values)
             .map_err(|why| format!("patch {:?} of the ClusterClass: {why}", patch.name))?;
     }
     Ok(())
@@ -103,7 +107,7 @@ pub(super) fn apply(
 fn apply_one(
     patch: &ClassPatch,
     role: Role<'_>,
-    template: &mut Value,
+    (template, room): (&mut Value, &mut usize),
     values: &Value,
 ) -> Result<(), String> {
     let definitions = patch.definitions.iter().flatten();
@@ -116,7 +120,7 @@ fn apply_one(
     let definitions: Vec<_> = definitions.collect();
     for definition in definitions {
         for change in &definition.json_patches {
-            change_template(change, template, values)
+            change_template(change, (&mut *template, &mut *room), values)
                 .map_err(|why| format!("{} {}: {why}", change.op, change.path))?;
         }
     }
@@ -148,13 +152,24 @@ fn is_enabled(patch: &ClassPatch, values: &Value) -> Result<bool, String> {
 /// The YAML that a Go template gives.
 fn expand(template: &str, values: &Value) -> Result<Value, String> {
     let text = render::expand(template, values)?;
-    render::yaml::from_str(&text).map_err(|error| format!("{text:?} is no YAML: {error}"))
+    render::yaml::from_str(&text).map_err(|error| {
+        let begin: String = text.chars().take(200).collect();
+        format!("{begin:?} is no YAML: {error}")
+    })
 }
 
-fn change_template(change: &JsonPatch, template: &mut Value, values: &Value) -> Result<(), String> {
+fn change_template(
+    change: &JsonPatch,
+    (template, room): (&mut Value, &mut usize),
+    values: &Value,
+) -> Result<(), String> {
     let mut operation = json!({"op": change.op, "path": change.path});
     if change.op != "remove" {
         operation["value"] = value_of(change, values)?;
+        let added = operation["value"].to_string().len();
+        *room = room.checked_sub(added).ok_or_else(|| {
+            format!("patches may not add more than {ADDED_MAX} bytes to a template")
+        })?;
     }
     let operations: Patch =
         serde_json::from_value(json!([operation])).map_err(|error| error.to_string())?;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::build::{Parts, build};
 use super::gather::{contract_ref, is_named_by, reference_to};
 use super::upgrade::{Upgrade, upgrade};
-use super::{SHARED, World, rules};
+use super::{SHARED, World, rules, templates};
 use crate::{object, pause, template};
 
 pub(super) fn plan(world: &World) -> Plan<Infallible> {
@@ -128,6 +128,8 @@ fn make(world: &World, parts: Parts, upgrade: &Upgrade, plan: &mut Plan<Infallib
         .copies
         .iter()
         .filter(|copy| copy.metadata.deletion_timestamp.is_none() && !is_kept(copy))
+        .filter(|copy| is_ours(world, &copy.metadata))
+        .filter(|copy| object::annotation(&copy.metadata, templates::RENDERED).is_some())
         .cloned()
         .collect();
     let references = (reference_to(&parts.infrastructure), parts.control_plane_ref);
@@ -151,7 +153,8 @@ fn make(world: &World, parts: Parts, upgrade: &Upgrade, plan: &mut Plan<Infallib
     for deployment in &world.deployments {
         let entry = object::label(&deployment.metadata, labels::TOPOLOGY_DEPLOYMENT_NAME);
         let is_wanted = entries.iter().any(|e| Some(e.name.as_str()) == entry);
-        if !is_wanted && deployment.metadata.deletion_timestamp.is_none() {
+        let is_going = deployment.metadata.deletion_timestamp.is_some();
+        if !is_wanted && !is_going && is_ours(world, &deployment.metadata) {
             let message = format!(
                 "MachineDeployment {} is deleted: the topology does not have it any more",
                 deployment.name_any()
@@ -160,13 +163,21 @@ fn make(world: &World, parts: Parts, upgrade: &Upgrade, plan: &mut Plan<Infallib
         }
     }
     for check in &world.checks {
-        if !checks.contains(&check.name_any()) && check.metadata.deletion_timestamp.is_none() {
+        let is_going = check.metadata.deletion_timestamp.is_some();
+        if !checks.contains(&check.name_any()) && !is_going && is_ours(world, &check.metadata) {
             plan.changes.push(object::delete(&**check));
         }
     }
     for copy in unused {
         plan.changes.push(object::delete_dynamic(&copy));
     }
+}
+
+/// Whether something was made for this Cluster: labels can be copied with an object, its owner is somebody's decision.
+fn is_ours(world: &World, metadata: &kube::core::ObjectMeta) -> bool {
+    let owners = metadata.owner_references.iter().flatten();
+    let uid = world.cluster.metadata.uid.as_ref();
+    owners.into_iter().any(|owner| Some(&owner.uid) == uid)
 }
 
 /// The Cluster refers to its parts, and says which version an upgrade has come to.

@@ -14,8 +14,11 @@ use crate::cli::find::Place;
 use crate::fleet;
 use crate::inspect::World;
 use crate::inspect::read::Reader;
-use crate::object::{is_deleting, name, namespace, organization, plural};
+use crate::object::{is_deleting, label, name, namespace, organization, plural};
 use crate::ui::{Format, Ui};
+
+/// Label of Clusters that are not to be deleted.
+const PREVENT_DELETION: &str = "giantswarm.io/prevent-deletion";
 
 /// Delete a cluster with everything that belongs to it
 ///
@@ -57,6 +60,12 @@ impl Delete {
         }
         lines.iter().for_each(|line| ui.note(line));
         if !is_deleting(&world.cluster) {
+            if label(&world.cluster, PREVENT_DELETION).is_some_and(|value| value != "false") {
+                bail!(
+                    "nothing was deleted: cluster {} has the label {PREVENT_DELETION}; take it away first",
+                    self.name
+                );
+            }
             if !self.yes && !self.is_meant(ui)? {
                 bail!("nothing was deleted: that is not the name of the cluster");
             }

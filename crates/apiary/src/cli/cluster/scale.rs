@@ -85,7 +85,8 @@ fn steps(world: &World, control_plane: Option<u16>, pools: &[Pool]) -> Result<Ve
     }
     for pool in pools {
         let object = find_pool(world, &pool.name)?;
-        if wanted.iter().any(|(other, _)| name(other) == name(object)) && control_plane.is_none() {
+        let is_it = |other: &Value| name(other) == name(object) && other["kind"] == object["kind"];
+        if wanted.iter().any(|(other, _)| is_it(other)) {
             bail!("node pool {} is named twice", name(object));
         }
         wanted.push((object, pool.replicas));

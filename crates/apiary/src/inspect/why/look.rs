@@ -294,7 +294,9 @@ impl<'a> Look<'a> {
         let is_checked = conditions(machine)
             .iter()
             .any(|c| c.ty == "HealthCheckSucceeded");
-        if node.is_some() && !is_checked && cause.advice.is_none() {
+        // A machine that nobody replaces, or that may be all of the control plane, is not lightly deleted.
+        let is_replaced = object::controller(machine).is_some() && !is_control_plane(machine);
+        if node.is_some() && !is_checked && is_replaced && cause.advice.is_none() {
             cause.advice = Some(super::advice::unchecked(machine));
         }
         Some(cause)

@@ -39,7 +39,8 @@ pub(super) struct Fleet {
     /// Ids of the clusters whose stores are followed.
     followed: Mutex<BTreeSet<String>>,
     shape: Shape,
-    manifests: manifests::Manifests,
+    /// What the cluster is made of.
+    cluster: Vec<Value>,
     checks: manifests::Manifests,
 }
 
@@ -53,6 +54,8 @@ impl Fleet {
         let management = start(&memory, &clock, seed, &faults).await;
         let monitor = Monitor::default();
         let read = |path: &str| manifests::read(&directory.join(path)).unwrap();
+        let cluster = directory.join("examples/hello/cluster.yaml");
+        let cluster = std::fs::read_to_string(cluster).unwrap();
         let organization = read("examples/hello/organization.yaml");
         manifests::apply_all(management.client(), &organization)
             .await
@@ -67,7 +70,7 @@ impl Fleet {
             following: Tasks::new(),
             followed: Mutex::default(),
             shape: Shape::default(),
-            manifests: read("examples/hello/cluster.yaml"),
+            cluster: render::yaml::from_str_multi(&cluster).unwrap(),
             checks: read("crates/apiary/tests/it/scenarios/heal/checks.yaml"),
         };
         fleet.follow();
@@ -184,21 +187,29 @@ impl Fleet {
         }
     }
 
+    /// Makes the cluster in the shape that is wanted; nobody ever sees it in another one.
     async fn begin(&self) {
-        let client = self.management.client();
-        manifests::apply_all(client, &self.manifests).await.unwrap();
-        manifests::apply_all(client, &self.checks).await.unwrap();
         let shape = self.shape;
-        let control_plane = json!({"spec": {"replicas": shape.control_plane}});
-        self.patch(CONTROL_PLANE, &control_plane).await;
-        let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": shape.surge, "maxUnavailable": shape.unavailable}});
-        let workers =
-            json!({"spec": {"replicas": shape.workers, "rollout": {"strategy": strategy}}});
-        self.patch(
-            &format!("{CORE}/machinedeployments/hello-workers"),
-            &workers,
-        )
-        .await;
+        let mut objects = self.cluster.clone();
+        for object in &mut objects {
+            match object["kind"].as_str() {
+                Some("KubeadmControlPlane") => {
+                    object["spec"]["replicas"] = json!(shape.control_plane);
+                }
+                Some("MachineDeployment") => {
+                    object["spec"]["replicas"] = json!(shape.workers);
+                    object["spec"]["rollout"]["strategy"] = json!({
+                        "type": "RollingUpdate",
+                        "rollingUpdate": {"maxSurge": shape.surge, "maxUnavailable": shape.unavailable},
+                    });
+                }
+                _ => {}
+            }
+        }
+        let client = self.management.client();
+        let cluster = manifests::Manifests::of(objects, "the cluster");
+        manifests::apply_all(client, &cluster).await.unwrap();
+        manifests::apply_all(client, &self.checks).await.unwrap();
     }
 
     fn some_machine(&self, is_control_plane: bool) -> String {

@@ -93,7 +93,7 @@ fn a_cluster_is_made_changed_and_deleted() {
 
 /// The only organization need not be named.
 fn make(operator: &Operator) {
-    let made = operator.ok("cluster create second --workers 1 --wait");
+    let made = operator.ok("cluster create second --control-plane 1 --workers 1 --wait");
     check_has(&made, &["cluster second created in organization acme"]);
     let rows = operator.json("get clusters second");
     assert_eq!(rows[0]["organization"], "acme", "{rows}");

@@ -222,17 +222,16 @@ impl Reconciler for LocalMachineController {
             Act::PullPlug {
                 is_last_of_control_plane,
             } => {
+                // First, so that it starts nothing that has just been stopped.
+                let booted = self.boots.end(&uid).await;
                 if let Some(id) = world.id() {
-                    let node = world
-                        .disk
-                        .as_ref()
-                        .map_or_else(|| world.local.name_any(), |d| d.node_name.clone());
+                    let known = world.disk.as_ref().map(|d| d.node_name.clone());
+                    let node = known.or(booted).unwrap_or_else(|| world.local.name_any());
                     self.host.stop_kubelet(&id, &node).await.map_err(failed)?;
                     if *is_last_of_control_plane {
                         self.host.stop_control_plane(&id).await.map_err(failed)?;
                     }
                 }
-                self.boots.forget(&uid);
                 self.running().remove(&uid);
             }
         }

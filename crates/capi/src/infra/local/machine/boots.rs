@@ -31,8 +31,7 @@ pub(super) struct Boots {
 struct Boot {
     progress: Arc<Progress>,
     ended: watch::Receiver<Option<Result<Disk, Failure>>>,
-    /// Dropping it pulls the plug.
-    _task: Tasks,
+    task: Tasks,
 }
 
 /// How far a boot is.
@@ -109,8 +108,20 @@ impl Boots {
         Some(boot.look())
     }
 
-    /// Ends a boot, as pulling the plug does.
-    pub(super) fn forget(&self, uid: &str) {
+    /// Ends a boot, as pulling the plug does: afterwards nothing of it goes on. Returns the name of the node that it got to, if it was
+    /// through already.
+    pub(super) async fn end(&self, uid: &str) -> Option<String> {
+        let boot = self.all().remove(uid);
+        self.failed().remove(uid);
+        let boot = boot?;
+        boot.task.shutdown().await;
+        let ended = boot.ended.borrow();
+        let disk = ended.as_ref()?.as_ref().ok()?;
+        Some(disk.node_name.clone())
+    }
+
+    /// Forgets a boot that has come to its end.
+    fn forget(&self, uid: &str) {
         self.all().remove(uid);
         self.failed().remove(uid);
     }
@@ -175,6 +186,6 @@ fn begin(host: &Arc<dyn Host>, world: &World, trouble: Option<String>, now: Time
     Boot {
         progress,
         ended,
-        _task: task,
+        task,
     }
 }
