@@ -125,9 +125,9 @@ fn one_object_has_two_forms() {
         let spec = json!({"strategy": strategy, "minReadySeconds": 5, "rolloutAfter": "2026-05-01T00:00:00Z"});
         let made = client.post(OLD, old("a", spec)).await.unwrap();
         // Defaults and rules are those of the stored version.
-        expect![[""]].assert_eq(&made["spec"].to_string());
+        expect![[r#"{"clusterName":"c","minReadySeconds":5,"replicas":2,"rolloutAfter":"2026-05-01T00:00:00Z","selector":{"matchLabels":{"a":"b","cluster.x-k8s.io/cluster-name":"c"}},"strategy":{"rollingUpdate":{"deletePolicy":"Oldest","maxSurge":2,"maxUnavailable":0},"type":"RollingUpdate"},"template":{"metadata":{"labels":{"a":"b","cluster.x-k8s.io/cluster-name":"c"}},"spec":{"bootstrap":{"dataSecretName":"s"},"clusterName":"c","infrastructureRef":{"apiVersion":"infrastructure.cluster.x-k8s.io/v1beta2","kind":"LocalMachineTemplate","name":"t","namespace":"default"}}}}"#]].assert_eq(&made["spec"].to_string());
         let stored = client.get(&format!("{NEW}/a")).await;
-        expect![[""]].assert_eq(&stored["spec"].to_string());
+        expect![[r#"{"clusterName":"c","deletion":{"order":"Oldest"},"replicas":2,"rollout":{"after":"2026-05-01T00:00:00Z","strategy":{"rollingUpdate":{"maxSurge":2,"maxUnavailable":0},"type":"RollingUpdate"}},"selector":{"matchLabels":{"a":"b","cluster.x-k8s.io/cluster-name":"c"}},"template":{"metadata":{"labels":{"a":"b","cluster.x-k8s.io/cluster-name":"c"}},"spec":{"bootstrap":{"dataSecretName":"s"},"clusterName":"c","infrastructureRef":{"apiGroup":"infrastructure.cluster.x-k8s.io","kind":"LocalMachineTemplate","name":"t"},"minReadySeconds":5}}}"#]].assert_eq(&stored["spec"].to_string());
         assert_eq!(made["metadata"]["uid"], stored["metadata"]["uid"]);
         let list = client.get(OLD).await;
         assert_eq!(list["items"][0]["spec"], made["spec"]);
