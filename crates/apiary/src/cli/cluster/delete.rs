@@ -137,7 +137,7 @@ fn what_goes(world: &World, apps: &[Value]) -> Vec<String> {
     }
     let on_it = apps.iter().filter(|app| {
         let target = app["spec"]["kubeConfig"]["context"]["name"].as_str();
-        let label = crate::object::label(app, "giantswarm.io/cluster");
+        let label = label(app, "giantswarm.io/cluster");
         target.or(label) == Some(called)
     });
     let on_it: Vec<&str> = on_it.map(name).collect();
