@@ -22,7 +22,7 @@ use fleet::Fleet;
 use step::Step;
 
 /// Stories that every test run plays.
-const STORIES: u64 = 2;
+const STORIES: u64 = 1;
 /// Steps of a story, after the fleet has come up and before it goes.
 const STEPS: std::ops::RangeInclusive<usize> = 2..=4;
 
