@@ -139,6 +139,9 @@ pub fn validate_for_class(
         let control_plane = around.control_plane.as_ref();
         let unsettled = topology_rules::check_settled(&new, old, control_plane, &deployments);
         errors.extend(unsettled);
+        if class.is_none() {
+            errors.extend(topology_rules::check_blind(&new, old));
+        }
     }
     let (Some(class), old) = (class, old) else {
         return errors;

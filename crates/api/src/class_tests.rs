@@ -341,6 +341,50 @@ fn what_clusters_use_stays() {
     ));
 }
 
+#[test]
+fn a_class_sees_values_of_pools_and_tells_none_of_other_namespaces() {
+    let narrow = "spec: {variables: [{name: size, required: true, schema: {openAPIV3Schema: {type: integer, maximum: 4}}}]}";
+    let pool = "spec: {topology: {workers: {machineDeployments: [{class: worker, name: blue, variables: {overrides: [{name: size, value: 5}]}}]}}}";
+    let found = |old: &str, overrides: &str| {
+        lines(&validate_in_use(
+            &class(narrow),
+            &class(old),
+            &[cluster(overrides)],
+        ))
+    };
+    expect![[r#"
+        spec.variables: Forbidden: does not allow what Cluster hello has: spec.topology.workers.machineDeployments[blue].variables.overrides[size].value: Invalid value: 5 must be at most 4
+    "#]].assert_eq(&found("{}", pool));
+    // What the class did not allow before is no reason to keep it as it is.
+    expect![[""]].assert_eq(&found(narrow, pool));
+    let foreign = "{metadata: {namespace: other}, spec: {topology: {classRef: {namespace: acme}, variables: [{name: size, value: 5}]}}}";
+    expect![[r#"
+        spec.variables: Forbidden: does not allow what a Cluster of another namespace has at spec.topology.variables[size].value
+    "#]].assert_eq(&found("{}", foreign));
+}
+
+#[test]
+fn nothing_follows_a_class_that_cannot_be_read() {
+    let blind = Surroundings::default();
+    let found = |new: &str| {
+        lines(&validate_for_class(
+            &cluster(new),
+            Some(&cluster("{}")),
+            &blind,
+        ))
+    };
+    expect![[r#"
+        spec.topology.classRef: Forbidden: ClusterClass acme/lost is not there, or is not shared with this namespace: class and version can only be changed with one that is
+    "#]].assert_eq(&found("spec: {topology: {classRef: {name: lost}}}"));
+    expect![[r#"
+        spec.topology.classRef: Forbidden: ClusterClass acme/standard is not there, or is not shared with this namespace: class and version can only be changed with one that is
+    "#]].assert_eq(&found("spec: {topology: {version: v1.36.0}}"));
+    let forced = "{metadata: {annotations: {unsafe.topology.cluster.x-k8s.io/disable-update-class-name-check: ''}}, spec: {topology: {classRef: {name: lost}}}}";
+    expect![[""]].assert_eq(&found(forced));
+    let scaled = "spec: {topology: {workers: {machineDeployments: [{class: worker, name: blue, replicas: 3}]}}}";
+    expect![[""]].assert_eq(&found(scaled));
+}
+
 fn check_cluster(old: Option<&str>, new: &str, around: &Surroundings, expect: &Expect) {
     let (old, new) = (old.map(cluster), cluster(new));
     let mut found = validate("cluster.x-k8s.io", "v1beta2", "Cluster", &new, old.as_ref());

@@ -10,7 +10,8 @@ use super::cluster_class::{
 };
 use super::machine_health_check::{NODE_STARTUP_TIMEOUT_MIN, check_trigger};
 use super::rules::{self, Version};
-use super::topology::{HealthChecks, RemediationTrigger};
+use super::topology::{HealthChecks, RemediationTrigger, Topology};
+use super::topology_rules;
 use super::variables::{self, BUILTIN};
 use crate::meta::{FieldError, TemplateRef};
 
@@ -493,56 +494,37 @@ pub fn check_in_use(
             let why = format!("must keep {}: Cluster {name} has it", topology.version);
             errors.push(FieldError::forbidden("spec.kubernetesVersions", why));
         }
-        check_variables_in_use(
-            (new, old),
-            cluster,
-            topology.variables.as_deref(),
-            &mut errors,
-        );
+        check_variables_in_use((new, old), cluster, topology, &mut errors);
     }
     errors
 }
 
-/// Values that clusters have must stay allowed. What other namespaces have in them is not told.
+/// Values that clusters have must stay allowed, those of single pools too. What other namespaces have in them is not told.
 fn check_variables_in_use(
     (new, old): (&ClusterClass, &ClusterClass),
     cluster: &Cluster,
-    values: Option<&[super::topology::Variable]>,
+    topology: &Topology,
     errors: &mut Vec<FieldError>,
 ) {
     let refused = |class: &ClusterClass| {
-        let mut values = values.map(<[_]>::to_vec);
-        variables::default_values(&mut values, class.variables(), false);
-        let mut found = vec![];
-        let path = "spec.topology.variables";
-        variables::check_values(
-            path,
-            values.as_deref(),
-            class.variables(),
-            false,
-            &mut found,
-        );
-        found
+        let mut topology = topology.clone();
+        topology_rules::default_for_class(&mut topology, class);
+        let found = topology_rules::check_for_class(&topology, class).into_iter();
+        found.filter(|error| error.path.contains("variables"))
     };
-    let before: Vec<String> = refused(old).into_iter().map(|error| error.path).collect();
+    let before: Vec<String> = refused(old).map(|error| error.path).collect();
     let is_own = cluster.metadata.namespace == new.metadata.namespace;
     let name = cluster.metadata.name.as_deref().unwrap_or_default();
-    let found = refused(new).into_iter();
-    errors.extend(
-        found
-            .filter(|error| !before.contains(&error.path))
-            .map(|error| {
-                let why = if is_own {
-                    format!("does not allow what Cluster {name} has: {error}")
-                } else {
-                    format!(
-                        "does not allow what a Cluster of another namespace has at {}",
-                        error.path
-                    )
-                };
-                FieldError::forbidden("spec.variables", why)
-            }),
-    );
+    let found = refused(new).filter(|error| !before.contains(&error.path));
+    errors.extend(found.map(|error| {
+        let why = if is_own {
+            format!("does not allow what Cluster {name} has: {error}")
+        } else {
+            let path = error.path;
+            format!("does not allow what a Cluster of another namespace has at {path}")
+        };
+        FieldError::forbidden("spec.variables", why)
+    }));
 }
 
 /// The namespace and name of the class of a Cluster, as JSON has it.

@@ -165,6 +165,24 @@ pub fn check_change(new: &Cluster, old: &Cluster, errors: &mut Vec<FieldError>) 
     }
 }
 
+/// What cannot be changed while the class cannot be read: whether a class or a version may follow another one is a matter of the class.
+#[must_use]
+pub fn check_blind(new: &Cluster, old: &Cluster) -> Option<FieldError> {
+    let version = |cluster: &Cluster| cluster.spec.topology.as_ref().map(|t| t.version.clone());
+    let (class, before) = (new.class()?, old.class()?);
+    let is_changed = class != before || version(new) != version(old);
+    if !is_changed || new.is_annotated(labels::TOPOLOGY_UNSAFE_CLASS) {
+        return None;
+    }
+    let (namespace, name) = class;
+    Some(FieldError::forbidden(
+        "spec.topology.classRef",
+        format!(
+            "ClusterClass {namespace}/{name} is not there, or is not shared with this namespace: class and version can only be changed with one that is"
+        ),
+    ))
+}
+
 /// Fills in what the variables of the class have defaults for.
 pub fn default_for_class(topology: &mut Topology, class: &ClusterClass) {
     let definitions = class.variables();
