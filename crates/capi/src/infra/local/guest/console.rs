@@ -102,7 +102,7 @@ fn is_between(c: char) -> bool {
     c.is_whitespace()
         || matches!(
             c,
-            '"' | '\'' | '=' | ',' | '(' | ')' | '[' | ']' | '{' | '}'
+            '"' | '\'' | '=' | ',' | ';' | '(' | ')' | '[' | ']' | '{' | '}'
         )
 }
 
@@ -112,19 +112,27 @@ fn redact_line(line: &str, out: &mut String) {
     while !rest.is_empty() {
         let end = rest.find(is_between).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
-        if word.is_empty() {
+        // What follows the name of a secret is one, whatever stands between.
+        if word.chars().all(|c| c.is_ascii_punctuation()) {
             let width = after.chars().next().map_or(0, char::len_utf8);
-            // What follows the name of a secret is one, whatever stands between.
+            out.push_str(word);
             out.push_str(&after[..width]);
             rest = &after[width..];
             continue;
         }
+        let (name, value) = word.split_once(':').unwrap_or((word, ""));
+        let is_value = value.chars().any(|c| !c.is_ascii_punctuation());
         if is_named || is_token(word) || is_web_token(word) {
             out.push_str(REDACTED);
             is_named = false;
+        } else if is_value && names_a_secret(&format!("{name}:")) {
+            out.push_str(name);
+            out.push(':');
+            out.push_str(REDACTED);
         } else {
             out.push_str(word);
-            is_named = names_a_secret(word);
+            let has_value = after.starts_with('=') || after.starts_with("\":");
+            is_named = names_a_secret(word) || (has_value && is_secret_name(word));
         }
         rest = after;
     }
@@ -132,11 +140,16 @@ fn redact_line(line: &str, out: &mut String) {
 
 /// `--token`, `password:` and their like.
 fn names_a_secret(word: &str) -> bool {
-    let is_flag = word.starts_with("--");
-    let name = word.trim_start_matches('-').to_ascii_lowercase();
-    let Some(name) = name.strip_suffix(':').or(is_flag.then_some(&name)) else {
-        return matches!(name.as_str(), "password" | "passwd");
-    };
+    let name = word.strip_suffix(':');
+    match name.or(word.starts_with("--").then_some(word)) {
+        Some(name) => is_secret_name(name),
+        None => matches!(word.to_ascii_lowercase().as_str(), "password" | "passwd"),
+    }
+}
+
+/// A name whose value is secret, as a flag, a field or a variable.
+fn is_secret_name(name: &str) -> bool {
+    let name = name.trim_start_matches('-').to_ascii_lowercase();
     ["token", "password", "passwd", "secret", "certificate-key"]
         .iter()
         .any(|s| name == *s || name.ends_with(&format!("-{s}")) || name.ends_with(&format!("_{s}")))
@@ -172,22 +185,28 @@ mod tests {
             "curl -H 'Authorization: Bearer eyJhbGciOi.eyJzdWIi.c2ln'",
             "useradd --password hunter2 me",
             "client_secret: topsecret",
+            r#"{"password":"hunter2","user":"me"}"#,
+            "export DB_PASSWORD=hunter2; API_TOKEN=hunter2 run",
+            "password:hunter2 and https://example.com:443",
             "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\nafter",
             "a short word stays, and so does v1.36.0 and 10.64.0.1",
         ] {
             console.line(line);
         }
-        expect_test::expect![[r"
+        expect_test::expect![[r#"
             kubeadm join --token [redacted] --v 5
             token=[redacted]
             + echo [redacted] > /etc/key
             curl -H 'Authorization: Bearer [redacted]'
             useradd --password [redacted] me
             client_secret: [redacted]
+            {"password":"[redacted]","user":"me"}
+            export DB_PASSWORD=[redacted]; API_TOKEN=[redacted] run
+            password:[redacted] and https://example.com:443
             [redacted]
             after
             a short word stays, and so does v1.36.0 and 10.64.0.1
-        "]]
+        "#]]
         .assert_eq(&console.text());
     }
 
