@@ -12,6 +12,8 @@ pub enum Link {
     /// Nobody could connect yet, and why.
     #[default]
     NotYet,
+    /// There is no way to it: its kubeconfig is missing or unusable, and why.
+    Closed(String),
     /// It answers.
     Up,
     /// It answered once but doesn't now.
@@ -25,7 +27,7 @@ impl Link {
     /// Whether it has not answered for so long that what was known of it doesn't count any more.
     #[must_use]
     pub fn is_lost(&self, now: Timestamp) -> bool {
-        self.lost_at().is_some_and(|at| now >= at)
+        matches!(self, Self::Closed(_)) || self.lost_at().is_some_and(|at| now >= at)
     }
 
     /// From when on what was known doesn't count, if it doesn't answer until then.
@@ -33,7 +35,7 @@ impl Link {
     pub fn lost_at(&self) -> Option<Timestamp> {
         match self {
             Self::Down { since, .. } => since.checked_add(GRACE).ok(),
-            Self::NotYet | Self::Up => None,
+            Self::NotYet | Self::Closed(_) | Self::Up => None,
         }
     }
 
@@ -48,6 +50,7 @@ impl Link {
     pub fn message(&self) -> String {
         match self {
             Self::NotYet => "Remote connection not established yet".to_owned(),
+            Self::Closed(why) => why.clone(),
             Self::Up => String::new(),
             Self::Down { since, message } => {
                 format!(
@@ -63,7 +66,8 @@ impl From<&Remote> for Link {
     fn from(remote: &Remote) -> Self {
         match remote {
             Remote::Connected { .. } => Self::Up,
-            Remote::NoKubeconfig | Remote::BadKubeconfig(_) | Remote::Connecting => Self::NotYet,
+            Remote::Connecting => Self::NotYet,
+            Remote::NoKubeconfig | Remote::BadKubeconfig(_) => Self::Closed(remote.to_string()),
             Remote::Unreachable { since, message } => Self::Down {
                 since: *since,
                 message: message.clone(),

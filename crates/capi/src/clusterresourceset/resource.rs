@@ -22,7 +22,7 @@ pub struct Resource {
     /// The type, of a Secret.
     #[cfg_attr(test, serde(default))]
     pub type_: Option<String>,
-    /// By key, what is written; an error where it is no text.
+    /// By key, what is written.
     #[cfg_attr(test, serde(default))]
     pub data: BTreeMap<String, String>,
     /// Keys whose value is no text.

@@ -378,6 +378,13 @@ fn a_lost_connection_is_told() {
         Ready=Unknown ReadyUnknown * NodeHealthy: Connection down since 2026-01-02T02:59:00Z: refused
         NodeReady=Unknown ConnectionDown Connection down since 2026-01-02T02:59:00Z: refused
         NodeHealthy=Unknown ConnectionDown Connection down since 2026-01-02T02:59:00Z: refused"#]].assert_eq(&shown(&[known, &down("2026-01-02T02:59:00Z")]));
+    // Without a way to the cluster it does not count.
+    let closed = "{nodes: [], link: {Closed: There is no kubeconfig Secret}}";
+    expect![[r#"
+        Ready=Unknown ReadyUnknown * NodeHealthy: There is no kubeconfig Secret
+        NodeReady=Unknown ConnectionDown There is no kubeconfig Secret
+        NodeHealthy=Unknown ConnectionDown There is no kubeconfig Secret"#]]
+    .assert_eq(&shown(&[known, closed]));
     // Of which nothing was known is unknown at once.
     expect![[r#"
         again in 55s
