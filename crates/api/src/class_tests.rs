@@ -364,6 +364,34 @@ fn a_class_sees_values_of_pools_and_tells_none_of_other_namespaces() {
 }
 
 #[test]
+fn a_value_with_many_errors_shows_some() {
+    let schema = serde_json::json!({"type": "array", "items": {"type": "string", "pattern": "^a+$", "anyOf": [{"maxLength": 3}, {"pattern": "^b"}]}});
+    let long = "c".repeat(1000);
+    let value: Vec<&str> = (0..10_000).map(|_| long.as_str()).collect();
+    let mut errors = vec![];
+    variables::check_value("v", &schema, &serde_json::json!(value), &mut errors);
+    let text = lines(&errors);
+    assert!(
+        errors.len() <= 51 && text.len() < 51 * 500,
+        "{}: {}",
+        errors.len(),
+        text.len()
+    );
+    let mut errors = vec![];
+    variables::check_value(
+        "v",
+        &schema,
+        &serde_json::json!(["aaaa", "aa", "b"]),
+        &mut errors,
+    );
+    expect![[r#"
+        v[0]: Invalid value: must fit at least one schema of anyOf
+        v[2]: Invalid value: "b" must match the pattern "^a+$"
+    "#]]
+    .assert_eq(&lines(&errors));
+}
+
+#[test]
 fn nothing_follows_a_class_that_cannot_be_read() {
     let blind = Surroundings::default();
     let found = |new: &str| {

@@ -1,7 +1,7 @@
 //! Variables of ClusterClasses: what their definitions must be, what values they allow, and what they fill in. The schemas are those
 //! of CustomResourceDefinitions without references. Rules in CEL are not looked at here: this crate has no engine for them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regex::RegexBuilder;
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -111,9 +111,6 @@ pub fn check_definitions(path: &str, variables: &[ClassVariable], errors: &mut V
 
 /// What is wrong with a schema.
 fn check_schema(path: &str, schema: &Value, depth: usize, errors: &mut Vec<FieldError>) {
-    if errors.len() >= ERRORS_MAX {
-        return;
-    }
     if depth > DEPTH_MAX {
         let why = format!("must not be nested more than {DEPTH_MAX} deep");
         errors.push(FieldError::invalid(path, why));
@@ -322,7 +319,32 @@ fn short(text: &str) -> String {
 
 /// What is wrong with a value.
 pub fn check_value(path: &str, schema: &Value, value: &Value, errors: &mut Vec<FieldError>) {
-    check_at(path, schema, value, 0, errors);
+    let mut found = Errors::default();
+    check_at(path, schema, value, 0, &mut found);
+    errors.extend(found.list);
+}
+
+/// What was found so far of a value, and patterns that were compiled on the way: a long list has the same one for all its items.
+#[derive(Default)]
+struct Errors {
+    list: Vec<FieldError>,
+    patterns: BTreeMap<String, Option<regex::Regex>>,
+}
+
+impl Errors {
+    fn push(&mut self, error: FieldError) {
+        self.list.push(error);
+    }
+
+    /// Whether a text matches. What is no pattern is told where it is defined.
+    fn is_match(&mut self, pattern: &str, text: &str) -> bool {
+        if !self.patterns.contains_key(pattern) {
+            let compiled = compile(pattern).ok();
+            self.patterns.insert(pattern.to_owned(), compiled);
+        }
+        let compiled = self.patterns.get(pattern).and_then(Option::as_ref);
+        compiled.is_none_or(|regex| regex.is_match(text))
+    }
 }
 
 fn type_of(value: &Value) -> &'static str {
@@ -337,7 +359,10 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-fn check_at(path: &str, schema: &Value, value: &Value, depth: usize, errors: &mut Vec<FieldError>) {
+fn check_at(path: &str, schema: &Value, value: &Value, depth: usize, errors: &mut Errors) {
+    if errors.list.len() >= ERRORS_MAX {
+        return;
+    }
     if depth > DEPTH_MAX {
         let why = format!("must not be nested more than {DEPTH_MAX} deep");
         errors.push(FieldError::invalid(path, why));
@@ -383,7 +408,7 @@ fn check_at(path: &str, schema: &Value, value: &Value, depth: usize, errors: &mu
     check_junctors(path, schema, value, depth, errors);
 }
 
-fn check_number(path: &str, schema: &Value, value: &Value, errors: &mut Vec<FieldError>) {
+fn check_number(path: &str, schema: &Value, value: &Value, errors: &mut Errors) {
     let Some(number) = value.as_f64() else { return };
     let bound = |key: &str| schema[key].as_f64();
     let is_open = |key: &str| schema[key] == true;
@@ -421,7 +446,7 @@ fn check_count(
     schema: &Value,
     (min, max): (&str, &str),
     (count, what): (usize, &str),
-    errors: &mut Vec<FieldError>,
+    errors: &mut Errors,
 ) {
     let count = u64::try_from(count).unwrap_or(u64::MAX);
     if let Some(min) = schema[min].as_u64().filter(|min| count < *min) {
@@ -438,7 +463,7 @@ fn check_count(
     }
 }
 
-fn check_text(path: &str, schema: &Value, text: &str, errors: &mut Vec<FieldError>) {
+fn check_text(path: &str, schema: &Value, text: &str, errors: &mut Errors) {
     let bounds = ("minLength", "maxLength");
     check_count(
         path,
@@ -448,7 +473,7 @@ fn check_text(path: &str, schema: &Value, text: &str, errors: &mut Vec<FieldErro
         errors,
     );
     if let Some(pattern) = schema["pattern"].as_str()
-        && compile(pattern).is_ok_and(|regex| !regex.is_match(text))
+        && !errors.is_match(pattern, text)
     {
         let why = format!(
             "{:?} must match the pattern {:?}",
@@ -459,13 +484,7 @@ fn check_text(path: &str, schema: &Value, text: &str, errors: &mut Vec<FieldErro
     }
 }
 
-fn check_list(
-    path: &str,
-    schema: &Value,
-    list: &[Value],
-    depth: usize,
-    errors: &mut Vec<FieldError>,
-) {
+fn check_list(path: &str, schema: &Value, list: &[Value], depth: usize, errors: &mut Errors) {
     check_count(
         path,
         schema,
@@ -495,7 +514,7 @@ fn check_object(
     schema: &Value,
     object: &Map<String, Value>,
     depth: usize,
-    errors: &mut Vec<FieldError>,
+    errors: &mut Errors,
 ) {
     let bounds = ("minProperties", "maxProperties");
     check_count(path, schema, bounds, (object.len(), "fields"), errors);
@@ -522,35 +541,36 @@ fn check_object(
 }
 
 /// `allOf`, `anyOf`, `oneOf`, `not`.
-fn check_junctors(
-    path: &str,
-    schema: &Value,
-    value: &Value,
-    depth: usize,
-    errors: &mut Vec<FieldError>,
-) {
-    let fits = |schema: &Value| {
-        let mut found = vec![];
-        check_at(path, schema, value, depth + 1, &mut found);
-        found.is_empty()
-    };
+fn check_junctors(path: &str, schema: &Value, value: &Value, depth: usize, errors: &mut Errors) {
     for part in items(&schema["allOf"]) {
         check_at(path, part, value, depth + 1, errors);
     }
-    let count = |key: &str| items(&schema[key]).filter(|part| fits(part)).count();
-    if schema["anyOf"].is_array() && count("anyOf") == 0 {
+    let mut own = Errors {
+        list: vec![],
+        patterns: std::mem::take(&mut errors.patterns),
+    };
+    let mut fits = |schema: &Value| {
+        own.list.clear();
+        check_at(path, schema, value, depth + 1, &mut own);
+        own.list.is_empty()
+    };
+    let mut count = |key: &str| items(&schema[key]).filter(|part| fits(part)).count();
+    let (any, one) = (count("anyOf"), count("oneOf"));
+    let is_not = schema["not"].is_object() && fits(&schema["not"]);
+    errors.patterns = own.patterns;
+    if schema["anyOf"].is_array() && any == 0 {
         errors.push(FieldError::invalid(
             path,
             "must fit at least one schema of anyOf",
         ));
     }
-    if schema["oneOf"].is_array() && count("oneOf") != 1 {
+    if schema["oneOf"].is_array() && one != 1 {
         errors.push(FieldError::invalid(
             path,
             "must fit exactly one schema of oneOf",
         ));
     }
-    if schema["not"].is_object() && fits(&schema["not"]) {
+    if is_not {
         errors.push(FieldError::invalid(path, "must not fit the schema of not"));
     }
 }
