@@ -30,7 +30,8 @@ pub enum GatherError {
 pub trait Reconciler: Send + Sync + 'static {
     /// Also the name of the field manager (`apiary-<NAME>`), of the finalizer owner and of the metrics' label.
     const NAME: &'static str;
-    /// The field manager, if it is another one: of fields that were the same manager's before this controller came.
+    /// The field manager, if it has to be another one: that of another controller whose place this one takes, so that fields which that one
+    /// applied belong to this one from the beginning.
     const MANAGER: Option<&'static str> = None;
     /// Who its events say they come from.
     const REPORTER: &'static str = Self::NAME;

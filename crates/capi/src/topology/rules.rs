@@ -1,5 +1,7 @@
 //! Rules that need an engine: Go templates of patches, and CEL rules of the schemas of variables. Pure.
 
+use std::collections::BTreeMap;
+
 use api::cluster::ClusterClass;
 use api::cluster::topology::{Topology, Variable};
 use api::meta::FieldError;
@@ -76,7 +78,7 @@ fn check_schema(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
 #[must_use]
 pub fn check_values(topology: &Topology, class: &ClusterClass) -> Vec<FieldError> {
     let mut errors = vec![];
-    let mut budget = Budget::default();
+    let mut run = Run::default();
     let mut check = |path: &str, values: Option<&[Variable]>| {
         for variable in values.unwrap_or_default() {
             let definitions = class.variables();
@@ -86,7 +88,7 @@ pub fn check_values(topology: &Topology, class: &ClusterClass) -> Vec<FieldError
                     &path,
                     &found.schema.open_api,
                     &variable.value,
-                    &mut budget,
+                    &mut run,
                     &mut errors,
                 );
             }
@@ -108,16 +110,35 @@ pub fn check_values(topology: &Topology, class: &ClusterClass) -> Vec<FieldError
     errors
 }
 
+/// Errors that are looked for; who has so many has seen enough.
+const ERRORS_MAX: usize = 50;
+
+/// What the rules of one topology may cost, and those that were compiled: a long list has the same ones for all its items.
+#[derive(Default)]
+struct Run {
+    budget: Budget,
+    programs: BTreeMap<String, Option<Program>>,
+}
+
 fn check_value(
     path: &str,
     schema: &Value,
     value: &Value,
-    budget: &mut Budget,
+    run: &mut Run,
     errors: &mut Vec<FieldError>,
 ) {
+    if errors.len() >= ERRORS_MAX {
+        return;
+    }
     for (_, rule) in rules(schema) {
         let text = rule["rule"].as_str().unwrap_or_default();
-        let Ok(program) = compile(text) else { continue };
+        let Run { programs, budget } = &mut *run;
+        if !programs.contains_key(text) {
+            programs.insert(text.to_owned(), compile(text).ok());
+        }
+        let Some(Some(program)) = programs.get(text) else {
+            continue;
+        };
         let activation = Activation::new().with("self", cel::Value::json(value));
         let why = match program.eval_bool(&activation, budget) {
             Ok(true) => continue,
@@ -131,28 +152,16 @@ fn check_value(
     }
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         if let Some(inner) = value.get(name) {
-            check_value(&format!("{path}.{name}"), property, inner, budget, errors);
+            check_value(&format!("{path}.{name}"), property, inner, run, errors);
         }
     }
     for (i, item) in value.as_array().into_iter().flatten().enumerate() {
-        check_value(
-            &format!("{path}[{i}]"),
-            &schema["items"],
-            item,
-            budget,
-            errors,
-        );
+        check_value(&format!("{path}[{i}]"), &schema["items"], item, run, errors);
     }
     if schema["additionalProperties"].is_object() {
         for (name, inner) in value.as_object().into_iter().flatten() {
             let path = format!("{path}.{name}");
-            check_value(
-                &path,
-                &schema["additionalProperties"],
-                inner,
-                budget,
-                errors,
-            );
+            check_value(&path, &schema["additionalProperties"], inner, run, errors);
         }
     }
 }
