@@ -123,6 +123,7 @@ pub(super) async fn take(
     ui: &Ui,
 ) -> Result<()> {
     let is_dry = how.dry_run.is_some();
+    how.waiting.check(steps)?;
     let place = namespace(&world.cluster);
     let mut reader = Reader::new(client.clone());
     for step in steps {

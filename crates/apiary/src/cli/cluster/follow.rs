@@ -11,6 +11,7 @@ use kube::api::{Api, DynamicObject, WatchParams};
 use kube::core::ApiResource;
 use serde_json::Value;
 
+use super::change::Step;
 use crate::cli::progress::Progress;
 use crate::fleet::{self, State};
 use crate::inspect::read::Reader;
@@ -22,6 +23,9 @@ use crate::ui::{Format, Ui};
 const TOGETHER: Duration = Duration::from_millis(200);
 /// Without any change, a look is taken so often.
 const LOOK_PERIOD: Duration = Duration::from_secs(10);
+
+/// Kinds of parts whose machines are looked at.
+const FOLLOWED: [&str; 2] = ["KubeadmControlPlane", "MachineDeployment"];
 
 /// Options about waiting.
 #[derive(Clone, Debug, Args)]
@@ -43,6 +47,22 @@ pub(super) enum Goal {
 }
 
 impl Waiting {
+    /// Whether what becomes of these changes can be waited for, if that is wanted.
+    ///
+    /// # Errors
+    /// Names the part that cannot be followed: that it is through would be a guess.
+    pub(super) fn check(&self, steps: &[Step]) -> Result<()> {
+        let is_unknown = |step: &&Step| !FOLLOWED.contains(&step.object.kind.as_str());
+        match steps.iter().find(is_unknown).filter(|_| self.wait) {
+            Some(step) => bail!(
+                "--wait cannot follow {}, which is a {}: leave it out, and look with `apiary get nodepools` and `apiary describe cluster`",
+                step.what,
+                step.object.kind
+            ),
+            None => Ok(()),
+        }
+    }
+
     /// Waits, if that is wanted.
     ///
     /// # Errors
@@ -233,4 +253,24 @@ fn durations_have_units() {
     for wrong in ["", "10", "m", "1.5h", "-1s", "0s", "200h", "5ß"] {
         check(wrong, None);
     }
+}
+
+#[test]
+fn what_cannot_be_followed_is_refused() {
+    let waiting = |wait: bool| Waiting {
+        wait,
+        timeout: Duration::from_secs(60),
+    };
+    let step = |kind: &str| {
+        let object = serde_json::json!({"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": kind, "metadata": {"name": "a", "namespace": "n"}});
+        Step::new(&object, "1", "2", String::new(), &Value::Null)
+    };
+    let steps = [step("MachineDeployment"), step("MachinePool")];
+    assert!(waiting(true).check(&steps[..1]).is_ok());
+    assert!(waiting(false).check(&steps).is_ok());
+    let error = waiting(true).check(&steps).unwrap_err().to_string();
+    assert!(
+        error.contains("node pool a, which is a MachinePool"),
+        "{error}"
+    );
 }
