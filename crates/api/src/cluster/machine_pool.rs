@@ -184,6 +184,26 @@ pub mod conditions {
     pub const PAUSED: &str = "Paused";
 }
 
+/// Reasons of conditions of a MachinePool.
+pub mod reasons {
+    /// Available is true.
+    pub const AVAILABLE: &str = "Available";
+    /// Available is false: the message says what is missing.
+    pub const NOT_AVAILABLE: &str = "NotAvailable";
+    /// The bootstrap data was given by the user.
+    pub const DATA_SECRET_PROVIDED: &str = "DataSecretProvided";
+    /// A Machine of somebody else has the name of one of the pool's machines.
+    pub const NAME_TAKEN: &str = "NameTaken";
+    /// Deleting: the infrastructure object is still there.
+    pub const WAITING_FOR_INFRASTRUCTURE_DELETION: &str = "WaitingForInfrastructureDeletion";
+    /// Deleting: Machines are still there.
+    pub const WAITING_FOR_MACHINES_DELETION: &str = "WaitingForMachinesDeletion";
+    /// Deleting: Nodes are being removed.
+    pub const DELETING_NODES: &str = "DeletingNodes";
+    /// Deleting: the bootstrap config is still there.
+    pub const WAITING_FOR_BOOTSTRAP_DELETION: &str = "WaitingForBootstrapDeletion";
+}
+
 const COLUMNS: &[crate::meta::crd::Column] = &[
     ("Cluster", "string", ".spec.clusterName"),
     ("Desired", "integer", ".spec.replicas"),

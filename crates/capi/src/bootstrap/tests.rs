@@ -97,7 +97,7 @@ fn data_waits_for_owner_infrastructure_and_control_plane() {
     check(
         &["machine: null"],
         &expect![[r#"
-        wait NotAvailable: Waiting for a Machine of an existing Cluster to own this config
+        wait NotAvailable: Waiting for a Machine or MachinePool of an existing Cluster to own this config
     "#]],
     );
     check(
