@@ -172,6 +172,8 @@ pub mod conditions {
     pub const MACHINES_READY: &str = "MachinesReady";
     /// The `UpToDate` conditions of all machines.
     pub const MACHINES_UP_TO_DATE: &str = "MachinesUpToDate";
+    /// Machines that are not what is wanted are being replaced (negative).
+    pub const ROLLING_OUT: &str = "RollingOut";
     /// There are fewer machines than there should be (negative).
     pub const SCALING_UP: &str = "ScalingUp";
     /// There are more machines than there should be (negative).

@@ -94,8 +94,10 @@ pub const REVISION: &str = "infrastructure.cluster.x-k8s.io/pool-revision";
 
 /// Conditions of a LocalMachinePool.
 pub mod conditions {
-    /// There are as many machines as wanted, all of them ready and of the newest revision.
+    /// As many machines as wanted are ready; fewer by `spec.rollout.maxUnavailable` are enough.
     pub const READY: &str = "Ready";
+    /// Machines that are not made from what is wanted now are being replaced (negative).
+    pub const ROLLING_OUT: &str = "RollingOut";
     /// Reconciliation is stopped (negative).
     pub const PAUSED: &str = "Paused";
 }
@@ -110,12 +112,8 @@ pub mod reasons {
     pub const WAITING_FOR_BOOTSTRAP_DATA: &str = "WaitingForBootstrapData";
     /// There are fewer machines than wanted.
     pub const SCALING_UP: &str = "ScalingUp";
-    /// There are more machines than wanted.
-    pub const SCALING_DOWN: &str = "ScalingDown";
     /// Machines of an older revision are being replaced.
     pub const ROLLING_OUT: &str = "RollingOut";
-    /// Some machines are not ready.
-    pub const NOT_READY: &str = "NotReady";
     /// The pool is being deleted.
     pub const DELETING: &str = "Deleting";
 }

@@ -151,10 +151,27 @@ fn machines(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
                 "MachineRemediated",
                 format!("Deleted machine {} for its health", machine.name_any()),
             );
+        } else if is_left_over(world, machine) {
+            plan.change(
+                object::delete(&**machine),
+                "SuccessfulDelete",
+                format!(
+                    "Deleted machine {}: its {} is gone",
+                    machine.name_any(),
+                    machine.spec.infrastructure_ref.kind
+                ),
+            );
         } else {
             plan.changes.extend(remediation::take_back(machine));
         }
     }
+}
+
+/// Whether the infrastructure has taken away what the Machine stands for.
+fn is_left_over(world: &World, machine: &Machine) -> bool {
+    let is_listed = world.contract().is_some_and(|i| i.machine_kind().is_some());
+    let name = &machine.spec.infrastructure_ref.name;
+    is_listed && !world.instances.iter().any(|i| i.name_any() == *name)
 }
 
 /// The Machine of one of the infrastructure's objects. Its version is what its Node runs: the infrastructure decides what machines

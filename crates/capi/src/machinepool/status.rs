@@ -1,9 +1,10 @@
 //! What a MachinePool shows. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::cluster::machine;
 use api::cluster::machine_pool::{conditions, reasons};
+use api::meta::find;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
@@ -197,6 +198,10 @@ fn all_conditions(
         ready,
         up_to_date,
     ];
+    all.push(rolling_out(
+        world,
+        count("replicas") - count("upToDateReplicas"),
+    ));
     all.extend(replicas::scaling(
         count("replicas"),
         world.pool.replicas(),
@@ -210,6 +215,45 @@ fn all_conditions(
     all.push(deleting(world, plan));
     all.push(condition::paused(false));
     all
+}
+
+/// Whether there are machines that have something else than is wanted, and what. The infrastructure knows more of what its machines are
+/// made from.
+fn rolling_out(world: &World, outdated_nodes: i32) -> Condition {
+    let type_ = conditions::ROLLING_OUT;
+    let machines = world.machines.iter();
+    let outdated: Vec<_> = machines
+        .filter_map(|m| find(m.conditions(), machine::conditions::UP_TO_DATE))
+        .filter(|c| c.status == "False")
+        .collect();
+    let count = if world.has_machines() {
+        outdated.len()
+    } else {
+        usize::try_from(outdated_nodes).unwrap_or_default()
+    };
+    let infrastructure = world.infrastructure.as_deref();
+    let other = infrastructure
+        .and_then(|i| condition::of(i, type_))
+        .filter(Condition::is_true);
+    if count == 0 && other.is_none() {
+        return Condition::no(type_, "NotRollingOut", "");
+    }
+    let mut message = match count {
+        0 => "Rolling out".to_owned(),
+        count => format!("Rolling out {count} not up-to-date replicas"),
+    };
+    let lines: BTreeSet<&str> = outdated.iter().flat_map(|c| c.message.lines()).collect();
+    for line in lines {
+        message.push('\n');
+        message.push_str(line);
+    }
+    if let (Some(other), Some(infrastructure)) = (other, world.contract()) {
+        message.push_str("\n* ");
+        message.push_str(infrastructure.kind());
+        message.push_str(": ");
+        message.push_str(&other.message.replace('\n', "\n  "));
+    }
+    Condition::new(type_, Truth::True, type_, message)
 }
 
 fn available(world: &World, infrastructure: &Condition, available: i32) -> Condition {

@@ -108,6 +108,7 @@ fn a_pool_owns_its_parts_and_waits_for_them() {
             InfrastructureReady=False NotReady LocalMachinePool status.initialization.provisioned is false
             MachinesReady=True NoReplicas
             MachinesUpToDate=True NoReplicas
+            RollingOut=False NotRollingOut
             ScalingUp=True ScalingUp Scaling up from 0 to 2 replicas is blocked because:
                 * LocalMachinePool status.initialization.provisioned is false
             ScalingDown=False NotScalingDown
@@ -131,6 +132,7 @@ fn parts_that_are_missing_are_named() {
             InfrastructureReady=False ObjectDoesNotExist LocalMachinePool pool does not exist
             MachinesReady=True NoReplicas
             MachinesUpToDate=True NoReplicas
+            RollingOut=False NotRollingOut
             ScalingUp=True ScalingUp Scaling up from 0 to 2 replicas is blocked because:
                 * LocalMachinePool pool does not exist
             ScalingDown=False NotScalingDown
@@ -153,6 +155,7 @@ fn parts_that_are_missing_are_named() {
             InfrastructureReady=False ObjectDeleted LocalMachinePool pool has been deleted while the MachinePool still exists
             MachinesReady=True NoReplicas
             MachinesUpToDate=True NoReplicas
+            RollingOut=False NotRollingOut
             ScalingUp=True ScalingUp Scaling up from 0 to 2 replicas is blocked because:
                 * LocalMachinePool pool has been deleted while the MachinePool still exists
             ScalingDown=False NotScalingDown
@@ -172,36 +175,37 @@ fn without_machines_the_pool_says_on_nodes_whose_they_are() {
     check(
         &[OWNED, PROVISIONED],
         &expect![[r#"
-        patch MachinePool acme/pool {"metadata":{"resourceVersion":"5"},"spec":{"providerIDList":["local:///acme/pool-1","local:///acme/pool-2"]}}
-        act patch Node pool-1 {"metadata":{"annotations":{"cluster.x-k8s.io/cluster-name":"hello","cluster.x-k8s.io/cluster-namespace":"acme","cluster.x-k8s.io/owner-kind":"MachinePool","cluster.x-k8s.io/owner-name":"pool"},"resourceVersion":"7"},"spec":{"taints":[{"effect":"NoSchedule","key":"own"}]}}
-        again in 20s
-        Available=False NotAvailable * 0 available replicas, at least 2 required
-        BootstrapConfigReady=True Ready
-        InfrastructureReady=True Ready
-        MachinesReady=False NotReady 1 of 2 nodes are ready
-        MachinesUpToDate=False NotUpToDate 1 of 2 nodes are up-to-date
-        ScalingUp=False NotScalingUp
-        ScalingDown=False NotScalingDown
-        Remediating=False NotRemediating
-        Deleting=False NotDeleting
-        Paused=False NotPaused
-        availableReplicas: 0
-        initialization:
-          bootstrapDataSecretCreated: true
-          infrastructureProvisioned: true
-        nodeRefs:
-        - apiVersion: v1
-          kind: Node
-          name: pool-1
-          uid: n1
-        phase: ScalingUp
-        readyReplicas: 1
-        replicas: 2
-        upToDateReplicas: 1
-        versions:
-        - replicas: 1
-          version: v1.35.0
-    "#]],
+            patch MachinePool acme/pool {"metadata":{"resourceVersion":"5"},"spec":{"providerIDList":["local:///acme/pool-1","local:///acme/pool-2"]}}
+            act patch Node pool-1 {"metadata":{"annotations":{"cluster.x-k8s.io/cluster-name":"hello","cluster.x-k8s.io/cluster-namespace":"acme","cluster.x-k8s.io/owner-kind":"MachinePool","cluster.x-k8s.io/owner-name":"pool"},"resourceVersion":"7"},"spec":{"taints":[{"effect":"NoSchedule","key":"own"}]}}
+            again in 20s
+            Available=False NotAvailable * 0 available replicas, at least 2 required
+            BootstrapConfigReady=True Ready
+            InfrastructureReady=True Ready
+            MachinesReady=False NotReady 1 of 2 nodes are ready
+            MachinesUpToDate=False NotUpToDate 1 of 2 nodes are up-to-date
+            RollingOut=True RollingOut Rolling out 1 not up-to-date replicas
+            ScalingUp=False NotScalingUp
+            ScalingDown=False NotScalingDown
+            Remediating=False NotRemediating
+            Deleting=False NotDeleting
+            Paused=False NotPaused
+            availableReplicas: 0
+            initialization:
+              bootstrapDataSecretCreated: true
+              infrastructureProvisioned: true
+            nodeRefs:
+            - apiVersion: v1
+              kind: Node
+              name: pool-1
+              uid: n1
+            phase: ScalingUp
+            readyReplicas: 1
+            replicas: 2
+            upToDateReplicas: 1
+            versions:
+            - replicas: 1
+              version: v1.35.0
+        "#]],
     );
 }
 
@@ -210,38 +214,40 @@ fn machines_stand_for_what_the_infrastructure_has() {
     check(
         &[OWNED, PROVISIONED, INSTANCES, MACHINE],
         &expect![[r#"
-        patch MachinePool acme/pool {"metadata":{"resourceVersion":"5"},"spec":{"providerIDList":["local:///acme/pool-1","local:///acme/pool-2"]}}
-        apply Machine acme/pool-1
-        apply Machine acme/pool-2
-        note SuccessfulCreate: Created machine pool-2
-        Available=False NotAvailable * 1 available replicas, at least 2 required
-        BootstrapConfigReady=True Ready
-        InfrastructureReady=True Ready
-        MachinesReady=True Ready
-        MachinesUpToDate=False NotUpToDate * Machine pool-1:
-              * Version v1.35.0, v1.36.0 required
-        ScalingUp=False NotScalingUp
-        ScalingDown=False NotScalingDown
-        Remediating=False NotRemediating
-        Deleting=False NotDeleting
-        Paused=False NotPaused
-        availableReplicas: 1
-        initialization:
-          bootstrapDataSecretCreated: true
-          infrastructureProvisioned: true
-        nodeRefs:
-        - apiVersion: v1
-          kind: Node
-          name: pool-1
-          uid: n1
-        phase: ScalingUp
-        readyReplicas: 1
-        replicas: 2
-        upToDateReplicas: 0
-        versions:
-        - replicas: 1
-          version: v1.35.0
-    "#]],
+            patch MachinePool acme/pool {"metadata":{"resourceVersion":"5"},"spec":{"providerIDList":["local:///acme/pool-1","local:///acme/pool-2"]}}
+            apply Machine acme/pool-1
+            apply Machine acme/pool-2
+            note SuccessfulCreate: Created machine pool-2
+            Available=False NotAvailable * 1 available replicas, at least 2 required
+            BootstrapConfigReady=True Ready
+            InfrastructureReady=True Ready
+            MachinesReady=True Ready
+            MachinesUpToDate=False NotUpToDate * Machine pool-1:
+                  * Version v1.35.0, v1.36.0 required
+            RollingOut=True RollingOut Rolling out 1 not up-to-date replicas
+                * Version v1.35.0, v1.36.0 required
+            ScalingUp=False NotScalingUp
+            ScalingDown=False NotScalingDown
+            Remediating=False NotRemediating
+            Deleting=False NotDeleting
+            Paused=False NotPaused
+            availableReplicas: 1
+            initialization:
+              bootstrapDataSecretCreated: true
+              infrastructureProvisioned: true
+            nodeRefs:
+            - apiVersion: v1
+              kind: Node
+              name: pool-1
+              uid: n1
+            phase: ScalingUp
+            readyReplicas: 1
+            replicas: 2
+            upToDateReplicas: 0
+            versions:
+            - replicas: 1
+              version: v1.35.0
+        "#]],
     );
 }
 
@@ -259,6 +265,8 @@ fn a_name_that_is_taken_is_left_alone() {
             MachinesReady=True Ready
             MachinesUpToDate=False NotUpToDate * Machine pool-1:
                   * Version v1.35.0, v1.36.0 required
+            RollingOut=True RollingOut Rolling out 1 not up-to-date replicas
+                * Version v1.35.0, v1.36.0 required
             ScalingUp=False NotScalingUp
             ScalingDown=False NotScalingDown
             Remediating=False NotRemediating
@@ -295,28 +303,29 @@ infrastructure: {spec: {providerIDList: ['local:///acme/pool-2']}, status: {repl
     check(
         &[OWNED, PROVISIONED, gone],
         &expect![[r#"
-        patch MachinePool acme/pool {"metadata":{"resourceVersion":"5"},"spec":{"providerIDList":["local:///acme/pool-2"]}}
-        act delete Node pool-1
-        Available=False NotAvailable * 0 available replicas, at least 1 required
-        BootstrapConfigReady=True Ready
-        InfrastructureReady=True Ready
-        MachinesReady=False NotReady 0 of 1 nodes are ready
-        MachinesUpToDate=True UpToDate
-        ScalingUp=False NotScalingUp
-        ScalingDown=False NotScalingDown
-        Remediating=False NotRemediating
-        Deleting=False NotDeleting
-        Paused=False NotPaused
-        availableReplicas: 0
-        initialization:
-          bootstrapDataSecretCreated: true
-          infrastructureProvisioned: true
-        nodeRefs: []
-        phase: ScalingUp
-        readyReplicas: 0
-        replicas: 1
-        upToDateReplicas: 1
-    "#]],
+            patch MachinePool acme/pool {"metadata":{"resourceVersion":"5"},"spec":{"providerIDList":["local:///acme/pool-2"]}}
+            act delete Node pool-1
+            Available=False NotAvailable * 0 available replicas, at least 1 required
+            BootstrapConfigReady=True Ready
+            InfrastructureReady=True Ready
+            MachinesReady=False NotReady 0 of 1 nodes are ready
+            MachinesUpToDate=True UpToDate
+            RollingOut=False NotRollingOut
+            ScalingUp=False NotScalingUp
+            ScalingDown=False NotScalingDown
+            Remediating=False NotRemediating
+            Deleting=False NotDeleting
+            Paused=False NotPaused
+            availableReplicas: 0
+            initialization:
+              bootstrapDataSecretCreated: true
+              infrastructureProvisioned: true
+            nodeRefs: []
+            phase: ScalingUp
+            readyReplicas: 0
+            replicas: 1
+            upToDateReplicas: 1
+        "#]],
     );
     // The infrastructure has machines, but does not know their names yet.
     let unknown = "infrastructure: {spec: {providerIDList: []}}";
@@ -333,36 +342,37 @@ pool: {metadata: {annotations: {cluster.x-k8s.io/replicas-managed-by: autoscaler
     check(
         &[OWNED, PROVISIONED, elsewhere],
         &expect![[r#"
-        patch MachinePool acme/pool {"metadata":{"resourceVersion":"5"},"spec":{"providerIDList":["local:///acme/pool-1","local:///acme/pool-2"],"replicas":2}}
-        act patch Node pool-1 {"metadata":{"annotations":{"cluster.x-k8s.io/cluster-name":"hello","cluster.x-k8s.io/cluster-namespace":"acme","cluster.x-k8s.io/owner-kind":"MachinePool","cluster.x-k8s.io/owner-name":"pool"},"resourceVersion":"7"},"spec":{"taints":[{"effect":"NoSchedule","key":"own"}]}}
-        again in 20s
-        Available=False NotAvailable * 0 available replicas, at least 5 required
-        BootstrapConfigReady=True Ready
-        InfrastructureReady=True Ready
-        MachinesReady=False NotReady 1 of 2 nodes are ready
-        MachinesUpToDate=False NotUpToDate 1 of 2 nodes are up-to-date
-        ScalingUp=True ScalingUp Scaling up from 2 to 5 replicas
-        ScalingDown=False NotScalingDown
-        Remediating=False NotRemediating
-        Deleting=False NotDeleting
-        Paused=False NotPaused
-        availableReplicas: 0
-        initialization:
-          bootstrapDataSecretCreated: true
-          infrastructureProvisioned: true
-        nodeRefs:
-        - apiVersion: v1
-          kind: Node
-          name: pool-1
-          uid: n1
-        phase: Scaling
-        readyReplicas: 1
-        replicas: 2
-        upToDateReplicas: 1
-        versions:
-        - replicas: 1
-          version: v1.35.0
-    "#]],
+            patch MachinePool acme/pool {"metadata":{"resourceVersion":"5"},"spec":{"providerIDList":["local:///acme/pool-1","local:///acme/pool-2"],"replicas":2}}
+            act patch Node pool-1 {"metadata":{"annotations":{"cluster.x-k8s.io/cluster-name":"hello","cluster.x-k8s.io/cluster-namespace":"acme","cluster.x-k8s.io/owner-kind":"MachinePool","cluster.x-k8s.io/owner-name":"pool"},"resourceVersion":"7"},"spec":{"taints":[{"effect":"NoSchedule","key":"own"}]}}
+            again in 20s
+            Available=False NotAvailable * 0 available replicas, at least 5 required
+            BootstrapConfigReady=True Ready
+            InfrastructureReady=True Ready
+            MachinesReady=False NotReady 1 of 2 nodes are ready
+            MachinesUpToDate=False NotUpToDate 1 of 2 nodes are up-to-date
+            RollingOut=True RollingOut Rolling out 1 not up-to-date replicas
+            ScalingUp=True ScalingUp Scaling up from 2 to 5 replicas
+            ScalingDown=False NotScalingDown
+            Remediating=False NotRemediating
+            Deleting=False NotDeleting
+            Paused=False NotPaused
+            availableReplicas: 0
+            initialization:
+              bootstrapDataSecretCreated: true
+              infrastructureProvisioned: true
+            nodeRefs:
+            - apiVersion: v1
+              kind: Node
+              name: pool-1
+              uid: n1
+            phase: Scaling
+            readyReplicas: 1
+            replicas: 2
+            upToDateReplicas: 1
+            versions:
+            - replicas: 1
+              version: v1.35.0
+        "#]],
     );
 }
 
@@ -380,41 +390,55 @@ machines:
     check(
         &[OWNED, PROVISIONED, INSTANCES, sick],
         &expect![[r#"
-        patch MachinePool acme/pool {"metadata":{"resourceVersion":"5"},"spec":{"providerIDList":["local:///acme/pool-1","local:///acme/pool-2"]}}
-        apply Machine acme/pool-1
-        apply Machine acme/pool-2
-        apply status of Machine acme/pool-1 {"conditions":[{"lastTransitionTime":"2026-01-02T03:03:55Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
-        delete Machine acme/pool-1
-        note SuccessfulCreate: Created machine pool-2
-        note MachineRemediated: Deleted machine pool-1 for its health
-        Available=False NotAvailable * 0 available replicas, at least 2 required
-        BootstrapConfigReady=True Ready
-        InfrastructureReady=True Ready
-        MachinesReady=Unknown ReadyUnknown * Machine pool-1: Condition Ready not yet reported
-        MachinesUpToDate=Unknown UpToDateUnknown * Machine pool-1: Condition UpToDate not yet reported
-        ScalingUp=False NotScalingUp
-        ScalingDown=False NotScalingDown
-        Remediating=True Remediating * Machine pool-1:
-        Deleting=False NotDeleting
-        Paused=False NotPaused
-        availableReplicas: 0
-        initialization:
-          bootstrapDataSecretCreated: true
-          infrastructureProvisioned: true
-        nodeRefs:
-        - apiVersion: v1
-          kind: Node
-          name: pool-1
-          uid: n1
-        phase: ScalingUp
-        readyReplicas: 0
-        replicas: 2
-        upToDateReplicas: 0
-        versions:
-        - replicas: 1
-          version: v1.36.0
-    "#]],
+            patch MachinePool acme/pool {"metadata":{"resourceVersion":"5"},"spec":{"providerIDList":["local:///acme/pool-1","local:///acme/pool-2"]}}
+            apply Machine acme/pool-1
+            apply Machine acme/pool-2
+            apply status of Machine acme/pool-1 {"conditions":[{"lastTransitionTime":"2026-01-02T03:03:55Z","message":"The machine is being deleted, another one takes its place","reason":"MachineDeleting","status":"False","type":"OwnerRemediated"}]}
+            delete Machine acme/pool-1
+            note SuccessfulCreate: Created machine pool-2
+            note MachineRemediated: Deleted machine pool-1 for its health
+            Available=False NotAvailable * 0 available replicas, at least 2 required
+            BootstrapConfigReady=True Ready
+            InfrastructureReady=True Ready
+            MachinesReady=Unknown ReadyUnknown * Machine pool-1: Condition Ready not yet reported
+            MachinesUpToDate=Unknown UpToDateUnknown * Machine pool-1: Condition UpToDate not yet reported
+            RollingOut=False NotRollingOut
+            ScalingUp=False NotScalingUp
+            ScalingDown=False NotScalingDown
+            Remediating=True Remediating * Machine pool-1:
+            Deleting=False NotDeleting
+            Paused=False NotPaused
+            availableReplicas: 0
+            initialization:
+              bootstrapDataSecretCreated: true
+              infrastructureProvisioned: true
+            nodeRefs:
+            - apiVersion: v1
+              kind: Node
+              name: pool-1
+              uid: n1
+            phase: ScalingUp
+            readyReplicas: 0
+            replicas: 2
+            upToDateReplicas: 0
+            versions:
+            - replicas: 1
+              version: v1.36.0
+        "#]],
     );
+}
+
+#[test]
+fn a_machine_whose_object_is_gone_goes_too() {
+    let world: World = layers(
+        BASE,
+        &[OWNED, PROVISIONED, INSTANCES, MACHINE, "instances: []"],
+    );
+    expect![[r#"
+        patch MachinePool acme/pool {"metadata":{"resourceVersion":"5"},"spec":{"providerIDList":["local:///acme/pool-1","local:///acme/pool-2"]}}
+        delete Machine acme/pool-1
+        note SuccessfulDelete: Deleted machine pool-1: its LocalMachine is gone
+    "#]].assert_eq(&MachinePoolController::plan(&world, now()).to_string());
 }
 
 #[test]

@@ -41,16 +41,73 @@ fn machines_are_made_over_the_failure_domains() {
     check(
         &[],
         &expect![[r#"
-        create LocalMachine acme/pool-wlkw5
-        create LocalMachine acme/pool-rmvsk
-        note SuccessfulCreate: Created machine pool-wlkw5
-        note SuccessfulCreate: Created machine pool-rmvsk
-        Ready=False ScalingUp Scaling up from 0 to 2 machines
-        Paused=False NotPaused
-        infrastructureMachineKind: LocalMachine
-        replicas: 0
-    "#]],
+            create LocalMachine acme/pool-wlkw5
+            create LocalMachine acme/pool-rmvsk
+            note SuccessfulCreate: Created machine pool-wlkw5
+            note SuccessfulCreate: Created machine pool-rmvsk
+            Ready=False ScalingUp Scaling up from 0 to 2 machines
+            RollingOut=False NotRollingOut
+            Paused=False NotPaused
+            infrastructureMachineKind: LocalMachine
+            replicas: 0
+        "#]],
     );
+}
+
+#[test]
+fn machines_have_what_the_pool_says() {
+    let world: World = layers(BASE, &[]);
+    let plan = LocalMachinePoolController::plan(&world, now());
+    let made = plan.changes.iter().filter_map(|change| match change {
+        Change::Create(object) => Some(serde_saphyr::to_string(object).unwrap()),
+        _ => None,
+    });
+    expect![[r#"
+        apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
+        kind: LocalMachine
+        metadata:
+          annotations:
+            infrastructure.cluster.x-k8s.io/pool-revision: xbbvx
+          labels:
+            cluster.x-k8s.io/cluster-name: hello
+            cluster.x-k8s.io/pool-name: pool
+            size: small
+            team: x
+          name: pool-wlkw5
+          namespace: acme
+          ownerReferences:
+          - apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
+            kind: LocalMachinePool
+            name: pool
+            uid: l1
+        spec:
+          cpus: 2
+          failureDomain: a
+          kubernetesVersion: v1.36.0
+        ---
+        apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
+        kind: LocalMachine
+        metadata:
+          annotations:
+            infrastructure.cluster.x-k8s.io/pool-revision: xbbvx
+          labels:
+            cluster.x-k8s.io/cluster-name: hello
+            cluster.x-k8s.io/pool-name: pool
+            size: small
+            team: x
+          name: pool-rmvsk
+          namespace: acme
+          ownerReferences:
+          - apiVersion: infrastructure.cluster.x-k8s.io/v1beta2
+            kind: LocalMachinePool
+            name: pool
+            uid: l1
+        spec:
+          cpus: 2
+          failureDomain: b
+          kubernetesVersion: v1.36.0
+    "#]]
+    .assert_eq(&made.collect::<Vec<_>>().join("---\n"));
 }
 
 #[test]
@@ -58,22 +115,24 @@ fn what_is_waited_for_is_said() {
     check(
         &["pool: null"],
         &expect![[r#"
-        wait WaitingForOwner: Waiting for a MachinePool of an existing Cluster to own this object
-        Ready=False WaitingForOwner Waiting for a MachinePool of an existing Cluster to own this object
-        Paused=False NotPaused
-        infrastructureMachineKind: LocalMachine
-        replicas: 0
-    "#]],
+            wait WaitingForOwner: Waiting for a MachinePool of an existing Cluster to own this object
+            Ready=False WaitingForOwner Waiting for a MachinePool of an existing Cluster to own this object
+            RollingOut=False NotRollingOut
+            Paused=False NotPaused
+            infrastructureMachineKind: LocalMachine
+            replicas: 0
+        "#]],
     );
     check(
         &["cluster: {status: null}"],
         &expect![[r#"
-        wait WaitingForClusterInfrastructureReady: Waiting for the cluster's infrastructure
-        Ready=False WaitingForClusterInfrastructureReady Waiting for the cluster's infrastructure
-        Paused=False NotPaused
-        infrastructureMachineKind: LocalMachine
-        replicas: 0
-    "#]],
+            wait WaitingForClusterInfrastructureReady: Waiting for the cluster's infrastructure
+            Ready=False WaitingForClusterInfrastructureReady Waiting for the cluster's infrastructure
+            RollingOut=False NotRollingOut
+            Paused=False NotPaused
+            infrastructureMachineKind: LocalMachine
+            replicas: 0
+        "#]],
     );
     check(
         &[
@@ -82,6 +141,7 @@ fn what_is_waited_for_is_said() {
         &expect![[r#"
             wait WaitingForBootstrapData: Waiting for spec.template.spec.bootstrap.dataSecretName of MachinePool pool
             Ready=False WaitingForBootstrapData Waiting for spec.template.spec.bootstrap.dataSecretName of MachinePool pool
+            RollingOut=False NotRollingOut
             Paused=False NotPaused
             infrastructureMachineKind: LocalMachine
             replicas: 0
@@ -102,14 +162,15 @@ machines:
     check(
         &[deleting],
         &expect![[r#"
-        delete Machine acme/pool-a
-        delete LocalMachine acme/pool-b
-        wait Deleting: Waiting for LocalMachines pool-a, pool-b to be deleted
-        Ready=False Deleting Waiting for LocalMachines pool-a, pool-b to be deleted
-        Paused=False NotPaused
-        infrastructureMachineKind: LocalMachine
-        replicas: 2
-    "#]],
+            delete Machine acme/pool-a
+            delete LocalMachine acme/pool-b
+            wait Deleting: Waiting for LocalMachines pool-a, pool-b to be deleted
+            Ready=False Deleting Waiting for LocalMachines pool-a, pool-b to be deleted
+            RollingOut=True RollingOut 2 of 2 machines are not made from what is wanted now
+            Paused=False NotPaused
+            infrastructureMachineKind: LocalMachine
+            replicas: 2
+        "#]],
     );
     let world: World = layers(BASE, &[deleting, "{instances: [], machines: {}}"]);
     assert!(LocalMachinePoolController::plan(&world, now()).is_finished);
@@ -308,7 +369,8 @@ fn a_rollout_reads_as_a_story() {
         one is enough
         0 old, 1 new, 2 going
         0 old, 1 new, 0 going
-    "#]].assert_eq(&stories);
+    "#]]
+    .assert_eq(&stories);
 }
 
 #[test]
@@ -352,4 +414,32 @@ fn enough_stay_available_in_every_rollout() {
         );
         assert_eq!(game.machines.len(), replicas);
     }
+}
+
+#[test]
+fn rollouts_and_machines_that_do_not_start_are_told() {
+    let old = "
+instances:
+- {metadata: {name: pool-a, namespace: acme, uid: i1, annotations: {infrastructure.cluster.x-k8s.io/pool-revision: old}}, spec: {providerID: 'local:///acme/pool-a', failureDomain: a}, status: {conditions: [{type: Ready, status: 'True', reason: Ready, message: '', lastTransitionTime: '2026-01-02T03:04:05Z'}]}}
+- {metadata: {name: pool-b, namespace: acme, uid: i2, annotations: {infrastructure.cluster.x-k8s.io/pool-revision: old}}, spec: {failureDomain: b}, status: {conditions: [{type: Ready, status: 'False', reason: NotReady, message: no room, lastTransitionTime: '2026-01-02T03:04:05Z'}]}}
+";
+    check(
+        &[old],
+        &expect![[r#"
+        patch LocalMachinePool acme/pool {"metadata":{"resourceVersion":"4"},"spec":{"providerIDList":["local:///acme/pool-a"]}}
+        delete LocalMachine acme/pool-a
+        delete LocalMachine acme/pool-b
+        create LocalMachine acme/pool-wlkw5
+        note SuccessfulDelete: Deleted machine pool-a: the pool's template, version or bootstrap config has changed
+        note SuccessfulDelete: Deleted machine pool-b: the pool's template, version or bootstrap config has changed
+        note SuccessfulCreate: Created machine pool-wlkw5
+        Ready=False NotReady * LocalMachine pool-b: no room
+        RollingOut=True RollingOut 2 of 2 machines are not made from what is wanted now
+        Paused=False NotPaused
+        infrastructureMachineKind: LocalMachine
+        initialization:
+          provisioned: true
+        replicas: 2
+    "#]],
+    );
 }
