@@ -155,6 +155,7 @@ fn test(places: &Places, tests: &mut Tests) -> Result<()> {
     let kubectl = tools::kubectl(places)?;
     let python = tools::helm_python(places)?;
     let clients = tools::go_clients(places)?;
+    let clusterctl = tools::clusterctl(places)?;
     let charts = tools::charts(places)?;
     let mut command = places.cargo();
     command
@@ -164,6 +165,7 @@ fn test(places: &Places, tests: &mut Tests) -> Result<()> {
         .env("APIARY_KUBECTL", kubectl)
         .env("APIARY_HELM_PYTHON", python)
         .env("APIARY_GO_CLIENTS", clients)
+        .env("APIARY_CLUSTERCTL", clusterctl)
         .env("APIARY_CHARTS", charts)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());

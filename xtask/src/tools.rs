@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 const KUBECTL_MINOR: u32 = 32;
 /// What is built where the machine has none: the version in `xtask/kubectl/go.mod`.
 const KUBECTL_BUILT: &str = "v1.36.0";
+/// The version of clusterctl in `xtask/clusterctl/go.mod`.
+const CLUSTERCTL_BUILT: &str = "v1.13.6";
 /// Real Helm, as a Python package.
 const HELM_PACKAGE: &str = "helm-python-sdk";
 const HELM_VERSION: &str = "0.2.2";
@@ -236,6 +238,27 @@ pub(crate) fn go_clients(places: &Places) -> Result<PathBuf> {
     run(&mut go).context(
         "building the Go clients needs Go 1.26; or name the program with APIARY_GO_CLIENTS",
     )?;
+    Ok(built)
+}
+
+/// Cluster API's own client: the one `APIARY_CLUSTERCTL` names, or one built from the Go module in `xtask/clusterctl`.
+pub(crate) fn clusterctl(places: &Places) -> Result<PathBuf> {
+    if let Some(given) = std::env::var_os("APIARY_CLUSTERCTL") {
+        return Ok(given.into());
+    }
+    let built = places.tools().join("clusterctl");
+    let package = "sigs.k8s.io/cluster-api/version";
+    let minor = CLUSTERCTL_BUILT.split('.').nth(1).unwrap_or_default();
+    let flags = format!(
+        "-s -w -X {package}.gitVersion={CLUSTERCTL_BUILT} -X {package}.gitMajor=1 -X {package}.gitMinor={minor}"
+    );
+    let mut go = go();
+    go.args(["build", "-trimpath", "-ldflags", &flags, "-o"])
+        .arg(&built)
+        .arg(".")
+        .current_dir(places.root.join("xtask/clusterctl"));
+    run(&mut go)
+        .context("building clusterctl needs Go 1.26; or name one with APIARY_CLUSTERCTL")?;
     Ok(built)
 }
 

@@ -92,10 +92,16 @@ pub struct LocalClusterInitialization {
     pub provisioned: Option<bool>,
 }
 
+/// Annotation of LocalClusters: the management cluster in whose process the control plane runs, by the uid of its Namespace `kube-system`.
+/// Who moves a Cluster to another management cluster moves this with it.
+pub const HOST: &str = "infrastructure.cluster.x-k8s.io/host";
+
 /// Conditions of a LocalCluster.
 pub mod conditions {
     /// Endpoint and failure domains are known.
     pub const READY: &str = "Ready";
+    /// The control plane runs in this process; shown only while it is false.
+    pub const HOSTED: &str = "Hosted";
     /// Reconciliation is stopped (negative).
     pub const PAUSED: &str = "Paused";
 }
@@ -104,6 +110,8 @@ pub mod conditions {
 pub mod reasons {
     /// No Cluster owns the object yet.
     pub const WAITING_FOR_OWNER: &str = "WaitingForOwner";
+    /// The Cluster was moved here, and its control plane goes on running where it was made.
+    pub const HOSTED_ELSEWHERE: &str = "HostedElsewhere";
     /// Deleting: LocalMachines of the cluster still exist.
     pub const WAITING_FOR_MACHINE_DELETION: &str = "WaitingForMachineDeletion";
 }

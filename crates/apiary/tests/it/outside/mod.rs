@@ -12,6 +12,7 @@ mod charts;
 mod cli;
 mod clients;
 mod cluster_chart;
+mod clusterctl;
 mod clusters;
 mod extension;
 mod guide;

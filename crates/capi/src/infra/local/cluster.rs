@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use api::cluster::Cluster;
-use api::infrastructure::local_cluster::{BastionStatus, bastion_name, conditions, reasons};
+use api::infrastructure::local_cluster::{BastionStatus, HOST, bastion_name, conditions, reasons};
 use api::infrastructure::local_machine::{self, BASTION, LocalMachineSpec};
 use api::infrastructure::{LocalCluster, LocalMachine};
 use api::meta::{Endpoint, FailureDomain, labels};
@@ -15,7 +15,7 @@ use kube::ResourceExt;
 use runtime::{Change, ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Selector, Wait};
 use serde_json::{Value, json};
 
-use super::{ClusterId, Host};
+use super::{ClusterId, Host, home};
 use crate::condition::{self, Condition};
 use crate::{object, pause};
 
@@ -46,6 +46,9 @@ pub struct World {
     pub bastion: Option<Arc<LocalMachine>>,
     /// Where the API servers of all clusters answer.
     pub endpoint: Endpoint,
+    /// The name of this management cluster.
+    #[cfg_attr(test, serde(default))]
+    pub own: Option<String>,
 }
 
 /// What happens on the host.
@@ -91,6 +94,7 @@ impl Reconciler for LocalClusterController {
             machines: machines.iter().map(|m| m.name_any()).collect(),
             bastion: machines.iter().find(|m| is_bastion_of(m, local)).cloned(),
             endpoint: self.endpoint.clone(),
+            own: home::own(cx).await?,
         })
     }
 
@@ -174,6 +178,10 @@ impl World {
         })
     }
 
+    fn is_away(&self) -> bool {
+        home::is_away(&self.local, self.own.as_deref())
+    }
+
     fn is_managed_elsewhere(&self) -> bool {
         object::annotation(&self.local.metadata, labels::MANAGED_BY).is_some()
     }
@@ -213,22 +221,36 @@ fn plan(world: &World) -> Plan<Act> {
         );
         return plan;
     }
-    if world
-        .local
-        .spec
-        .control_plane_endpoint
-        .as_ref()
-        .and_then(Endpoint::known)
-        .is_none()
-    {
-        let spec = json!({"controlPlaneEndpoint": world.endpoint});
-        plan.changes.push(object::patch_spec(&world.local, &spec));
-    }
+    plan.changes.extend(place(world));
     if let Some(bastion) = world.bastion_wanted().filter(|_| world.wants_bastion()) {
         let bastion = object::dynamic(&bastion);
         plan.changes.push(Change::Apply(Box::new(bastion)));
     }
     plan
+}
+
+/// Says where the cluster is: its endpoint, and in whose process its control plane runs.
+fn place(world: &World) -> Option<Change<Act>> {
+    let local = &world.local;
+    let endpoint = local.spec.control_plane_endpoint.as_ref();
+    let mut patch = json!({});
+    if endpoint.and_then(Endpoint::known).is_none() {
+        patch["spec"] = json!({"controlPlaneEndpoint": world.endpoint});
+    }
+    if let Some(own) = &world.own
+        && object::annotation(&local.metadata, HOST).is_none()
+    {
+        patch["metadata"]["annotations"] = json!({ (HOST): own });
+    }
+    if patch == json!({}) {
+        return None;
+    }
+    patch["metadata"]["resourceVersion"] = json!(local.metadata.resource_version);
+    Some(Change::Patch {
+        target: object::target(local),
+        subresource: "",
+        patch,
+    })
 }
 
 /// The bastion that is there, as the status shows it.
@@ -279,7 +301,15 @@ fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome) -> Value {
         status["failureDomains"] = json!(domains);
     }
     status["bastion"] = json!(world.bastion.as_deref().map(bastion_status));
-    status["conditions"] = condition::to_json(&[ready, condition::paused(false)]);
+    let mut all = vec![ready, condition::paused(false)];
+    if world.is_away() {
+        all.push(Condition::no(
+            conditions::HOSTED,
+            reasons::HOSTED_ELSEWHERE,
+            "The control plane goes on running in the process of the management cluster that made it: that one must run, and keeps it when this object is deleted",
+        ));
+    }
+    status["conditions"] = condition::to_json(&all);
     if let Some(status) = status.as_object_mut() {
         status.retain(|_, value| !value.is_null());
         status.remove("observedGeneration");
@@ -320,6 +350,39 @@ endpoint: {host: 127.0.0.1, port: 6443}
               provisioned: true
             tlsServerName: hello.acme.clusters.apiary.internal
         "#]],
+        );
+    }
+
+    #[test]
+    fn says_in_whose_process_it_is() {
+        let own = "{own: u1, local: {spec: {controlPlaneEndpoint: {host: h, port: 1}}}}";
+        check(
+            own,
+            &expect![[r#"
+            patch LocalCluster acme/hello {"metadata":{"annotations":{"infrastructure.cluster.x-k8s.io/host":"u1"},"resourceVersion":null}}
+            Ready=True Ready
+            Paused=False NotPaused
+            failureDomains:
+            - controlPlane: true
+              name: local-a
+            initialization:
+              provisioned: true
+            tlsServerName: hello.acme.clusters.apiary.internal
+        "#]],
+        );
+        check(
+            "{own: u1, local: {metadata: {annotations: {infrastructure.cluster.x-k8s.io/host: u2}}, spec: {controlPlaneEndpoint: {host: h, port: 1}}}}",
+            &expect![[r#"
+                Ready=True Ready
+                Paused=False NotPaused
+                Hosted=False HostedElsewhere The control plane goes on running in the process of the management cluster that made it: that one must run, and keeps it when this object is deleted
+                failureDomains:
+                - controlPlane: true
+                  name: local-a
+                initialization:
+                  provisioned: true
+                tlsServerName: hello.acme.clusters.apiary.internal
+            "#]],
         );
     }
 

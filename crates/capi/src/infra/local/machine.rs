@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use boots::{Advance, Booting, Boots};
 
 use super::guest::{self, Disk, Hardware};
-use super::{ClusterId, Host};
+use super::{ClusterId, Host, home};
 use crate::condition::{self, Condition, Part, summary};
 use crate::{names, object, pause, secret};
 
@@ -68,6 +68,9 @@ pub struct World {
     /// The Secret with the bootstrap data, once it is known.
     #[cfg_attr(test, serde(default))]
     pub data_name: Option<String>,
+    /// The cluster's control plane runs in the process of another management cluster.
+    #[cfg_attr(test, serde(default))]
+    pub is_away: bool,
     /// The bootstrap data, if it is there.
     #[cfg_attr(test, serde(default))]
     pub bootstrap: Option<String>,
@@ -138,6 +141,7 @@ impl Reconciler for LocalMachineController {
             cluster: None,
             infrastructure: None,
             data_name: None,
+            is_away: false,
             bootstrap: None,
             disk: None,
             boot: self.boots.look(local),
@@ -170,6 +174,9 @@ impl Reconciler for LocalMachineController {
             .and_then(|c| c.spec.infrastructure_ref.as_ref());
         if let Some(reference) = reference.filter(|r| r.kind == "LocalCluster") {
             world.infrastructure = cx.get(&namespace, &reference.name).await?;
+            let own = home::own(cx).await?;
+            let infrastructure = world.infrastructure.as_deref();
+            world.is_away = infrastructure.is_some_and(|i| home::is_away(i, own.as_deref()));
         }
         let mut owners = local.metadata.owner_references.iter().flatten();
         if let Some(owner) = owners.find(|o| o.kind == "Machine") {
@@ -318,7 +325,9 @@ impl World {
 
     /// An address that the machine keeps, in a range that no network of this host has to have.
     fn address(&self) -> String {
-        let hash = names::hash(&[&self.local.uid().unwrap_or_default()]);
+        // Not by its uid, which is another one when the objects are moved to another management cluster.
+        let namespace = self.local.namespace().unwrap_or_default();
+        let hash = names::hash(&[&provider_id(&namespace, &self.local.name_any())]);
         let [a, b, c, ..] = hash.to_be_bytes();
         format!("10.{}.{b}.{}", 64 + a % 64, c.clamp(1, 254))
     }
@@ -345,6 +354,7 @@ impl World {
             cpus: self.local.spec.cpus.unwrap_or(CPUS),
             memory_mib: self.local.spec.memory_mib.unwrap_or(MEMORY_MIB),
             kubernetes_version: self.kubernetes_version(),
+            is_away: self.is_away,
             boot_fault: self.local.spec.faults.as_ref().and_then(|f| f.boot.clone()),
             cluster: id,
         }

@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod guest;
+mod home;
 mod host;
 pub mod jws;
 pub mod machine;

@@ -28,6 +28,12 @@ impl Guest<'_> {
             .cluster
             .as_ref()
             .ok_or("the configuration has no ClusterConfiguration")?;
+        if self.hardware.is_away {
+            return Err(
+                "the cluster was moved here before its control plane was there, which can only start on the host that the cluster comes from: move it back"
+                    .to_owned(),
+            );
+        }
         let init = configuration.init.clone().unwrap_or(Value::Null);
         let version = self.kubernetes_version(cluster)?;
         self.console
@@ -154,6 +160,11 @@ impl Guest<'_> {
             settings: KubeletSettings::default(),
             console: String::new(),
         };
+        if self.hardware.is_away {
+            self.console
+                .line("[control-plane] It runs on the host that the cluster comes from");
+            return Ok(());
+        }
         let spec = disk.spec(self.hardware, &written);
         self.host
             .start_control_plane(spec)

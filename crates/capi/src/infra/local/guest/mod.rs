@@ -50,6 +50,8 @@ pub struct Hardware {
     pub memory_mib: i32,
     /// The Kubernetes version of the image that the machine runs.
     pub kubernetes_version: Option<String>,
+    /// The cluster's control plane runs on another host: machines of it take part in it from here, but it is not started here.
+    pub is_away: bool,
     /// Makes the boot fail with this message.
     pub boot_fault: Option<String>,
 }
@@ -175,7 +177,7 @@ pub async fn resume(
     disk: &Disk,
     has_kubelet: bool,
 ) -> Result<(), String> {
-    if let Some(control_plane) = &disk.control_plane {
+    if let Some(control_plane) = disk.control_plane.as_ref().filter(|_| !hardware.is_away) {
         host.start_control_plane(control_plane.spec(hardware, disk))
             .await?;
     }

@@ -220,6 +220,7 @@ fn hardware() -> Hardware {
         cpus: 2,
         memory_mib: 1024,
         kubernetes_version: Some("v1.36.0".to_owned()),
+        is_away: false,
         boot_fault: None,
     }
 }

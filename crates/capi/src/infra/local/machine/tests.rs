@@ -37,21 +37,21 @@ fn a_machine_boots_when_all_is_there() {
     check(
         &[],
         &expect![[r#"
-        patch LocalMachine acme/m {"metadata":{"resourceVersion":"4"},"spec":{"providerID":"local:///acme/m"}}
-        act Boot
-        Ready=True Ready
-        MachineProvisioned=True Provisioned
-        BootstrapExecSucceeded=True BootstrapSucceeded
-        Paused=False NotPaused
-        addresses:
-        - address: m
-          type: Hostname
-        - address: "10.81.194.24"
-          type: InternalIP
-        failureDomain: local-a
-        initialization:
-          provisioned: true
-    "#]],
+            patch LocalMachine acme/m {"metadata":{"resourceVersion":"4"},"spec":{"providerID":"local:///acme/m"}}
+            act Boot
+            Ready=True Ready
+            MachineProvisioned=True Provisioned
+            BootstrapExecSucceeded=True BootstrapSucceeded
+            Paused=False NotPaused
+            addresses:
+            - address: m
+              type: Hostname
+            - address: "10.95.127.227"
+              type: InternalIP
+            failureDomain: local-a
+            initialization:
+              provisioned: true
+        "#]],
     );
 }
 
@@ -115,20 +115,20 @@ fn a_machine_that_has_booted_runs() {
     check(
         &[BOOTED, "running: All"],
         &expect![[r#"
-        Ready=True Ready
-        MachineProvisioned=True Provisioned
-        BootstrapExecSucceeded=True BootstrapSucceeded
-        Paused=False NotPaused
-        addresses:
-        - address: m
-          type: Hostname
-        - address: "10.81.194.24"
-          type: InternalIP
-        console: boot finished
-        failureDomain: local-a
-        initialization:
-          provisioned: true
-    "#]],
+            Ready=True Ready
+            MachineProvisioned=True Provisioned
+            BootstrapExecSucceeded=True BootstrapSucceeded
+            Paused=False NotPaused
+            addresses:
+            - address: m
+              type: Hostname
+            - address: "10.95.127.227"
+              type: InternalIP
+            console: boot finished
+            failureDomain: local-a
+            initialization:
+              provisioned: true
+        "#]],
     );
 }
 
@@ -224,7 +224,7 @@ fn a_failed_boot_is_shown_with_the_console() {
         addresses:
         - address: m
           type: Hostname
-        - address: "10.81.194.24"
+        - address: "10.95.127.227"
           type: InternalIP
         failureDomain: local-a
         initialization:
@@ -260,7 +260,7 @@ fn a_boot_that_goes_on_says_where_it_is() {
             addresses:
             - address: m
               type: Hostname
-            - address: "10.81.194.24"
+            - address: "10.95.127.227"
               type: InternalIP
             console: looking
             failureDomain: local-a
@@ -281,7 +281,7 @@ fn a_boot_that_goes_on_says_where_it_is() {
             addresses:
             - address: m
               type: Hostname
-            - address: "10.81.194.24"
+            - address: "10.95.127.227"
               type: InternalIP
             console: looking
             failureDomain: local-a
@@ -292,22 +292,22 @@ fn a_boot_that_goes_on_says_where_it_is() {
     check(
         &["boot: {phase: Etcd, is_over: true}"],
         &expect![[r#"
-        patch LocalMachine acme/m {"metadata":{"resourceVersion":"4"},"spec":{"providerID":"local:///acme/m"}}
-        act Boot
-        Ready=True Ready
-        MachineProvisioned=True Provisioned
-        BootstrapExecSucceeded=True BootstrapSucceeded
-        Paused=False NotPaused
-        addresses:
-        - address: m
-          type: Hostname
-        - address: "10.81.194.24"
-          type: InternalIP
-        console: ""
-        failureDomain: local-a
-        initialization:
-          provisioned: true
-    "#]],
+            patch LocalMachine acme/m {"metadata":{"resourceVersion":"4"},"spec":{"providerID":"local:///acme/m"}}
+            act Boot
+            Ready=True Ready
+            MachineProvisioned=True Provisioned
+            BootstrapExecSucceeded=True BootstrapSucceeded
+            Paused=False NotPaused
+            addresses:
+            - address: m
+              type: Hostname
+            - address: "10.95.127.227"
+              type: InternalIP
+            console: ""
+            failureDomain: local-a
+            initialization:
+              provisioned: true
+        "#]],
     );
 }
 
@@ -325,7 +325,7 @@ fn a_bastion_runs_when_it_exists() {
             addresses:
             - address: m
               type: Hostname
-            - address: "10.81.194.24"
+            - address: "10.95.127.227"
               type: InternalIP
             failureDomain: local-a
             initialization:
