@@ -431,6 +431,27 @@ fn control_plane_replicas_are_odd_and_surge_is_0_or_1() {
         },
         expect![[""]],
     );
+    // With etcd elsewhere any number will do.
+    let mut external: KubeadmControlPlane = parse(CONTROL_PLANE);
+    kubeadm_control_plane::default(&mut external);
+    external.spec.kubeadm_config_spec = Some(parse(
+        "clusterConfiguration: {etcd: {external: {endpoints: [e], caFile: a, certFile: b, keyFile: c}}}",
+    ));
+    external.spec.replicas = Some(2);
+    assert_eq!(
+        errors(&kubeadm_control_plane::validate(&external, None)),
+        ""
+    );
+    // And a surge of 0 keeps its machines.
+    let mut small: KubeadmControlPlane = parse(CONTROL_PLANE);
+    kubeadm_control_plane::default(&mut small);
+    (small.spec.rollout, small.spec.replicas) = (Some(surge("0")), Some(3));
+    let three = small.clone();
+    small.spec.replicas = Some(1);
+    expect![[r#"
+        spec.rollout.strategy.rollingUpdate.maxSurge: Invalid value: must be 1 when there are fewer than 3 replicas
+    "#]]
+    .assert_eq(&errors(&kubeadm_control_plane::validate(&small, Some(&three))));
 }
 
 #[test]
