@@ -46,11 +46,18 @@ pub(super) fn status(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) 
     if initialization != json!({}) {
         status["initialization"] = initialization;
     }
-    if let Some(infrastructure) = &world.infrastructure {
-        let domains = Contract(infrastructure).failure_domains();
-        if !domains.is_empty() && world.is_provisioned() {
-            status["failureDomains"] = json!(domains);
+    match &world.infrastructure {
+        Some(infrastructure) => {
+            let domains = Contract(infrastructure).failure_domains();
+            if !domains.is_empty() && world.is_provisioned() {
+                status["failureDomains"] = json!(domains);
+            }
         }
+        // What is gone takes nothing back: machines made meanwhile would have no domain.
+        None if !old["failureDomains"].is_null() => {
+            status["failureDomains"] = old["failureDomains"].clone();
+        }
+        None => {}
     }
     for (field, counters) in [
         ("controlPlane", control_plane_counters(world)),

@@ -268,7 +268,7 @@ fn infrastructure_that_vanishes_is_told_but_nothing_goes_back() {
         &[
             INFRASTRUCTURE,
             READY,
-            "{infrastructure: null, deployments: []}",
+            "{infrastructure: null, deployments: [], cluster: {status: {failureDomains: [{name: a, controlPlane: true}]}}}",
         ],
         &expect![[r#"
         Available=False NotAvailable * InfrastructureReady: LocalCluster has been deleted while the cluster still exists
@@ -296,6 +296,9 @@ fn infrastructure_that_vanishes_is_told_but_nothing_goes_back() {
           versions:
           - replicas: 1
             version: v1.36.0
+        failureDomains:
+        - controlPlane: true
+          name: a
         initialization:
           controlPlaneInitialized: true
           infrastructureProvisioned: true
