@@ -54,6 +54,8 @@ pub const EXCLUDE_NODE_DRAINING: &str = "machine.cluster.x-k8s.io/exclude-node-d
 /// Annotation of Machines: volumes of the node need not be detached.
 pub const EXCLUDE_VOLUME_DETACH: &str =
     "machine.cluster.x-k8s.io/exclude-wait-for-node-volume-detach";
+/// Annotation of Machines and bootstrap configs: when the certificates of a control plane machine end, as RFC 3339 has it.
+pub const CERTIFICATES_EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
 /// Label of pods: how they are treated when a node is drained, `skip` or `wait-completed`.
 pub const DRAIN: &str = "cluster.x-k8s.io/drain";
 /// Annotation of MachineSets and MachineDeployments (the group is plural): number of the rollout.

@@ -13,12 +13,8 @@ use crate::object;
 
 /// Patches the Node if it differs from what the Machine wants.
 pub(super) fn sync(world: &World, plan: &mut Plan<Act>) {
-    if world.nodes.len() > 1 {
-        let names: Vec<_> = world.nodes.iter().map(|n| n.name_any()).collect();
-        plan.wait(
-            "InternalError",
-            format!("Nodes {} have the same provider id", names.join(", ")),
-        );
+    if let Some(ambiguity) = world.ambiguity() {
+        plan.wait("InternalError", ambiguity);
     }
     let Some(node) = world.node() else { return };
     let mut patch = json!({});

@@ -46,6 +46,10 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     if let Some(at) = world.link.lost_at() {
         plan.again_at(at, now);
     }
+    let deployment = world.deployment.as_deref();
+    if let Some(at) = deployment.and_then(crate::machinedeployment::rollout_after) {
+        plan.again_at(at, now);
+    }
     plan
 }
 

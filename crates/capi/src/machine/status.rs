@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::cluster::machine::{conditions, reasons};
-use api::meta::find;
+use api::meta::{find, labels};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
@@ -49,6 +49,12 @@ pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Ti
             status["nodeInfo"] = json!(info);
         }
     }
+    if let Some(status) = status.as_object_mut() {
+        status.remove("certificatesExpiryDate");
+    }
+    if let Some(at) = certificates_expiry(world) {
+        status["certificatesExpiryDate"] = json!(rfc3339(at));
+    }
     let phase = phase(world, &status);
     if status["phase"] != phase {
         status["phase"] = json!(phase);
@@ -62,6 +68,17 @@ pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Ti
         status.remove("observedGeneration");
     }
     status
+}
+
+/// When the certificates of a control plane machine end, as the Machine or else its bootstrap config is annotated.
+fn certificates_expiry(world: &World) -> Option<Timestamp> {
+    let own = object::annotation(&world.machine.metadata, labels::CERTIFICATES_EXPIRY);
+    let bootstrap = world.bootstrap.as_deref();
+    let text =
+        own.or_else(|| object::annotation(&bootstrap?.metadata, labels::CERTIFICATES_EXPIRY));
+    text.filter(|_| world.machine.is_control_plane())?
+        .parse()
+        .ok()
 }
 
 fn is_infrastructure_provisioned(world: &World) -> bool {
@@ -224,6 +241,8 @@ fn without_node(world: &World, type_: &'static str, now: Timestamp) -> Option<Co
             Some(known) if !world.link.is_lost(now) => Condition::from(known),
             _ => Condition::unknown(type_, reasons::CONNECTION_DOWN, world.link.message()),
         }
+    } else if let Some(ambiguity) = world.ambiguity() {
+        Condition::unknown(type_, "InternalError", ambiguity)
     } else if let Some(name) = world.machine.node_name() {
         if world.machine.is_deleting() {
             Condition::no(
@@ -315,10 +334,9 @@ fn up_to_date(world: &World, now: Timestamp) -> Condition {
         (Some(control_plane), _, _) => {
             kcp::rollout::differences(control_plane, machine, world.infrastructure.as_deref(), now)
         }
-        (None, Some(set), Some(deployment)) => crate::machinedeployment::differences(
-            &deployment.spec.template.spec,
-            &set.spec.template.spec,
-        ),
+        (None, Some(set), Some(deployment)) => {
+            crate::machinedeployment::outdated(deployment, set, now)
+        }
         (None, Some(_), None) => vec![],
         (None, None, _) => return Condition::yes(type_, "UpToDate"),
     };

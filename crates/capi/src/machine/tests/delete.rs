@@ -415,3 +415,34 @@ fn volumes_of_pods_that_stay_are_not_waited_for() {
         );
     }
 }
+
+#[test]
+fn of_nodes_that_cannot_be_told_apart_the_known_one_goes() {
+    let layers = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, DELETED, PODS, TWIN];
+    check_plan(
+        &layers,
+        &expect![[r#"
+            act patch Node m {"spec":{"unschedulable":true}}
+            act evict [("default", "web")]
+            wait DrainingNode: Drain not completed yet (started at 2026-01-02T03:04:05Z):
+            * Pods default/leaving, default/web: deletionTimestamp set, but still not removed from the Node
+            * Pod default/job: waiting for completion
+            again in 20s
+        "#]],
+    );
+    check_plan(
+        &[
+            BOOTSTRAP,
+            INFRASTRUCTURE,
+            NODE,
+            SYNCED,
+            DELETED,
+            TWIN,
+            "{infrastructure: null, bootstrap: null}",
+        ],
+        &expect![[r#"
+            act delete Node m
+            wait DeletingNode: Waiting for Node m to be deleted
+        "#]],
+    );
+}
