@@ -10,6 +10,7 @@ pub mod clusterresourceset;
 pub mod clusterresourcesetbinding;
 pub mod condition;
 pub mod contract;
+mod departing;
 pub mod etcd;
 pub mod infra;
 pub mod kcp;

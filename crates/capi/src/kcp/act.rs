@@ -10,6 +10,7 @@ use runtime::{Cx, Wait};
 use serde_json::{Value, json};
 
 use super::{Act, World, encryption};
+use crate::bootstrap::kubeadm;
 use crate::contract::Contract;
 use crate::machine::remote_client;
 use crate::pki::{self, Purpose};
@@ -39,7 +40,7 @@ pub(super) async fn act(cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
             let patch = json!({"data": {name: null}});
             patch_config_map(cx, world, etcd::NAMESPACE, etcd::CONFIG_MAP, &patch).await
         }
-        Act::SetClusterVersion(version) => set_cluster_version(cx, world, version).await,
+        Act::WriteClusterConfiguration => write_cluster_configuration(cx, world).await,
         Act::SetKubeProxyImage(image) => set_kube_proxy_image(cx, world, image).await,
     }
 }
@@ -204,32 +205,27 @@ async fn patch_config_map(
     }
 }
 
-async fn set_cluster_version(cx: &Cx, world: &World, version: &str) -> Result<(), Wait> {
+async fn write_cluster_configuration(cx: &Cx, world: &World) -> Result<(), Wait> {
     let (namespace, cluster) = names(world);
     let client = remote_client(cx, &namespace, &cluster).await?;
     let api: Api<ConfigMap> = Api::namespaced(client, "kube-system");
-    let unhealthy = |error: &kube::Error| {
-        failed(
-            reasons::CONTROL_PLANE_UNHEALTHY,
-            "ConfigMap kube-system/kubeadm-config of the workload cluster",
-            error,
-        )
+    let what = "ConfigMap kube-system/kubeadm-config of the workload cluster";
+    let reason = reasons::CONTROL_PLANE_UNHEALTHY;
+    let record = api.get("kubeadm-config").await;
+    let record = record.map_err(|e| failed(reason, what, &e))?;
+    let unusable = |why: &str| Wait {
+        reason,
+        message: format!("{what}: ClusterConfiguration {why}"),
     };
-    let record = api.get("kubeadm-config").await.map_err(|e| unhealthy(&e))?;
-    let text = record
-        .data
-        .as_ref()
-        .and_then(|d| d.get("ClusterConfiguration"))
-        .cloned()
-        .unwrap_or_default();
-    let mut configuration: Value = serde_saphyr::from_str(&text).map_err(|_| Wait {
-        reason: reasons::CONTROL_PLANE_UNHEALTHY,
-        message: "ConfigMap kube-system/kubeadm-config of the workload cluster: ClusterConfiguration is not YAML".to_owned(),
-    })?;
-    configuration["kubernetesVersion"] = json!(version);
+    let configuration =
+        super::gather::configuration(&record).ok_or_else(|| unusable("is not YAML"))?;
+    let spec = &world.control_plane.spec;
+    let config = spec.kubeadm_config_spec.clone().unwrap_or_default();
+    let wanted = kubeadm::follow(&configuration, &config, &spec.version)
+        .map_err(|why| unusable(&format!("cannot be written: {why}")))?;
     let patch = json!({
         "metadata": {"resourceVersion": record.metadata.resource_version},
-        "data": {"ClusterConfiguration": crate::yaml::render(&configuration)},
+        "data": {"ClusterConfiguration": crate::yaml::render(&wanted)},
     });
     patch_config_map(cx, world, "kube-system", "kubeadm-config", &patch).await
 }

@@ -30,6 +30,7 @@ pub(super) async fn gather(
         cluster: None,
         infrastructure: None,
         machines: vec![],
+        foreign: vec![],
         parts: BTreeMap::new(),
         workers: vec![],
         authorities: Authorities::default(),
@@ -53,7 +54,9 @@ pub(super) async fn gather(
         object::controller_of(&m.metadata)
             .is_some_and(|o| Some(&o.uid) != control_plane.metadata.uid.as_ref())
     };
-    world.machines = machines.into_iter().filter(|m| !is_foreign(m)).collect();
+    let (foreign, machines): (Vec<_>, Vec<_>) = machines.into_iter().partition(|m| is_foreign(m));
+    world.foreign = foreign.iter().map(|m| m.name_any()).collect();
+    world.machines = machines;
     for machine in &world.machines {
         let bootstrap = machine.spec.bootstrap.config_ref.as_ref();
         let bootstrap = contract::get(cx, &namespace, bootstrap).await?;
@@ -131,20 +134,15 @@ async fn workload(
         .as_ref()
         .and_then(|d| d.spec.as_ref()?.template.spec.as_ref()?.containers.first());
     world.workload = Some(Workload {
-        version: record.as_ref().and_then(|r| version(r)),
+        configuration: record.as_ref().and_then(|r| configuration(r)),
         etcd: etcd::gather(remote).await?,
         kube_proxy_image: proxy.and_then(|c| c.image.clone()),
     });
     Ok(())
 }
 
-fn version(record: &ConfigMap) -> Option<String> {
-    let configuration = record.data.as_ref()?.get("ClusterConfiguration")?;
-    let parsed: Value = serde_saphyr::from_str(configuration).ok()?;
-    Some(
-        parsed["kubernetesVersion"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-    )
+/// kubeadm's record of the cluster, if it can be read.
+pub(super) fn configuration(record: &ConfigMap) -> Option<Value> {
+    let text = record.data.as_ref()?.get("ClusterConfiguration")?;
+    serde_saphyr::from_str(text).ok()
 }

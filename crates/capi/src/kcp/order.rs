@@ -22,16 +22,17 @@ pub(super) struct Rank {
 }
 
 impl Rank {
-    /// The machine with the greatest key goes first: outdated and marked, any marked, outdated and unhealthy, outdated, all; among those
-    /// the misplaced, then the one in the largest crowd, then the oldest.
+    /// The machine with the greatest key goes first: outdated and marked, any marked, outdated and unhealthy, outdated, unhealthy (which
+    /// would hold up the going of another one), all; among those the misplaced, then the one in the largest crowd, then the oldest.
     #[must_use]
     pub(super) fn key(&self) -> (u8, bool, usize, Reverse<Timestamp>) {
         let class = match (self.is_marked, self.is_outdated, self.is_unhealthy) {
-            (true, true, _) => 4,
-            (true, false, _) => 3,
-            (false, true, true) => 2,
-            (false, true, false) => 1,
-            (false, false, _) => 0,
+            (true, true, _) => 5,
+            (true, false, _) => 4,
+            (false, true, true) => 3,
+            (false, true, false) => 2,
+            (false, false, true) => 1,
+            (false, false, false) => 0,
         };
         (class, self.is_misplaced, self.crowd, Reverse(self.age))
     }

@@ -204,6 +204,10 @@ fn obstacle(
         let message = format!("Waiting for the replacement of Machine {}", record.machine);
         return Err(deferred(message));
     }
+    if !world.is_certified() {
+        let why = "Waiting for the certificates that a machine in its place would need";
+        return Err(deferred(why.to_owned()));
+    }
     let retry_count = retries(world, machine, now)?;
     if world.is_initialized() {
         safety(world, machine)?;

@@ -16,7 +16,7 @@ use super::order::by_priority;
 use super::{World, preflight, remediation};
 use crate::names::{Namer, fresh};
 use crate::template::{Particulars, instantiate, object_kind};
-use crate::{object, pause};
+use crate::{departing, object, pause};
 
 /// How often checks before scaling up are repeated, beside on changes.
 pub(super) const PREFLIGHT_AGAIN: Duration = Duration::from_secs(15);
@@ -82,12 +82,13 @@ fn delete(world: &World, plan: &mut Plan<Infallible>) {
 
 /// What may change about a machine without replacing it goes from the set's template to its machines.
 fn sync(world: &World, plan: &mut Plan<Infallible>) {
-    for machine in world.machines.iter().filter(|m| !m.is_deleting()) {
-        plan.changes.push(Change::Apply(Box::new(wanted(
-            world,
-            &machine.name_any(),
-            Some(machine),
-        ))));
+    for machine in &world.machines {
+        let wanted = wanted(world, &machine.name_any(), Some(machine));
+        if machine.is_deleting() {
+            plan.changes.extend(departing::follow(machine, &wanted));
+        } else {
+            plan.changes.push(Change::Apply(Box::new(wanted)));
+        }
     }
 }
 

@@ -653,3 +653,27 @@ fn a_machine_that_goes_for_its_health_is_one_of_those_that_are_too_many() {
     "#]],
     );
 }
+
+#[test]
+fn machines_on_their_way_out_still_get_other_times() {
+    let template = "set: {spec: {replicas: 0, template: {metadata: {labels: {machine-template-hash: h, new: label}}, spec: {version: v1.36.1, minReadySeconds: 5, deletion: {nodeDrainTimeoutSeconds: 60}}}}}";
+    let leaving = |more: &str| {
+        let deleted = "{metadata: {deletionTimestamp: '2026-01-02T03:00:00Z'}}";
+        let leaving: serde_json::Value = world(&machine("m-1", deleted), more);
+        machines(&[leaving.to_string()])
+    };
+    let before = leaving(
+        "{spec: {taints: [{key: a, effect: NoSchedule, propagation: Always}], deletion: {nodeDrainTimeoutSeconds: 600, nodeVolumeDetachTimeoutSeconds: 7, nodeDeletionTimeoutSeconds: 10}}}",
+    );
+    check_plan(
+        &[template, &before],
+        &expect![[r#"
+            patch Machine acme/m-1 {"spec":{"deletion":{"nodeDrainTimeoutSeconds":60,"nodeVolumeDetachTimeoutSeconds":null},"minReadySeconds":5,"taints":null}}
+        "#]],
+    );
+    // What a machine gets if nobody says anything is no difference.
+    let after = leaving(
+        "{spec: {minReadySeconds: 5, deletion: {nodeDrainTimeoutSeconds: 60, nodeDeletionTimeoutSeconds: 10}}}",
+    );
+    check_plan(&[template, &after], &expect![""]);
+}

@@ -38,7 +38,7 @@ fn check_remediation(overrides: &[&str], expect: &Expect) {
 const THREE: &str = "control_plane: {spec: {replicas: 3}}";
 
 /// The cluster is set up, with the members of etcd still to be said.
-const SET_UP: &str = "{link: Up, workload: {version: v1.36.0, kube_proxy_image: 'registry.k8s.io/kube-proxy:v1.36.0'}}";
+const SET_UP: &str = "{link: Up, workload: {configuration: {apiVersion: kubeadm.k8s.io/v1beta4, kubernetesVersion: v1.36.0}, kube_proxy_image: 'registry.k8s.io/kube-proxy:v1.36.0'}}";
 
 #[test]
 fn an_unhealthy_machine_is_replaced_if_the_others_have_a_majority() {
@@ -256,22 +256,29 @@ fn what_has_no_majority_is_not_made_smaller() {
     check_remediation(
         &[SET_UP, THREE, &four, &machines],
         &expect![[r#"
-        apply status of Machine acme/d {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting for Machine c to be replaced first","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
-        apply status of Machine acme/c {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Without Machine c etcd would have no healthy majority","reason":"CannotBeRemediated","status":"False","type":"OwnerRemediated"}]}
-        wait ControlPlaneUnhealthy: * Machine c: EtcdPodHealthy, EtcdMemberHealthy not true
-        * Machine d: EtcdPodHealthy, EtcdMemberHealthy not true
-        again in 15s
-    "#]],
+            apply status of Machine acme/d {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting for Machine c to be replaced first","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
+            apply status of Machine acme/c {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Without Machine c etcd would have no healthy majority","reason":"CannotBeRemediated","status":"False","type":"OwnerRemediated"}]}
+            wait ControlPlaneUnhealthy: * Machine d: EtcdPodHealthy, EtcdMemberHealthy not true
+            again in 15s
+        "#]],
     );
     let learning = "workload: {etcd: {e: {id: a, peerURL: x, isLearner: true}}}";
-    let three = super::machines(&[machine("a", "{}"), sick("b", "{}"), machine("c", "{}")]);
+    let four = [
+        machine("a", "{}"),
+        sick("b", "{}"),
+        machine("c", "{}"),
+        machine("e", "{}"),
+    ];
+    let three = super::machines(&four);
     let members = etcd(&["a", "b", "c"]);
     check_remediation(
         &[SET_UP, THREE, &members, &three, learning],
         &expect![[r#"
-        apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting for a member of etcd that is still learning","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
-        again in 15s
-    "#]],
+            apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting for a member of etcd that is still learning","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
+            delete Machine acme/b
+            note SuccessfulDelete: Deleted machine b
+            again in 15s
+        "#]],
     );
 }
 
