@@ -545,3 +545,27 @@ fn machine_templates_are_immutable() {
         spec.template.spec: Forbidden: cannot be changed; make a template with another name and refer to that
     "#]].assert_eq(&errors(&local_machine_template::validate(&new, Some(&old))));
 }
+
+#[test]
+fn versions_are_ordered_as_semantic_versions_are() {
+    let sorted = [
+        "v1.35.9",
+        "v1.36.0-alpha",
+        "v1.36.0-alpha.1",
+        "v1.36.0-alpha.beta",
+        "v1.36.0-beta.2",
+        "v1.36.0-beta.11",
+        "v1.36.0-rc.1",
+        "v1.36.0",
+        "v1.36.0+build.1",
+        "v1.36.1-rc.0",
+        "v1.36.1",
+    ];
+    let parsed: Vec<_> = sorted
+        .iter()
+        .map(|v| crate::cluster::rules::Version::parse(v).unwrap())
+        .collect();
+    for pair in parsed.windows(2) {
+        assert!(pair[0] < pair[1], "{pair:?}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Defaults and checks that several kinds share.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -12,7 +13,7 @@ use super::machine_set::{MachineNaming, MachineTemplateSpec};
 use crate::meta::{FieldError, MachineTaint, ObjectMeta, labels};
 
 /// A Kubernetes version with its leading `v`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
     pub major: u64,
     pub minor: u64,
@@ -51,10 +52,41 @@ impl Version {
 }
 
 impl Version {
+    /// What comes before the release, e.g. `rc.1`; empty for the release itself.
+    fn pre_release(&self) -> &str {
+        let suffix = self.suffix.split('+').next().unwrap_or_default();
+        suffix.trim_start_matches('-')
+    }
+
     /// Major, minor and patch version, which decide what is newer whatever follows them.
     #[must_use]
     pub fn numbers(&self) -> (u64, u64, u64) {
         (self.major, self.minor, self.patch)
+    }
+}
+
+/// As semantic versions are: what comes before a release is older than it, numbers count as numbers. Builds of one version are in the order
+/// of their text, so that only equal ones are equal.
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let part = |text: &str| match text.parse::<u64>() {
+            Ok(number) => (0, number, String::new()),
+            Err(_) => (1, 0, text.to_owned()),
+        };
+        let parts = |version: &Self| -> (bool, Vec<_>) {
+            let text = version.pre_release();
+            (text.is_empty(), text.split('.').map(part).collect())
+        };
+        self.numbers()
+            .cmp(&other.numbers())
+            .then_with(|| parts(self).cmp(&parts(other)))
+            .then_with(|| self.suffix.cmp(&other.suffix))
+    }
+}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

@@ -264,7 +264,7 @@ fn scale_up(world: &World, missing: usize, now: Timestamp, plan: &mut Plan<Infal
         plan.wait("ScalingUp", crate::template::missing(&templates));
         return;
     }
-    let problems = preflight::problems(&world.set, world.control_plane.as_deref());
+    let problems = preflight::problems(world);
     if !problems.is_empty() {
         plan.wait("ScalingUp", problems.join("; "));
         plan.again_in = Some(PREFLIGHT_AGAIN);

@@ -2,8 +2,10 @@
 
 use expect_test::{Expect, expect};
 
-use super::{MachineSetController, World, plan, preflight};
+use super::{MachineSetController, World, plan};
 use crate::testing::{layers, now, show, world};
+
+mod preflight;
 
 const BASE: &str = "
 set:
@@ -435,67 +437,6 @@ fn deletion_takes_all_machines() {
         finished
     "#]],
     );
-}
-
-#[test]
-fn preflight_checks() {
-    let mut table = String::new();
-    let cases = [
-        ("stable", "{}"),
-        ("no control plane", "control_plane: null"),
-        ("provisioning", "control_plane: {status: null}"),
-        ("upgrading", "control_plane: {spec: {version: v1.36.1}}"),
-        (
-            "upgrading, skipped",
-            "{control_plane: {spec: {version: v1.36.1}}, set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'ControlPlaneIsStable'}}}}",
-        ),
-        (
-            "newer",
-            "set: {spec: {template: {spec: {version: v1.37.0}}}}",
-        ),
-        (
-            "newer, all skipped",
-            "set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'All'}}, spec: {template: {spec: {version: v1.37.0}}}}",
-        ),
-        (
-            "one minor older",
-            "set: {spec: {template: {spec: {version: v1.35.0}}}}",
-        ),
-        (
-            "four minors older",
-            "set: {spec: {template: {spec: {version: v1.32.0}}}}",
-        ),
-        (
-            "three minors older without kubeadm",
-            "set: {spec: {template: {spec: {version: v1.33.0, bootstrap: {configRef: {kind: OtherTemplate}}}}}}",
-        ),
-    ];
-    for (name, overrides) in cases {
-        let world = layers::<World>(BASE, &[overrides]);
-        let problems = preflight::problems(&world.set, world.control_plane.as_deref());
-        table += &format!(
-            "{name}: {}\n",
-            if problems.is_empty() {
-                "ok".to_owned()
-            } else {
-                problems.join("\n  ")
-            }
-        );
-    }
-    expect![[r#"
-        stable: ok
-        no control plane: ok
-        provisioning: KubeadmControlPlane is provisioning ("ControlPlaneIsStable" preflight check failed)
-        upgrading: KubeadmControlPlane is upgrading ("ControlPlaneIsStable" preflight check failed)
-        upgrading, skipped: ok
-        newer: MachineSet version (v1.37.0) must not be newer than the control plane version (v1.36.0) ("KubernetesVersionSkew" preflight check failed)
-          MachineSet version (v1.37.0) and control plane version (v1.36.0) must have the same minor version, as kubeadm joins no other ("KubeadmVersionSkew" preflight check failed)
-        newer, all skipped: ok
-        one minor older: MachineSet version (v1.35.0) and control plane version (v1.36.0) must have the same minor version, as kubeadm joins no other ("KubeadmVersionSkew" preflight check failed)
-        four minors older: MachineSet version (v1.32.0) is more than 3 minor versions older than the control plane version (v1.36.0) ("KubernetesVersionSkew" preflight check failed)
-          MachineSet version (v1.32.0) and control plane version (v1.36.0) must have the same minor version, as kubeadm joins no other ("KubeadmVersionSkew" preflight check failed)
-        three minors older without kubeadm: ok
-    "#]].assert_eq(&table);
 }
 
 const SICK: &str = "conditions: [
