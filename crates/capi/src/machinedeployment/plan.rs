@@ -392,7 +392,7 @@ fn sizes(
         max_unavailable,
     };
     let sizes = if is_paused {
-        proportional(&sets, bounds.replicas)
+        proportional(&sets, bounds)
     } else if deployment.is_on_delete() {
         on_delete(&sets, bounds.replicas)
     } else {

@@ -129,11 +129,18 @@ pub fn on_delete(sets: &[Set], replicas: i32) -> BTreeMap<String, i32> {
     next
 }
 
-/// Machines that each set should have when only the total changes, in proportion to what they have.
+/// Machines that each set should have when only the total changes, in proportion to what they have. A rollout that has begun keeps the machines
+/// in excess that it may have: some of them may not be available yet.
 #[must_use]
-pub fn proportional(sets: &[Set], replicas: i32) -> BTreeMap<String, i32> {
+pub fn proportional(sets: &[Set], bounds: Bounds) -> BTreeMap<String, i32> {
     let mut next: BTreeMap<String, i32> = sets.iter().map(|s| (s.name.clone(), s.wanted)).collect();
     let total: i32 = sets.iter().map(|s| s.wanted).sum();
+    let is_rolling = sets.iter().filter(|s| s.wanted > 0).count() > 1;
+    let replicas = if is_rolling && bounds.replicas > 0 {
+        total.clamp(bounds.replicas, bounds.replicas + bounds.max_surge)
+    } else {
+        bounds.replicas
+    };
     if total == 0 {
         if let Some(newest) = sets.iter().find(|s| s.is_new).or(sets.last()) {
             next.insert(newest.name.clone(), replicas);
@@ -307,17 +314,32 @@ mod tests {
             available: wanted,
         };
         let mut text = String::new();
-        for (sets, replicas) in [
-            (vec![set("a", false, 2), set("b", true, 4)], 9),
-            (vec![set("a", false, 2), set("b", true, 4)], 3),
-            (vec![set("a", false, 0), set("b", true, 0)], 3),
+        for (sets, replicas, max_surge) in [
+            (vec![set("a", false, 2), set("b", true, 4)], 9, 0),
+            (vec![set("a", false, 2), set("b", true, 4)], 3, 0),
+            (vec![set("a", false, 0), set("b", true, 0)], 3, 1),
+            // A rollout that has begun keeps its excess, and no more.
+            (vec![set("a", false, 2), set("b", true, 2)], 3, 1),
+            (vec![set("a", false, 2), set("b", true, 4)], 3, 1),
+            (vec![set("a", false, 2), set("b", true, 2)], 0, 1),
+            (vec![set("a", false, 0), set("b", true, 4)], 3, 1),
         ] {
-            writeln!(text, "{replicas}: {:?}", proportional(&sets, replicas)).unwrap();
+            let bounds = Bounds {
+                replicas,
+                max_surge,
+                max_unavailable: 0,
+            };
+            let next = proportional(&sets, bounds);
+            writeln!(text, "{replicas} and {max_surge}: {next:?}").unwrap();
         }
         expect![[r#"
-            9: {"a": 3, "b": 6}
-            3: {"a": 1, "b": 2}
-            3: {"a": 0, "b": 3}
+            9 and 0: {"a": 3, "b": 6}
+            3 and 0: {"a": 1, "b": 2}
+            3 and 1: {"a": 0, "b": 3}
+            3 and 1: {"a": 2, "b": 2}
+            3 and 1: {"a": 1, "b": 3}
+            0 and 1: {"a": 0, "b": 0}
+            3 and 1: {"a": 0, "b": 3}
         "#]]
         .assert_eq(&text);
     }
