@@ -6,6 +6,7 @@ use std::sync::Arc;
 use api::bootstrap::kubeadm::JoinConfiguration;
 use api::bootstrap::{KubeadmConfig, KubeadmConfigSpec};
 use api::cluster::machine::Bootstrap;
+use api::cluster::rules::Version;
 use api::cluster::{Machine, MachineSpec};
 use api::meta::{BOOTSTRAP_GROUP, ContractRef, Gate, labels};
 use jiff::Timestamp;
@@ -14,9 +15,10 @@ use kube::ResourceExt;
 use kube::core::DynamicObject;
 use runtime::Change;
 
-use super::order::Rank;
+use super::order::{self, Rank};
 use super::rollout::{CONFIG_HASH, config_hash, differences};
 use super::{Act, World, health, remediation};
+use crate::condition::named;
 use crate::names::{Namer, fresh};
 use crate::object;
 use crate::template::{Particulars, instantiate, object_kind};
@@ -98,6 +100,45 @@ pub(super) fn wanted(
         status: None,
     };
     object::dynamic(&machine)
+}
+
+/// Why the control plane must leave the machines alone that are there: some are not its own, or cannot become so.
+pub(super) fn adoption_problem(world: &World) -> Option<String> {
+    let name = world.control_plane.name_any();
+    let foreign: Vec<_> = world.foreign.iter().map(String::as_str).collect();
+    if !foreign.is_empty() {
+        return Some(format!(
+            "{} of the cluster's control plane belong to somebody else: {name} changes nothing while there are such machines",
+            named("Machine", &foreign)
+        ));
+    }
+    let wanted = &world.control_plane.spec.version;
+    let orphans = world
+        .machines
+        .iter()
+        .filter(|m| object::controller_of(&m.metadata).is_none());
+    for machine in orphans {
+        let machine_name = machine.name_any();
+        let config = machine.spec.bootstrap.config_ref.as_ref();
+        if config.is_none_or(|c| c.kind != "KubeadmConfig") {
+            let kind = config.map_or("nothing", |c| c.kind.as_str());
+            return Some(format!(
+                "Machine {machine_name} cannot be adopted: its bootstrap.configRef must name a KubeadmConfig, and not {kind}"
+            ));
+        }
+        let version = machine.spec.version.as_deref().unwrap_or_default();
+        let numbers = |text: &str| Version::parse(text).map(|v| (v.major, v.minor));
+        let is_near = match (numbers(version), numbers(wanted)) {
+            (Some(have), Some(want)) => have.0 == want.0 && have.1.abs_diff(want.1) <= 1,
+            _ => false,
+        };
+        if !is_near {
+            return Some(format!(
+                "Machine {machine_name} cannot be adopted: its version {version:?} must be at most one minor version from {wanted}"
+            ));
+        }
+    }
+    None
 }
 
 /// What only a new machine can have.
@@ -292,29 +333,42 @@ fn emptiest_domain(world: &World, now: Timestamp) -> Option<String> {
     Some(domain.to_owned())
 }
 
-/// The machine that goes first when there is one too many: marked, outdated, unhealthy, in the fullest failure domain, oldest.
+/// The machine that goes first when there is one too many: of those that have most reason to go, the one in the failure domain with most of
+/// them, then the oldest.
 pub(super) fn leaving(world: &World, now: Timestamp) -> Option<&Machine> {
     let domains = world.domains();
-    let in_domain = |domain: Option<&str>| {
-        world
-            .machines
-            .iter()
-            .filter(|m| m.spec.failure_domain.as_deref() == domain)
-            .count()
+    let live: Vec<&Machine> = world
+        .machines
+        .iter()
+        .map(|m| &**m)
+        .filter(|m| !m.is_deleting())
+        .collect();
+    let class = |m: &Machine| {
+        order::class(
+            object::annotation(&m.metadata, labels::DELETE_MACHINE).is_some(),
+            !world.differences(m, now).is_empty(),
+            !health::is_healthy(m, world.is_etcd_stacked()),
+        )
     };
-    let live = world.machines.iter().filter(|m| !m.is_deleting());
+    let first = live.iter().map(|m| class(m)).max()?;
+    let eligible: Vec<&Machine> = live.iter().copied().filter(|m| class(m) == first).collect();
+    let in_domain = |of: &[&Machine], domain: Option<&str>| {
+        let there = of
+            .iter()
+            .filter(|m| m.spec.failure_domain.as_deref() == domain);
+        there.count()
+    };
     let rank = |m: &Machine| {
         let domain = m.spec.failure_domain.as_deref();
         let is_known = domain.is_none_or(|d| domains.contains(&d));
         Rank {
-            is_marked: object::annotation(&m.metadata, labels::DELETE_MACHINE).is_some(),
-            is_outdated: !world.differences(m, now).is_empty(),
-            is_unhealthy: !health::is_healthy(m, world.is_etcd_stacked()),
             is_misplaced: !is_known,
-            crowd: in_domain(domain),
+            crowd: (in_domain(&eligible, domain), in_domain(&live, domain)),
             age: m.metadata.creation_timestamp.as_ref().map_or(now, |t| t.0),
         }
     };
-    live.map(|m| &**m)
+    eligible
+        .iter()
+        .copied()
         .max_by_key(|m| (rank(m).key(), std::cmp::Reverse(m.name_any())))
 }

@@ -38,6 +38,10 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         );
         return plan;
     };
+    if let Some(problem) = machines::adoption_problem(world) {
+        plan.wait("AdoptionFailed", problem);
+        return plan;
+    }
     if let Some(template) = &world.template {
         let owner = object::owner_ref(cluster, false);
         let labels = object::labels([(labels::CLUSTER_NAME, &cluster.name_any())]);

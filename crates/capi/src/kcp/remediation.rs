@@ -314,7 +314,10 @@ fn safety(world: &World, machine: &Machine) -> Result<(), Obstacle> {
     };
     let healthy = health::healthy_members(&world.machines);
     let leaving = machine.node_name().unwrap_or_default();
-    if members.0.values().any(|member| member.is_learner) {
+    // The machine itself may be the one that never learns.
+    let is_learning =
+        |(name, member): (&String, &etcd::Member)| member.is_learner && name != leaving;
+    if members.0.iter().any(is_learning) {
         let why = "Waiting for a member of etcd that is still learning";
         return Err(deferred(why.to_owned()));
     }

@@ -168,3 +168,31 @@ fn what_machines_join_by_is_written_before_the_first_of_them() {
         written,
     ]));
 }
+
+#[test]
+fn an_outdated_machine_goes_where_most_of_them_are() {
+    let new = |name: &str| machine(name, "{spec: {version: v1.36.1}}");
+    let old =
+        |name: &str, domain: &str| machine(name, &format!("{{spec: {{failureDomain: {domain}}}}}"));
+    let names = ["n1", "n2", "n3", "n4", "n5"];
+    let five = machines(&[
+        new("n1"),
+        new("n2"),
+        old("n3", "a"),
+        old("n4", "b"),
+        old("n5", "b"),
+    ]);
+    let wish = "control_plane: {spec: {replicas: 5, version: v1.36.1, rollout: {strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 0}}}}}";
+    let followed = "workload: {configuration: {kubernetesVersion: v1.36.1}}";
+    expect![[r#"
+        delete Machine acme/n4
+        note SuccessfulDelete: Deleted machine n4
+    "#]]
+    .assert_eq(&changed(&[
+        INITIALIZED,
+        wish,
+        followed,
+        &five,
+        &etcd(&names),
+    ]));
+}

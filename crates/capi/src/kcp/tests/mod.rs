@@ -1,5 +1,6 @@
 //! Worlds of a KubeadmControlPlane: what is planned, and what is shown.
 
+mod adoption;
 mod changes;
 mod encryption;
 mod members;

@@ -302,3 +302,11 @@ fn only_one_machine_takes_the_place() {
     "#]],
     );
 }
+
+#[test]
+fn a_member_that_never_learns_is_replaced() {
+    let members = "workload: {etcd: {a: {id: a, peerURL: x}, b: {id: b, peerURL: x}, c: {id: c, peerURL: x, isLearner: true}}}";
+    let three = machines(&[machine("a", "{}"), machine("b", "{}"), sick("c", "{}")]);
+    let plan = plan::plan(&certified(&[SET_UP, THREE, members, &three]), now()).to_string();
+    assert!(plan.contains("delete Machine acme/c\n"), "{plan}");
+}
