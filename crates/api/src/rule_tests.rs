@@ -569,3 +569,63 @@ fn versions_are_ordered_as_semantic_versions_are() {
         assert!(pair[0] < pair[1], "{pair:?}");
     }
 }
+
+#[test]
+fn templates_and_selectors_name_what_is_wrong() {
+    let mut new: MachineDeployment = parse(DEPLOYMENT);
+    machine_deployment::default(&mut new, None);
+    new.metadata.annotations = Some(parse(
+        "{machineset.cluster.x-k8s.io/skip-preflight-checks: 'KubeadmVersionSkew, KubletVersionSkew'}",
+    ));
+    new.spec.selector.match_expressions = Some(parse("[{key: a, operator: Like, values: [b]}]"));
+    let metadata = new.spec.template.metadata.get_or_insert_default();
+    let labels = metadata.labels.get_or_insert_default();
+    labels.insert("team".to_owned(), "no spaces".to_owned());
+    labels.insert("Example.com/team".to_owned(), "a".to_owned());
+    metadata.annotations = Some(parse("{-x: any value}"));
+    expect![[r#"
+        spec.selector.matchExpressions[0].operator: Invalid value: "Like" must be one of In, NotIn, Exists, DoesNotExist
+        spec.template.metadata.labels: Invalid value: "Example.com/team" must be a name such as "team" or "example.com/team"
+        spec.template.metadata.labels[team]: Invalid value: "no spaces" must consist of at most 63 letters, digits, '-', '_' and '.', and start and end with a letter or digit
+        spec.template.metadata.annotations: Invalid value: "-x" must be a name such as "team" or "example.com/team"
+        metadata.annotations[machineset.cluster.x-k8s.io/skip-preflight-checks]: Invalid value: "KubletVersionSkew" must be one of All, KubeadmVersionSkew, KubernetesVersionSkew, ControlPlaneIsStable, ControlPlaneVersionSkew
+    "#]]
+    .assert_eq(&errors(&machine_deployment::validate(&new, None)));
+    let check: MachineHealthCheck = parse(
+        "{metadata: {name: c}, spec: {clusterName: hello, selector: {matchExpressions: [{key: a, operator: In}]}}}",
+    );
+    expect![[r#"
+        spec.selector.matchExpressions[0].values: Required value: must name at least one value if operator is In
+    "#]]
+    .assert_eq(&errors(&machine_health_check::validate(&check, None)));
+    check_control_plane_change(
+        |k| {
+            let metadata = k.spec.machine_template.metadata.get_or_insert_default();
+            metadata.labels = Some(parse("{team: 'no spaces'}"));
+        },
+        expect![[r#"
+            spec.machineTemplate.metadata.labels[team]: Invalid value: "no spaces" must consist of at most 63 letters, digits, '-', '_' and '.', and start and end with a letter or digit
+        "#]],
+    );
+}
+
+#[test]
+fn control_plane_health_checks_take_as_long_for_all_machines() {
+    let set = |k: &mut KubeadmControlPlane, init: &str, join: &str| {
+        let of = |seconds: &str| {
+            format!("{{timeouts: {{controlPlaneComponentHealthCheckSeconds: {seconds}}}}}")
+        };
+        let config = k.spec.kubeadm_config_spec.get_or_insert_default();
+        config.init_configuration = Some(parse(&of(init)));
+        config.join_configuration = Some(parse(&of(join)));
+    };
+    check_control_plane_change(
+        |k| set(k, "60", "90"),
+        expect![[r#"
+            spec.kubeadmConfigSpec.joinConfiguration.timeouts.controlPlaneComponentHealthCheckSeconds: Invalid value: must be 60, as in initConfiguration.timeouts
+        "#]],
+    );
+    for (init, join) in [("60", "60"), ("60", "null"), ("null", "60")] {
+        check_control_plane_change(|k| set(k, init, join), expect![""]);
+    }
+}
