@@ -18,6 +18,9 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     let machine = &world.machine;
     if machine.is_deleting() {
         delete::delete(world, now, &mut plan);
+        if let Some(at) = super::status::slow_at(world).filter(|_| !plan.is_finished) {
+            plan.again_at(at, now);
+        }
         return plan;
     }
     if world.cluster.is_none() {

@@ -15,6 +15,9 @@ use crate::condition::{self, Condition, Part, Truth, mirror, summary};
 use crate::contract::Contract;
 use crate::{kcp, object};
 
+/// How long a deletion may take before that is told.
+const SLOW: SignedDuration = SignedDuration::from_mins(15);
+
 pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Timestamp) -> Value {
     let machine = &world.machine;
     let mut status = object::status_of(machine.status.as_ref());
@@ -151,7 +154,7 @@ fn all_conditions(
     if world.kubeadm_control_plane.is_some() {
         all.extend(kcp::health::machine_conditions(world, now));
     }
-    let ready = ready(world, &all);
+    let ready = ready(world, &all, now);
     let available = available(world, &ready, now);
     all.insert(0, ready);
     all.insert(0, available);
@@ -390,8 +393,49 @@ fn deleting(world: &World, plan: &Plan<Act>, outcome: &Outcome) -> Condition {
     }
 }
 
-fn ready(world: &World, all: &[Condition]) -> Condition {
-    let find_own = |type_: &str| all.iter().find(|c| c.type_ == type_);
+/// The deletion as `Ready` tells it: when it takes long, that and what is likely to be the reason.
+fn slow_deletion(world: &World, deleting: &Condition, now: Timestamp) -> Option<Condition> {
+    let started = world.machine.metadata.deletion_timestamp.as_ref()?.0;
+    if now < started + SLOW {
+        return None;
+    }
+    let causes = [
+        ("disruption budget", "PodDisruptionBudgets"),
+        ("deletionTimestamp set, but still", "Pods not terminating"),
+        ("failed to evict Pod", "Pod eviction errors"),
+        ("waiting for completion", "Pods not completed yet"),
+    ];
+    let causes: Vec<_> = causes
+        .iter()
+        .filter(|(sign, _)| deleting.message.contains(sign))
+        .map(|(_, cause)| *cause)
+        .collect();
+    let likely = match causes.as_slice() {
+        [] => String::new(),
+        causes => format!(", delay likely due to {}", causes.join(", ")),
+    };
+    let message = format!(
+        "Machine deletion in progress since more than 15m, stage: {}{likely}",
+        deleting.reason
+    );
+    Some(Condition {
+        message,
+        ..deleting.clone()
+    })
+}
+
+/// When a slow deletion is told, if that is to come.
+pub(super) fn slow_at(world: &World) -> Option<Timestamp> {
+    Some(world.machine.metadata.deletion_timestamp.as_ref()?.0 + SLOW)
+}
+
+fn ready(world: &World, all: &[Condition], now: Timestamp) -> Condition {
+    let slow = all.iter().find(|c| c.type_ == conditions::DELETING);
+    let slow = slow.and_then(|deleting| slow_deletion(world, deleting, now));
+    let find_own = |type_: &str| {
+        let own = all.iter().find(|c| c.type_ == type_);
+        slow.as_ref().filter(|slow| slow.type_ == type_).or(own)
+    };
     let wire = world.machine.conditions();
     let health = find(wire, conditions::HEALTH_CHECK_SUCCEEDED).map(Condition::from);
     let mut parts: Vec<_> = [

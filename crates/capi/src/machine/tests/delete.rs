@@ -15,6 +15,7 @@ fn deletion_waits_for_hooks_first() {
         ],
         &expect![[r#"
             wait WaitingForPreDrainHook: Waiting for annotation pre-drain.delete.hook.machine.cluster.x-k8s.io/x to be removed
+            again in 895s
         "#]],
     );
 }
@@ -65,17 +66,19 @@ fn draining_ends_when_told_or_after_its_time() {
     check_plan(
         &[&layers[..], &[excluded]].concat(),
         &expect![[r#"
-        delete LocalMachine acme/m
-        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
-    "#]],
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
     );
     let over = "machine: {spec: {deletion: {nodeDrainTimeoutSeconds: 30}}, status: {deletion: {nodeDrainStartTime: '2026-01-02T03:03:00Z'}}}";
     check_plan(
         &[&layers[..], &[over]].concat(),
         &expect![[r#"
-        delete LocalMachine acme/m
-        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
-    "#]],
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
     );
 }
 
@@ -96,31 +99,35 @@ fn deletion_waits_for_volumes_then_hooks_then_parts_then_the_node() {
             "machine: {metadata: {annotations: {pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup: ''}}}",
         ]),
         &expect![[r#"
-        act patch Node m {"spec":{"unschedulable":true}}
-        wait WaitingForPreTerminateHook: Waiting for annotation pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup to be removed
-    "#]],
+            act patch Node m {"spec":{"unschedulable":true}}
+            wait WaitingForPreTerminateHook: Waiting for annotation pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup to be removed
+            again in 895s
+        "#]],
     );
     check_plan(
         &with(&[]),
         &expect![[r#"
-        act patch Node m {"spec":{"unschedulable":true}}
-        delete LocalMachine acme/m
-        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
-    "#]],
+            act patch Node m {"spec":{"unschedulable":true}}
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
     );
     check_plan(
         &with(&["infrastructure: null"]),
         &expect![[r#"
-        delete KubeadmConfig acme/m
-        wait WaitingForBootstrapDeletion: Waiting for KubeadmConfig m to be deleted
-    "#]],
+            delete KubeadmConfig acme/m
+            wait WaitingForBootstrapDeletion: Waiting for KubeadmConfig m to be deleted
+            again in 895s
+        "#]],
     );
     check_plan(
         &with(&["{infrastructure: null, bootstrap: null}"]),
         &expect![[r#"
-        act delete Node m
-        wait DeletingNode: Waiting for Node m to be deleted
-    "#]],
+            act delete Node m
+            wait DeletingNode: Waiting for Node m to be deleted
+            again in 895s
+        "#]],
     );
     check_plan(
         &with(&["{infrastructure: null, bootstrap: null, nodes: []}"]),
@@ -141,16 +148,18 @@ fn the_node_is_left_alone_when_all_of_the_cluster_goes() {
         ]
         .concat(),
         &expect![[r#"
-        delete LocalMachine acme/m
-        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
-    "#]],
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
     );
     check_plan(
         &[&layers[..], &["control_plane_size: 0"]].concat(),
         &expect![[r#"
-        delete LocalMachine acme/m
-        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
-    "#]],
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
     );
 }
 
@@ -160,9 +169,10 @@ fn an_unreachable_cluster_does_not_block_deletion_for_ever() {
     check_plan(
         &[NODE, SYNCED, DELETED, gone],
         &expect![[r#"
-        act delete Node m
-        wait DeletingNode: Waiting for Node m to be deleted
-    "#]],
+            act delete Node m
+            wait DeletingNode: Waiting for Node m to be deleted
+            again in 895s
+        "#]],
     );
     check_plan(
         &[
@@ -297,9 +307,10 @@ fn rules_say_what_leaves_and_in_what_order() {
     check_drain(
         &[RULED, labelled],
         &expect![[r#"
-        delete LocalMachine acme/m
-        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
-    "#]],
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
     );
 }
 
@@ -411,6 +422,7 @@ fn volumes_of_pods_that_stay_are_not_waited_for() {
             &expect![[r#"
                 delete LocalMachine acme/m
                 wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+                again in 895s
             "#]],
         );
     }
@@ -443,6 +455,21 @@ fn of_nodes_that_cannot_be_told_apart_the_known_one_goes() {
         &expect![[r#"
             act delete Node m
             wait DeletingNode: Waiting for Node m to be deleted
+            again in 895s
         "#]],
     );
+}
+
+#[test]
+fn a_deletion_that_takes_long_says_so() {
+    let layers = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, PODS];
+    let ready = |deleted: &str| {
+        let deleted = format!("machine: {{metadata: {{deletionTimestamp: '{deleted}'}}}}");
+        lines(&[&layers[..], &[&deleted]].concat(), &["Ready="])
+    };
+    expect![[r#"
+        Ready=False NotReady * Deleting: Drain not completed yet (started at 2026-01-02T03:04:05Z):
+        Ready=False NotReady * Deleting: Machine deletion in progress since more than 15m, stage: DrainingNode, delay likely due to Pods not terminating, Pods not completed yet
+    "#]]
+    .assert_eq(&(ready("2026-01-02T02:50:00Z") + &ready("2026-01-02T02:49:00Z")));
 }

@@ -274,15 +274,45 @@ fn labels_and_taints_follow_the_machine() {
     check_plan(
         &[BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, taints],
         &expect![[r#"
-        act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/labels-from-machine":"node-role.kubernetes.io/web","cluster.x-k8s.io/taints-from-machine":"a:NoSchedule,b:NoSchedule"},"labels":{"node-role.kubernetes.io/web":"","node.cluster.x-k8s.io/pool":null},"resourceVersion":"9"},"spec":{"taints":[{"effect":"NoSchedule","key":"a"}]}}
+        act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/labels-from-machine":"node-role.kubernetes.io/web","cluster.x-k8s.io/taints-from-machine":"a:NoSchedule"},"labels":{"node-role.kubernetes.io/web":"","node.cluster.x-k8s.io/pool":null},"resourceVersion":"9"},"spec":{"taints":[{"effect":"NoSchedule","key":"a"}]}}
     "#]],
     );
     check_plan(
         &[BOOTSTRAP, INFRASTRUCTURE, NODE, taints],
         &expect![[r#"
-        act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/cluster-name":"hello","cluster.x-k8s.io/cluster-namespace":"acme","cluster.x-k8s.io/labels-from-machine":"node-role.kubernetes.io/web","cluster.x-k8s.io/machine":"m","cluster.x-k8s.io/owner-kind":"MachineSet","cluster.x-k8s.io/owner-name":"md-0-abcde","cluster.x-k8s.io/taints-from-machine":"a:NoSchedule,b:NoSchedule"},"labels":{"node-role.kubernetes.io/web":""},"resourceVersion":"9"},"spec":{"taints":[{"effect":"NoSchedule","key":"a"},{"effect":"NoSchedule","key":"b"}]}}
+        act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/cluster-name":"hello","cluster.x-k8s.io/cluster-namespace":"acme","cluster.x-k8s.io/labels-from-machine":"node-role.kubernetes.io/web","cluster.x-k8s.io/machine":"m","cluster.x-k8s.io/owner-kind":"MachineSet","cluster.x-k8s.io/owner-name":"md-0-abcde","cluster.x-k8s.io/taints-from-machine":"a:NoSchedule"},"labels":{"node-role.kubernetes.io/web":""},"resourceVersion":"9"},"spec":{"taints":[{"effect":"NoSchedule","key":"a"},{"effect":"NoSchedule","key":"b"}]}}
         note SuccessfulSetNodeRef: The node is m
     "#]],
+    );
+}
+
+#[test]
+fn taints_that_were_set_once_stay() {
+    // The machine has lost both; the node has lost none.
+    let tainted = "nodes:
+- {metadata: {name: m, resourceVersion: '9', labels: {node.cluster.x-k8s.io/pool: a}, annotations: {cluster.x-k8s.io/cluster-name: hello, cluster.x-k8s.io/cluster-namespace: acme, cluster.x-k8s.io/machine: m, cluster.x-k8s.io/owner-kind: MachineSet, cluster.x-k8s.io/owner-name: md-0-abcde, cluster.x-k8s.io/labels-from-machine: node.cluster.x-k8s.io/pool, cluster.x-k8s.io/taints-from-machine: 'a:NoSchedule'}}, spec: {providerID: 'local:///acme/m', taints: [{key: a, effect: NoSchedule}, {key: b, effect: NoSchedule}]}}
+";
+    check_plan(
+        &[BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, tainted],
+        &expect![[r#"
+            act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/taints-from-machine":""},"resourceVersion":"9"},"spec":{"taints":[{"effect":"NoSchedule","key":"b"}]}}
+        "#]],
+    );
+}
+
+#[test]
+fn annotations_follow_the_machine() {
+    let had = "machine: {metadata: {annotations: {node.cluster.x-k8s.io/rack: '7', a.node.cluster.x-k8s.io/b: c, other: d}}}";
+    let interruptible = "infrastructure: {status: {interruptible: true}}";
+    let synced = &SYNCED.replace(
+        "    annotations:\n",
+        "    annotations:\n      node.cluster.x-k8s.io/rack: '6'\n      node.cluster.x-k8s.io/gone: x\n      node.cluster.x-k8s.io/own: hers\n      cluster.x-k8s.io/annotations-from-machine: node.cluster.x-k8s.io/gone,node.cluster.x-k8s.io/rack\n",
+    );
+    check_plan(
+        &[BOOTSTRAP, INFRASTRUCTURE, NODE, synced, had, interruptible],
+        &expect![[r#"
+            act patch Node m {"metadata":{"annotations":{"a.node.cluster.x-k8s.io/b":"c","cluster.x-k8s.io/annotations-from-machine":"a.node.cluster.x-k8s.io/b,node.cluster.x-k8s.io/rack","cluster.x-k8s.io/labels-from-machine":"cluster.x-k8s.io/interruptible,node.cluster.x-k8s.io/pool","node.cluster.x-k8s.io/gone":null,"node.cluster.x-k8s.io/rack":"7"},"labels":{"cluster.x-k8s.io/interruptible":""},"resourceVersion":"9"}}
+        "#]],
     );
 }
 
