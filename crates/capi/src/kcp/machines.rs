@@ -54,7 +54,10 @@ pub(super) fn wanted(
     annotations.insert(labels::KCP_CLEANUP_HOOK.to_owned(), String::new());
     let hash = match existing {
         Some(machine) => object::annotation(&machine.metadata, CONFIG_HASH).map(str::to_owned),
-        None => Some(config_hash(control_plane)),
+        None => Some(config_hash(
+            control_plane,
+            !world.is_initialized() && world.machines.is_empty(),
+        )),
     };
     if let Some(hash) = hash {
         annotations.insert(CONFIG_HASH.to_owned(), hash);

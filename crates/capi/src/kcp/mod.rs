@@ -149,6 +149,13 @@ impl World {
                 .is_some_and(|w| w.configuration.is_some())
     }
 
+    /// Whether that is said, once and for all: not of a cluster that goes with its only machine.
+    fn is_known_initialized(&self) -> bool {
+        let is_going = |m: &Machine| m.is_deleting() || crate::remediation::is_wanted(m);
+        let is_going = matches!(self.machines.as_slice(), [machine] if is_going(machine));
+        self.control_plane.is_initialized() || (self.is_initialized() && !is_going)
+    }
+
     /// kubeadm's record of the cluster as it should be, if it isn't so.
     fn configuration_to_write(&self) -> Option<Value> {
         let record = self.workload.as_ref()?.configuration.as_ref()?;

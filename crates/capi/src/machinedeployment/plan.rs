@@ -19,9 +19,10 @@ use super::rollout::{Bounds, Set, on_delete, proportional, rolling_update};
 use crate::{names, object, pause};
 
 /// Annotations of the deployment that its sets don't get.
-const OWN_ANNOTATIONS: [&str; 5] = [
+const OWN_ANNOTATIONS: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     labels::REVISION,
+    labels::REVISION_HISTORY,
     labels::DESIRED_REPLICAS,
     labels::MAX_REPLICAS,
     labels::PAUSED,
@@ -494,6 +495,18 @@ fn wanted(
 }
 
 /// Annotations of a set: those of the deployment, and what the deployment notes there for itself.
+/// Revisions that a set had before `revision`.
+fn history(existing: Option<&MachineSet>, revision: Option<&str>) -> Option<String> {
+    let annotation = |key| object::annotation(&existing?.metadata, key);
+    let before = annotation(labels::REVISION_HISTORY);
+    match (annotation(labels::REVISION), revision) {
+        (Some(old), Some(new)) if old != new => {
+            Some(before.map_or_else(|| old.to_owned(), |before| format!("{before},{old}")))
+        }
+        _ => before.map(str::to_owned),
+    }
+}
+
 fn annotations(
     deployment: &MachineDeployment,
     existing: Option<&MachineSet>,
@@ -510,6 +523,9 @@ fn annotations(
         labels::REVISION.to_owned(),
         revision.or(old_revision).unwrap_or("1").to_owned(),
     );
+    if let Some(history) = history(existing, revision) {
+        annotations.insert(labels::REVISION_HISTORY.to_owned(), history);
+    }
     let (surge, _) = deployment.surge_and_unavailable();
     annotations.insert(
         labels::DESIRED_REPLICAS.to_owned(),

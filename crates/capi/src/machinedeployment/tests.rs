@@ -520,3 +520,31 @@ fn what_a_set_has_not_said_yet_is_no_deletion_by_the_user() {
     "#]]
     .assert_eq(&text(deleted));
 }
+
+#[test]
+fn a_set_that_is_taken_up_again_remembers_its_revisions() {
+    let history = |more: &str| {
+        let both = sets(&[
+            set("md-0-a", 1, (0, 0, 0), more),
+            set("md-0-b", 2, (3, 3, 3), OLD),
+        ]);
+        let plan = plan::plan(&layers::<World>(BASE, &[&both]), now());
+        let found = plan.changes.iter().find_map(|change| match change {
+            runtime::Change::Apply(set) if set.metadata.name.as_deref() == Some("md-0-a") => {
+                let annotations = set.metadata.annotations.clone().unwrap_or_default();
+                let of = |key| annotations.get(key).cloned().unwrap_or_default();
+                let (now, before) = (
+                    api::meta::labels::REVISION,
+                    api::meta::labels::REVISION_HISTORY,
+                );
+                Some(format!("{} after {}", of(now), of(before)))
+            }
+            _ => None,
+        });
+        found.unwrap_or_default()
+    };
+    assert_eq!(history("{}"), "3 after 1");
+    let key = "machinedeployment.clusters.x-k8s.io/revision-history";
+    let before = format!("{{metadata: {{annotations: {{{key}: '0'}}}}}}");
+    assert_eq!(history(&before), "3 after 0,1");
+}

@@ -196,3 +196,22 @@ fn an_outdated_machine_goes_where_most_of_them_are() {
         &etcd(&names),
     ]));
 }
+
+#[test]
+fn a_cluster_that_goes_with_its_only_machine_is_not_initialized() {
+    let shown = |more: &str, known: &str| {
+        let one = machines(&[machine("n1", more)]);
+        let text = show::<KubeadmControlPlaneController>(&certified(&[INITIALIZED, &one, known]));
+        let mut lines = text.lines().filter(|l| l.starts_with("Initialized"));
+        format!("{}\n", lines.next().unwrap_or_default())
+    };
+    let deleted = "{metadata: {deletionTimestamp: '2026-01-02T00:00:00Z'}}";
+    let known = "control_plane: {status: {initialization: {controlPlaneInitialized: true}}}";
+    let text = shown("{}", "{}") + &shown(deleted, "{}") + &shown(deleted, known);
+    expect![[r#"
+        Initialized=True Initialized
+        Initialized=False NotInitialized
+        Initialized=True Initialized
+    "#]]
+    .assert_eq(&text);
+}

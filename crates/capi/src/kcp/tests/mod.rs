@@ -232,7 +232,7 @@ fn machines_are_like_the_template() {
         kind: Machine
         metadata:
           annotations:
-            apiary.io/kubeadm-config-hash: ce16e29d9c8c582a
+            apiary.io/kubeadm-config-hash: 7394e42c48b345ef.2fae3c551951d432
             pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup: ""
           labels:
             cluster.x-k8s.io/cluster-name: hello
