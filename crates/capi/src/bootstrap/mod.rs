@@ -61,11 +61,8 @@ pub struct World {
 /// What happens in the workload cluster, or needs randomness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Makes a token, and writes it into the config together with how the cluster is found and recognized.
-    MakeToken {
-        endpoint: String,
-        ca_cert_hash: String,
-    },
+    /// Makes a token, and writes it into the config together with what is missing of how the cluster is found and recognized.
+    MakeToken { missing: Value },
     /// Prolongs the token in the config, or makes it anew.
     ProlongToken,
 }

@@ -221,7 +221,14 @@ fn discover(world: &World, cluster: &Cluster, plan: &mut Plan<Act>) -> bool {
     if discovery.is_some_and(|d| d.file.is_some()) {
         return true;
     }
-    if token::of(&world.config).is_some() {
+    let said = discovery.and_then(|d| d.bootstrap_token.as_ref());
+    let has_token = token::of(&world.config).is_some();
+    let wants_endpoint = said.is_none_or(|t| t.api_server_endpoint.is_none());
+    let wants_hashes = said.is_none_or(|t| {
+        t.ca_cert_hashes.as_ref().is_none_or(Vec::is_empty)
+            && t.unsafe_skip_ca_verification != Some(true)
+    });
+    if has_token && !wants_endpoint && !wants_hashes {
         return true;
     }
     let Some((host, port)) = cluster.endpoint() else {
@@ -241,13 +248,23 @@ fn discover(world: &World, cluster: &Cluster, plan: &mut Plan<Act>) -> bool {
         .pair(Purpose::Cluster)
         .map(|ca| pki::public_key_hash(&ca.cert));
     match ca {
-        Some(Ok(ca_cert_hash)) if world.link.is_up() => {
-            let endpoint = format!("{host}:{port}");
-            plan.changes.push(Change::Act(Act::MakeToken {
-                endpoint,
-                ca_cert_hash,
-            }));
-            plan.wait(reasons::NOT_AVAILABLE, "Making a bootstrap token");
+        Some(Ok(ca_cert_hash)) if has_token || world.link.is_up() => {
+            // What the user says stays.
+            let mut missing = json!({});
+            if wants_endpoint {
+                missing["apiServerEndpoint"] = json!(format!("{host}:{port}"));
+            }
+            if wants_hashes {
+                missing["caCertHashes"] = json!([ca_cert_hash]);
+            }
+            if has_token {
+                let spec = json!({"joinConfiguration": {"discovery": {"bootstrapToken": missing}}});
+                plan.changes.push(object::patch_spec(&world.config, &spec));
+                plan.wait(reasons::NOT_AVAILABLE, "Completing the discovery");
+            } else {
+                plan.changes.push(Change::Act(Act::MakeToken { missing }));
+                plan.wait(reasons::NOT_AVAILABLE, "Making a bootstrap token");
+            }
         }
         Some(Ok(_)) | None => plan.wait(reasons::NOT_AVAILABLE, world.link.message()),
         Some(Err(error)) => {

@@ -173,9 +173,9 @@ fn machines_that_join_get_a_token() {
     check(
         &[INITIALIZED],
         &expect![[r#"
-        act MakeToken { endpoint: "127.0.0.1:6443", ca_cert_hash: "sha256:5021ef637508cccb364d6f37247e2b4e1e56f034c8777d36a4a9a7414ae7dc59" }
-        wait NotAvailable: Making a bootstrap token
-    "#]],
+            act MakeToken { missing: Object {"apiServerEndpoint": String("127.0.0.1:6443"), "caCertHashes": Array [String("sha256:5021ef637508cccb364d6f37247e2b4e1e56f034c8777d36a4a9a7414ae7dc59")]} }
+            wait NotAvailable: Making a bootstrap token
+        "#]],
     );
     check(
         &[INITIALIZED, "link: NotYet"],
@@ -695,4 +695,35 @@ fn the_status_follows() {
         CertificatesAvailable=False NotAvailable Secrets hello-ca, hello-etcd, hello-proxy, hello-sa do not exist yet
         Paused=False NotPaused
     "#]].assert_eq(&show::<KubeadmConfigController>(&bare));
+}
+
+#[test]
+fn what_users_say_of_the_discovery_stays() {
+    let planned = |said: &str| {
+        let said = format!(
+            "config: {{spec: {{joinConfiguration: {{discovery: {{bootstrapToken: {said}}}}}}}}}"
+        );
+        let plan = plan::plan(&certified(&[INITIALIZED, &said]), now()).to_string();
+        let lines = plan
+            .lines()
+            .filter(|line| line.contains("iscovery") || line.contains("MakeToken"));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    expect![[r#"
+        act MakeToken { missing: Object {"caCertHashes": Array [String("sha256:5021ef637508cccb364d6f37247e2b4e1e56f034c8777d36a4a9a7414ae7dc59")]} }
+    "#]]
+    .assert_eq(&planned("{apiServerEndpoint: 'proxy:443'}"));
+    expect![[r#"
+        act MakeToken { missing: Object {"apiServerEndpoint": String("127.0.0.1:6443")} }
+    "#]]
+    .assert_eq(&planned("{caCertHashes: ['sha256:00']}"));
+    expect![[r#"
+        act MakeToken { missing: Object {"apiServerEndpoint": String("127.0.0.1:6443")} }
+    "#]]
+    .assert_eq(&planned("{unsafeSkipCAVerification: true}"));
+    expect![[r#"
+        patch KubeadmConfig acme/m {"metadata":{"resourceVersion":null},"spec":{"joinConfiguration":{"discovery":{"bootstrapToken":{"apiServerEndpoint":"127.0.0.1:6443","caCertHashes":["sha256:5021ef637508cccb364d6f37247e2b4e1e56f034c8777d36a4a9a7414ae7dc59"]}}}}}
+        wait NotAvailable: Completing the discovery
+    "#]]
+    .assert_eq(&planned("{token: abcdef.0123456789abcdef}"));
 }
