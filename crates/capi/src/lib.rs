@@ -19,6 +19,7 @@ pub mod machine;
 pub mod machinedeployment;
 pub mod machinehealthcheck;
 pub mod machineset;
+mod metadata;
 mod names;
 pub mod object;
 mod pause;

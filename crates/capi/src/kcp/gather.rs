@@ -61,9 +61,11 @@ pub(super) async fn gather(
         let bootstrap = machine.spec.bootstrap.config_ref.as_ref();
         let bootstrap = contract::get(cx, &namespace, bootstrap).await?;
         let parts = Parts {
-            has_bootstrap: bootstrap.is_some(),
             // Who cannot be asked may have it: a key that is made anew makes everything unreadable.
-            has_encryption_key: bootstrap.is_none_or(|b| encryption::is_in(&b, &name)),
+            has_encryption_key: bootstrap
+                .as_ref()
+                .is_none_or(|b| encryption::is_in(b, &name)),
+            bootstrap,
             infrastructure: contract::get(cx, &namespace, Some(&machine.spec.infrastructure_ref))
                 .await?,
         };

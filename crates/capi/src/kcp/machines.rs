@@ -13,15 +13,15 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
-use runtime::Change;
+use runtime::{Change, Reconciler};
 
 use super::order::{self, Rank};
 use super::rollout::{CONFIG_HASH, config_hash, differences};
-use super::{Act, World, health, remediation};
+use super::{Act, KubeadmControlPlaneController, World, health, remediation};
 use crate::condition::named;
 use crate::names::{Namer, fresh};
-use crate::object;
 use crate::template::{Particulars, instantiate, object_kind};
+use crate::{metadata, object};
 
 /// The machine as the control plane wants it. What only a new machine can have comes from the machine itself, if there is one: `domain`,
 /// and `reason`, why it takes the place of others.
@@ -46,11 +46,7 @@ pub(super) fn wanted(
         labels::CONTROL_PLANE_NAME.to_owned(),
         labels::name_value(&control_plane.name_any()),
     );
-    let mut annotations = template
-        .metadata
-        .as_ref()
-        .and_then(|m| m.annotations.clone())
-        .unwrap_or_default();
+    let mut annotations = template_annotations(world);
     annotations.insert(labels::KCP_CLEANUP_HOOK.to_owned(), String::new());
     let hash = match existing {
         Some(machine) => object::annotation(&machine.metadata, CONFIG_HASH).map(str::to_owned),
@@ -180,6 +176,37 @@ fn kept_spec(machine: &Machine) -> MachineSpec {
     }
 }
 
+fn template_annotations(world: &World) -> BTreeMap<String, String> {
+    let template = &world.control_plane.spec.machine_template;
+    let metadata = template.metadata.as_ref();
+    metadata
+        .and_then(|m| m.annotations.clone())
+        .unwrap_or_default()
+}
+
+/// Labels and annotations go on to the parts of a machine.
+pub(super) fn part_changes(world: &World, machine: &Machine) -> Vec<Change<Act>> {
+    let Some(parts) = world.parts.get(&machine.name_any()) else {
+        return vec![];
+    };
+    let annotations = template_annotations(world);
+    [
+        (&parts.bootstrap, None),
+        (&parts.infrastructure, world.template.as_deref()),
+    ]
+    .into_iter()
+    .filter_map(|(part, template)| {
+        let wanted = metadata::Wanted {
+            labels: machine.labels(),
+            annotations: &annotations,
+            template,
+            controller: KubeadmControlPlaneController::NAME,
+        };
+        metadata::follow(part.as_ref()?, &wanted)
+    })
+    .collect()
+}
+
 /// The bootstrap config and infrastructure object of machines that lack them.
 pub(super) fn complete(world: &World) -> Vec<Change<Act>> {
     let mut changes = vec![];
@@ -205,11 +232,11 @@ pub(super) fn complete(world: &World) -> Vec<Change<Act>> {
                 cluster: &machine.spec.cluster_name,
                 owner: object::owner_ref(&**machine, true),
                 labels: machine.metadata.labels.clone().unwrap_or_default(),
-                annotations: BTreeMap::new(),
+                annotations: template_annotations(world),
             };
             changes.push(Change::Create(Box::new(instantiate(template, particulars))));
         }
-        if !parts.has_bootstrap {
+        if parts.bootstrap.is_none() {
             changes.push(Change::Create(Box::new(config(world, machine))));
         }
     }
@@ -246,6 +273,7 @@ fn config(world: &World, machine: &Machine) -> DynamicObject {
             name: machine.metadata.name.clone(),
             namespace: machine.metadata.namespace.clone(),
             labels: machine.metadata.labels.clone(),
+            annotations: Some(template_annotations(world)).filter(|a| !a.is_empty()),
             owner_references: Some(vec![object::owner_ref(machine, true)]),
             ..ObjectMeta::default()
         },

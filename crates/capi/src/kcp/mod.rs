@@ -81,7 +81,7 @@ pub struct World {
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub struct Parts {
-    pub has_bootstrap: bool,
+    pub bootstrap: Option<Arc<DynamicObject>>,
     /// The machine got the key for the cluster's Secrets.
     pub has_encryption_key: bool,
     pub infrastructure: Option<Arc<DynamicObject>>,

@@ -82,6 +82,7 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
             plan.changes.extend(departing::follow(machine, &wanted));
         } else {
             plan.changes.push(Change::Apply(Box::new(wanted)));
+            plan.changes.extend(machines::part_changes(world, machine));
         }
     }
     plan.changes.extend(machines::complete(world));

@@ -1,5 +1,6 @@
 //! What to do about a MachineSet. Pure.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
-use runtime::{Change, ObjectRef, Plan};
+use runtime::{Change, ObjectRef, Plan, Reconciler};
 
 use super::order::by_priority;
-use super::{World, preflight, remediation};
+use super::{MachineSetController, World, preflight, remediation};
 use crate::names::{Namer, fresh};
 use crate::template::{Particulars, instantiate, object_kind};
-use crate::{departing, object, pause};
+use crate::{departing, metadata, object, pause};
 
 /// How often checks before scaling up are repeated, beside on changes.
 pub(super) const PREFLIGHT_AGAIN: Duration = Duration::from_secs(15);
@@ -88,8 +89,39 @@ fn sync(world: &World, plan: &mut Plan<Infallible>) {
             plan.changes.extend(departing::follow(machine, &wanted));
         } else {
             plan.changes.push(Change::Apply(Box::new(wanted)));
+            plan.changes.extend(part_changes(world, machine));
         }
     }
+}
+
+/// Labels and annotations go on to the parts of a machine.
+fn part_changes(world: &World, machine: &Machine) -> Vec<Change<Infallible>> {
+    let Some(parts) = world.parts.get(&machine.name_any()) else {
+        return vec![];
+    };
+    let annotations = template_annotations(world);
+    [
+        (&parts.bootstrap, &world.bootstrap_template),
+        (&parts.infrastructure, &world.infrastructure_template),
+    ]
+    .into_iter()
+    .filter_map(|(part, template)| {
+        let wanted = metadata::Wanted {
+            labels: machine.labels(),
+            annotations: &annotations,
+            template: template.as_deref(),
+            controller: MachineSetController::NAME,
+        };
+        metadata::follow(part.as_ref()?, &wanted)
+    })
+    .collect()
+}
+
+fn template_annotations(world: &World) -> BTreeMap<String, String> {
+    let template = world.set.spec.template.metadata.as_ref();
+    template
+        .and_then(|m| m.annotations.clone())
+        .unwrap_or_default()
 }
 
 /// The machine as the set wants it. What only a new machine can have comes from the machine itself, if there is one.
@@ -168,9 +200,10 @@ fn complete(world: &World, plan: &mut Plan<Infallible>) {
         let parts = world
             .parts
             .get(&machine.name_any())
-            .copied()
+            .cloned()
             .unwrap_or_default();
-        let wants_bootstrap = machine.spec.bootstrap.config_ref.is_some() && !parts.has_bootstrap;
+        let wants_bootstrap =
+            machine.spec.bootstrap.config_ref.is_some() && parts.bootstrap.is_none();
         // A part that was there once and is gone was taken away by somebody: making it anew would make another machine.
         if was_there {
             continue;
@@ -179,7 +212,7 @@ fn complete(world: &World, plan: &mut Plan<Infallible>) {
             plan.changes
                 .push(Change::Create(Box::new(part(world, machine, template))));
         }
-        if !parts.has_infrastructure
+        if parts.infrastructure.is_none()
             && let Some(template) = &world.infrastructure_template
         {
             plan.changes
@@ -194,14 +227,7 @@ fn part(world: &World, machine: &Machine, template: &DynamicObject) -> DynamicOb
         cluster: &world.set.spec.cluster_name,
         owner: object::owner_ref(machine, true),
         labels: machine.metadata.labels.clone().unwrap_or_default(),
-        annotations: world
-            .set
-            .spec
-            .template
-            .metadata
-            .as_ref()
-            .and_then(|m| m.annotations.clone())
-            .unwrap_or_default(),
+        annotations: template_annotations(world),
     };
     instantiate(template, particulars)
 }

@@ -98,7 +98,10 @@ fn machines_come_first_and_their_parts_follow() {
         machine("b", "{status: null}"),
     ]);
     check_plan(
-        &[&new, "parts: {b: {has_bootstrap: true}}"],
+        &[
+            &new,
+            "parts: {b: {bootstrap: {apiVersion: g/v1beta2, kind: KubeadmConfig, metadata: {name: b, labels: {machine-template-hash: h}}}}}",
+        ],
         &expect![[r#"
         apply Machine acme/a
         apply Machine acme/b
@@ -617,4 +620,21 @@ fn machines_on_their_way_out_still_get_other_times() {
         "{spec: {minReadySeconds: 5, deletion: {nodeDrainTimeoutSeconds: 60, nodeDeletionTimeoutSeconds: 10}}}",
     );
     check_plan(&[template, &after], &expect![""]);
+}
+
+#[test]
+fn labels_and_annotations_go_on_to_the_parts() {
+    let one = machines(&[machine("a", "{metadata: {labels: {team: a}}}")]);
+    let parts = "parts: {a: {
+        bootstrap: {apiVersion: b/v1beta2, kind: KubeadmConfig, metadata: {name: a, namespace: acme, labels: {machine-template-hash: h}}},
+        infrastructure: {apiVersion: i/v1beta2, kind: LocalMachine, metadata: {name: a, namespace: acme, labels: {machine-template-hash: h, team: a}}}}}";
+    let annotated = "set: {spec: {replicas: 1, template: {metadata: {annotations: {note: seen}}}}}";
+    check_plan(
+        &[&one, parts, annotated],
+        &expect![[r#"
+            apply Machine acme/a
+            patch KubeadmConfig acme/a {"metadata":{"annotations":{"note":"seen"},"labels":{"team":"a"}}}
+            patch LocalMachine acme/a {"metadata":{"annotations":{"note":"seen"}}}
+        "#]],
+    );
 }

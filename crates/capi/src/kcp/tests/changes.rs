@@ -215,3 +215,25 @@ fn a_cluster_that_goes_with_its_only_machine_is_not_initialized() {
     "#]]
     .assert_eq(&text);
 }
+
+#[test]
+fn labels_and_annotations_go_on_to_the_parts() {
+    let template = "control_plane: {spec: {machineTemplate: {metadata: {annotations: {note: seen}}}}}";
+    let one = machines(&[machine("n1", "{metadata: {labels: {team: a}}}")]);
+    let parts = "parts: {n1: {bootstrap: {apiVersion: b/v1beta2, kind: KubeadmConfig, metadata: {name: n1, namespace: acme}}}}";
+    expect![[r#"
+        patch KubeadmConfig acme/n1 {"metadata":{"annotations":{"note":"seen"},"labels":{"cluster.x-k8s.io/control-plane":"","team":"a"}}}
+    "#]]
+    .assert_eq(&changed(&[INITIALIZED, template, &one, parts]));
+    // Those of a new machine have them from the beginning.
+    let new = machines(&[machine("n1", "{status: null}")]);
+    let plan = plan::plan(&certified(&[template, &new]), now());
+    let made = plan.changes.iter().filter_map(|change| match change {
+        runtime::Change::Create(part) => part.metadata.annotations.clone(),
+        _ => None,
+    });
+    let notes: Vec<_> = made
+        .map(|annotations| annotations["note"].clone())
+        .collect();
+    assert_eq!(notes, ["seen", "seen"]);
+}

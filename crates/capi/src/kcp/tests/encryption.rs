@@ -35,7 +35,7 @@ fn a_key_that_machines_have_is_never_made_again() {
         &[
             WANTED,
             &machines(&[machine("n1", "{}")]),
-            "parts: {n1: {has_bootstrap: true, has_encryption_key: true}}",
+            "parts: {n1: {has_encryption_key: true}}",
         ],
         &expect![[r#"
             apply Machine acme/n1
