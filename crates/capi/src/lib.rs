@@ -14,6 +14,7 @@ mod departing;
 pub mod etcd;
 pub mod infra;
 pub mod kcp;
+mod kubeconfig;
 pub mod link;
 pub mod machine;
 pub mod machinedeployment;

@@ -20,11 +20,14 @@ use api::bootstrap::KubeadmConfig;
 use api::cluster::{Cluster, Machine};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt;
 use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Wait};
 use serde_json::Value;
 
 use crate::link::Link;
+use crate::pki::Purpose;
 use crate::secret::Authorities;
+use crate::{object, secret};
 
 /// The controller.
 #[derive(Debug)]
@@ -65,6 +68,8 @@ pub enum Act {
     MakeToken { missing: Value },
     /// Prolongs the token in the config, or makes it anew.
     ProlongToken,
+    /// Makes a certificate authority or key of the cluster, unless there is one.
+    GenerateCertificate(Purpose),
 }
 
 impl World {
@@ -89,7 +94,17 @@ impl Reconciler for KubeadmConfigController {
     }
 
     async fn act(&self, cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
-        token::act(cx, world, act).await
+        match (act, world.cluster.as_deref()) {
+            (Act::GenerateCertificate(purpose), Some(cluster)) => {
+                let names = (world.config.namespace(), cluster.name_any());
+                let names = (&*names.0.unwrap_or_default(), &*names.1);
+                // They outlive the machine that they are made for.
+                let owner = object::owner_ref(cluster, false);
+                let config = world.config.spec.cluster_configuration.as_ref();
+                secret::generate(cx, names, owner, *purpose, config).await
+            }
+            _ => token::act(cx, world, act).await,
+        }
     }
 
     fn status(

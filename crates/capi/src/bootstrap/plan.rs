@@ -100,6 +100,15 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         return plan;
     }
     if let Some(problem) = missing_certificates(world, role) {
+        if role == Role::Init && cluster.spec.control_plane_ref.is_none() {
+            // Nobody else makes them.
+            let missing = world.authorities.missing().into_iter();
+            let missing = missing.filter(|p| {
+                !(cloudinit::is_etcd_external(&world.config.spec) && *p == Purpose::Etcd)
+            });
+            let made = missing.map(|p| Change::Act(Act::GenerateCertificate(p)));
+            plan.changes.extend(made);
+        }
         plan.wait(reasons::NOT_AVAILABLE, problem);
         return plan;
     }

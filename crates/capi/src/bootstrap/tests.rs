@@ -163,6 +163,10 @@ fn one_machine_initializes() {
 fn certificates_are_waited_for() {
     let bare: World = layers(BASE, &[CONTROL_PLANE, LOCKED]);
     expect![[r#"
+        act GenerateCertificate(Cluster)
+        act GenerateCertificate(Etcd)
+        act GenerateCertificate(FrontProxy)
+        act GenerateCertificate(ServiceAccount)
         wait NotAvailable: Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
     "#]]
     .assert_eq(&plan::plan(&bare, now()).to_string());
@@ -726,4 +730,25 @@ fn what_users_say_of_the_discovery_stays() {
         wait NotAvailable: Completing the discovery
     "#]]
     .assert_eq(&planned("{token: abcdef.0123456789abcdef}"));
+}
+
+#[test]
+fn without_control_plane_object_the_first_machine_brings_the_certificates() {
+    let bare = |overrides: &[&str]| {
+        let world: World = layers(BASE, &[&[CONTROL_PLANE, LOCKED], overrides].concat());
+        plan::plan(&world, now()).to_string()
+    };
+    expect![[r#"
+        act GenerateCertificate(Cluster)
+        act GenerateCertificate(Etcd)
+        act GenerateCertificate(FrontProxy)
+        act GenerateCertificate(ServiceAccount)
+        wait NotAvailable: Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
+    "#]]
+    .assert_eq(&bare(&[]));
+    let managed = "cluster: {spec: {controlPlaneRef: {apiGroup: g, kind: K, name: hello}}}";
+    expect![[r#"
+        wait NotAvailable: Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
+    "#]]
+    .assert_eq(&bare(&[managed]));
 }

@@ -12,10 +12,10 @@ use kube::ResourceExt;
 use runtime::{Cx, GatherError, Selector};
 use serde_json::Value;
 
-use super::{KubeconfigState, Parts, Workload, World, encryption};
+use super::{Parts, Workload, World, encryption};
 use crate::link::Link;
 use crate::secret::Authorities;
-use crate::{contract, etcd, object, pki, secret};
+use crate::{contract, etcd, kubeconfig, object};
 
 pub(super) async fn gather(
     cx: &Cx,
@@ -76,7 +76,8 @@ pub(super) async fn gather(
         let key: Option<Arc<Secret>> = cx.get(&namespace, &encryption::secret_name(&name)).await?;
         world.has_encryption_key = key.is_some();
     }
-    world.kubeconfig = kubeconfig(cx, &namespace, &name, control_plane).await?;
+    world.kubeconfig =
+        kubeconfig::gather(cx, &namespace, &name, control_plane.metadata.uid.as_deref()).await?;
     workload(cx, &namespace, &name, &mut world).await?;
     world.cluster = Some(cluster);
     Ok(world)
@@ -97,26 +98,6 @@ async fn owner_cluster(
         Some(name) => cx.get(namespace, name).await,
         None => Ok(None),
     }
-}
-
-async fn kubeconfig(
-    cx: &Cx,
-    namespace: &str,
-    cluster: &str,
-    control_plane: &KubeadmControlPlane,
-) -> Result<Option<KubeconfigState>, GatherError> {
-    let found: Option<Arc<Secret>> = cx.get(namespace, &format!("{cluster}-kubeconfig")).await?;
-    let Some(found) = found else { return Ok(None) };
-    let text = secret::text(&found, "value").unwrap_or_default();
-    let parsed: Value = serde_saphyr::from_str(&text).unwrap_or_default();
-    let endpoint = &parsed["clusters"][0]["cluster"];
-    let field = |name: &str| endpoint[name].as_str().map(str::to_owned);
-    Ok(Some(KubeconfigState {
-        is_ours: object::is_controlled_by(&found.metadata, control_plane.metadata.uid.as_deref()),
-        expires: pki::kubeconfig_expiry(&text),
-        server: field("server"),
-        tls_server_name: field("tls-server-name"),
-    }))
 }
 
 async fn workload(

@@ -30,6 +30,7 @@ use serde_json::Value;
 
 use crate::bootstrap::kubeadm;
 use crate::etcd::Members;
+use crate::kubeconfig::KubeconfigState;
 use crate::link::Link;
 use crate::pki::Purpose;
 use crate::secret::Authorities;
@@ -85,19 +86,6 @@ pub struct Parts {
     /// The machine got the key for the cluster's Secrets.
     pub has_encryption_key: bool,
     pub infrastructure: Option<Arc<DynamicObject>>,
-}
-
-/// The kubeconfig Secret.
-#[derive(Clone, Debug, Default)]
-#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
-pub struct KubeconfigState {
-    /// Whether this control plane made it; a user's own is never touched.
-    pub is_ours: bool,
-    /// When its client certificate expires.
-    pub expires: Option<Timestamp>,
-    /// The address in it, and the name that is asked for there.
-    pub server: Option<String>,
-    pub tls_server_name: Option<String>,
 }
 
 /// What was read of the workload cluster.

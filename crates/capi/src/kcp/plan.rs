@@ -5,14 +5,14 @@ use std::time::Duration;
 use api::cluster::{Machine, machine};
 use api::controlplane::kubeadm_control_plane::reasons;
 use api::meta::{find, labels};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use runtime::{Change, ObjectRef, Plan};
 use serde_json::json;
 
-use super::act::KUBECONFIG_SECONDS;
 use super::{Act, World, encryption, health, machines, remediation, rollout};
 use crate::condition::named;
+use crate::kubeconfig::{self, Server};
 use crate::pki::Purpose;
 use crate::{departing, etcd, object, pause};
 
@@ -178,25 +178,11 @@ fn encryption_key(world: &World, plan: &mut Plan<Act>) {
     }
 }
 
-/// Whether the kubeconfig is missing, names another server, or its certificate is past half of its life.
+/// Whether the kubeconfig must be written, and can: it is signed by the cluster's authority.
 fn needs_kubeconfig(world: &World, now: Timestamp) -> bool {
-    // A new one is signed by the cluster's authority.
-    if world.authorities.pair(Purpose::Cluster).is_none() {
-        return false;
-    }
-    let Some(kubeconfig) = &world.kubeconfig else {
-        return true;
-    };
-    let Some((server, name)) = world.server() else {
-        return false;
-    };
-    let half = SignedDuration::from_secs(KUBECONFIG_SECONDS / 2);
-    let is_old = kubeconfig
-        .expires
-        .is_none_or(|expires| expires < now + half);
-    let is_other =
-        kubeconfig.server.as_deref() != Some(&*server) || kubeconfig.tls_server_name != name;
-    kubeconfig.is_ours && (is_old || is_other)
+    let has_authority = world.authorities.pair(Purpose::Cluster).is_some();
+    let is_due = |server: Server| kubeconfig::is_due(world.kubeconfig.as_ref(), &server, now);
+    has_authority && world.server().is_some_and(is_due)
 }
 
 /// Lets the oldest machine that is being deleted go, once its etcd member is out.

@@ -218,7 +218,8 @@ fn a_cluster_that_goes_with_its_only_machine_is_not_initialized() {
 
 #[test]
 fn labels_and_annotations_go_on_to_the_parts() {
-    let template = "control_plane: {spec: {machineTemplate: {metadata: {annotations: {note: seen}}}}}";
+    let template =
+        "control_plane: {spec: {machineTemplate: {metadata: {annotations: {note: seen}}}}}";
     let one = machines(&[machine("n1", "{metadata: {labels: {team: a}}}")]);
     let parts = "parts: {n1: {bootstrap: {apiVersion: b/v1beta2, kind: KubeadmConfig, metadata: {name: n1, namespace: acme}}}}";
     expect![[r#"
