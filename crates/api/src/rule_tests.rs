@@ -629,3 +629,75 @@ fn control_plane_health_checks_take_as_long_for_all_machines() {
         check_control_plane_change(|k| set(k, init, join), expect![""]);
     }
 }
+
+#[test]
+fn every_path_of_a_control_plane_that_may_change_may() {
+    let changed = |path: &str| {
+        let mut new: KubeadmControlPlane = parse(CONTROL_PLANE);
+        kubeadm_control_plane::default(&mut new);
+        let old = new.clone();
+        let mut value = serde_json::to_value(&new).unwrap();
+        let (path, json) = path.split_once('=').unwrap();
+        let mut at = &mut value["spec"];
+        for field in path.split('.') {
+            if at.is_null() {
+                *at = serde_json::json!({});
+            }
+            at = &mut at[field];
+        }
+        *at = serde_json::from_str(json).unwrap();
+        let new: KubeadmControlPlane = serde_json::from_value(value).unwrap();
+        assert_ne!(new.spec, old.spec, "{path}");
+        errors(&kubeadm_control_plane::validate(&new, Some(&old)))
+    };
+    for path in [
+        r#"replicas=3"#,
+        r#"version="v1.36.9""#,
+        r#"rollout.after="2026-01-01T00:00:00Z""#,
+        r#"remediation={"maxRetry": 3}"#,
+        r#"machineNaming={"template": "a-{{ .random }}"}"#,
+        r#"machineTemplate.metadata={"labels": {"a": "b"}}"#,
+        r#"machineTemplate.spec.deletion={"nodeDrainTimeoutSeconds": 9}"#,
+        r#"kubeadmConfigSpec.bootCommands=["a"]"#,
+        r#"kubeadmConfigSpec.preKubeadmCommands=["a"]"#,
+        r#"kubeadmConfigSpec.postKubeadmCommands=["a"]"#,
+        r#"kubeadmConfigSpec.files=[{"path": "/a", "content": "b"}]"#,
+        r#"kubeadmConfigSpec.users=[{"name": "a"}]"#,
+        r#"kubeadmConfigSpec.ntp={"enabled": true}"#,
+        r#"kubeadmConfigSpec.format="cloud-config""#,
+        r#"kubeadmConfigSpec.mounts=[["a", "b"]]"#,
+        r#"kubeadmConfigSpec.verbosity=3"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.etcd.local={"dataDir": "/a"}"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.dns={"imageTag": "a"}"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.imageRepository="a""#,
+        r#"kubeadmConfigSpec.clusterConfiguration.featureGates={"B": true}"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.apiServer={"certSANs": ["a"]}"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.controllerManager={"extraArgs": [{"name": "a", "value": "b"}]}"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.scheduler={"extraArgs": [{"name": "a", "value": "b"}]}"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.certificateValidityPeriodDays=100"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.encryptionAlgorithm="RSA-3072""#,
+        r#"kubeadmConfigSpec.initConfiguration={"skipPhases": ["a"]}"#,
+        r#"kubeadmConfigSpec.joinConfiguration={"skipPhases": ["a"]}"#,
+    ] {
+        assert_eq!(changed(path), "", "{path}");
+    }
+    for (path, what) in [
+        (
+            r#"kubeadmConfigSpec.clusterConfiguration.controlPlaneEndpoint="a:1""#,
+            "controlPlaneEndpoint",
+        ),
+        (
+            r#"kubeadmConfigSpec.clusterConfiguration.certificatesDir="/a""#,
+            "certificatesDir",
+        ),
+        (
+            r#"kubeadmConfigSpec.clusterConfiguration.caCertificateValidityPeriodDays=100000"#,
+            "caCertificateValidityPeriodDays",
+        ),
+    ] {
+        let expected = format!(
+            "spec.kubeadmConfigSpec.clusterConfiguration.{what}: Forbidden: cannot be changed\n"
+        );
+        assert_eq!(changed(path), expected, "{path}");
+    }
+}

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use api::bootstrap::KubeadmConfig;
 use api::cluster::{Cluster, Machine};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Wait};
 use serde_json::Value;
@@ -54,6 +54,9 @@ pub struct World {
     /// Secrets that files and passwords come from, by name; values that are no text are left out.
     #[cfg_attr(test, serde(default))]
     pub secrets: BTreeMap<String, BTreeMap<String, String>>,
+    /// The Secret with the data that was written once.
+    #[cfg_attr(test, serde(default))]
+    pub data_secret: Option<Arc<Secret>>,
     #[cfg_attr(test, serde(default))]
     pub link: Link,
     /// When the token in the config expires; `None` if the workload cluster has no such token.

@@ -8,7 +8,7 @@ use api::cluster::{Cluster, Machine};
 use api::meta::labels;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::ResourceExt;
 use runtime::{Change, Plan};
 use serde_json::{Value, json};
@@ -74,6 +74,7 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         plan.changes.extend(unlock(world, machine));
     }
     if world.is_done() {
+        plan.changes.extend(own_data(world, cluster));
         prolong(world, machine, now, &mut plan);
         return plan;
     }
@@ -143,6 +144,22 @@ impl World {
                 .as_ref()
                 .is_some_and(|m| m.spec.bootstrap.data_secret_name.is_some())
     }
+}
+
+/// Takes over the Secret that an earlier life of this config wrote: objects that were moved or restored have another uid.
+fn own_data(world: &World, cluster: &Cluster) -> Option<Change<Act>> {
+    let secret = world.data_secret.as_deref()?;
+    let owner = object::owner_ref(&world.config, true);
+    let mut metadata = secret.metadata.clone();
+    let is_former =
+        |o: &OwnerReference| o.kind == owner.kind && o.name == owner.name && o.uid != owner.uid;
+    let owners = metadata.owner_references.get_or_insert_default();
+    owners.retain(|o| !is_former(o));
+    if object::controller_of(&metadata).is_some_and(|o| o.uid != owner.uid) {
+        return None;
+    }
+    let labels = object::labels([(labels::CLUSTER_NAME, &cluster.name_any())]);
+    object::adopt(object::target(secret), &metadata, &owner, &labels)
 }
 
 /// The token of a machine that hasn't joined yet stays valid.

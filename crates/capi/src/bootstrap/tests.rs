@@ -752,3 +752,23 @@ fn without_control_plane_object_the_first_machine_brings_the_certificates() {
     "#]]
     .assert_eq(&bare(&[managed]));
 }
+
+#[test]
+fn data_that_was_moved_is_taken_over() {
+    let planned = |owners: &str| {
+        let secret = format!(
+            "{{config: {{status: {{initialization: {{dataSecretCreated: true}}, dataSecretName: m}}}}, data_secret: {{metadata: {{name: m, namespace: acme, labels: {{cluster.x-k8s.io/cluster-name: hello}}, ownerReferences: {owners}}}}}}}"
+        );
+        plan::plan(&certified(&[INITIALIZED, &secret]), now()).to_string()
+    };
+    let owner = |name: &str, uid: &str| {
+        format!(
+            "[{{apiVersion: bootstrap.cluster.x-k8s.io/v1beta2, kind: KubeadmConfig, name: {name}, uid: {uid}, controller: true, blockOwnerDeletion: true}}]"
+        )
+    };
+    let taken = "patch Secret acme/m {\"metadata\":{\"labels\":{\"cluster.x-k8s.io/cluster-name\":\"hello\"},\"ownerReferences\":[{\"apiVersion\":\"bootstrap.cluster.x-k8s.io/v1beta2\",\"blockOwnerDeletion\":true,\"controller\":true,\"kind\":\"KubeadmConfig\",\"name\":\"m\",\"uid\":\"k1\"}],\"resourceVersion\":null}}\n";
+    assert_eq!(planned("[]"), taken);
+    assert_eq!(planned(&owner("m", "k0")), taken);
+    assert_eq!(planned(&owner("m", "k1")), "");
+    assert_eq!(planned(&owner("other", "k9")), "");
+}

@@ -473,3 +473,54 @@ fn a_deletion_that_takes_long_says_so() {
     "#]]
     .assert_eq(&(ready("2026-01-02T02:50:00Z") + &ready("2026-01-02T02:49:00Z")));
 }
+
+#[test]
+fn a_node_is_drained_once() {
+    let base = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, DELETED, PODS];
+    let begins = |more: &[&str]| {
+        let plan = plan::plan(&layers::<World>(BASE, &[&base[..], more].concat()), now());
+        let text = plan.to_string();
+        format!("{}\n", text.lines().next().unwrap_or_default())
+    };
+    let past =
+        "machine: {status: {deletion: {waitForPreTerminateHookStartTime: '2026-01-02T03:04:00Z'}}}";
+    let hook = "machine: {metadata: {annotations: {pre-terminate.delete.hook.machine.cluster.x-k8s.io/x: ''}}}";
+    let going = "control_plane: {apiVersion: c/v1, kind: K, metadata: {name: hello, deletionTimestamp: '2026-01-02T03:04:00Z'}}";
+    let nameless = "{machine: {status: {nodeRef: null}}, nodes: []}";
+    let hooked = "machine: {metadata: {annotations: {pre-drain.delete.hook.machine.cluster.x-k8s.io/x: ''}}}";
+    let table = [
+        ("drained before", begins(&[past])),
+        (
+            "last hook, with the cluster",
+            begins(&[hook, "control_plane_size: 0"]),
+        ),
+        ("with the control plane", begins(&[going])),
+        ("no node", begins(&[nameless])),
+        (
+            "first hook, with the control plane",
+            begins(&[hooked, going]),
+        ),
+    ];
+    let table: String = table
+        .iter()
+        .map(|(what, line)| format!("{what}: {line}"))
+        .collect();
+    expect![[r#"
+        drained before: delete LocalMachine acme/m
+        last hook, with the cluster: wait WaitingForPreTerminateHook: Waiting for annotation pre-terminate.delete.hook.machine.cluster.x-k8s.io/x to be removed
+        with the control plane: delete LocalMachine acme/m
+        no node: delete LocalMachine acme/m
+        first hook, with the control plane: delete LocalMachine acme/m
+    "#]]
+    .assert_eq(&table);
+    // Nobody says what is attached to a node that is silent.
+    let silent = "nodes: [{metadata: {name: m}, spec: {unschedulable: true}, status: {conditions: [{type: Ready, status: 'Unknown'}], volumesAttached: [{name: disk, devicePath: ''}]}}]";
+    check_plan(
+        &[BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, DELETED, silent],
+        &expect![[r#"
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
+    );
+}
