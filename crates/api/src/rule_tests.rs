@@ -431,6 +431,27 @@ fn control_plane_replicas_are_odd_and_surge_is_0_or_1() {
         },
         expect![[""]],
     );
+    // With etcd elsewhere any number will do.
+    let mut external: KubeadmControlPlane = parse(CONTROL_PLANE);
+    kubeadm_control_plane::default(&mut external);
+    external.spec.kubeadm_config_spec = Some(parse(
+        "clusterConfiguration: {etcd: {external: {endpoints: [e], caFile: a, certFile: b, keyFile: c}}}",
+    ));
+    external.spec.replicas = Some(2);
+    assert_eq!(
+        errors(&kubeadm_control_plane::validate(&external, None)),
+        ""
+    );
+    // And a surge of 0 keeps its machines.
+    let mut small: KubeadmControlPlane = parse(CONTROL_PLANE);
+    kubeadm_control_plane::default(&mut small);
+    (small.spec.rollout, small.spec.replicas) = (Some(surge("0")), Some(3));
+    let three = small.clone();
+    small.spec.replicas = Some(1);
+    expect![[r#"
+        spec.rollout.strategy.rollingUpdate.maxSurge: Invalid value: must be 1 when there are fewer than 3 replicas
+    "#]]
+    .assert_eq(&errors(&kubeadm_control_plane::validate(&small, Some(&three))));
 }
 
 #[test]
@@ -523,4 +544,160 @@ fn machine_templates_are_immutable() {
     expect![[r#"
         spec.template.spec: Forbidden: cannot be changed; make a template with another name and refer to that
     "#]].assert_eq(&errors(&local_machine_template::validate(&new, Some(&old))));
+}
+
+#[test]
+fn versions_are_ordered_as_semantic_versions_are() {
+    let sorted = [
+        "v1.35.9",
+        "v1.36.0-alpha",
+        "v1.36.0-alpha.1",
+        "v1.36.0-alpha.beta",
+        "v1.36.0-beta.2",
+        "v1.36.0-beta.11",
+        "v1.36.0-rc.1",
+        "v1.36.0",
+        "v1.36.0+build.1",
+        "v1.36.1-rc.0",
+        "v1.36.1",
+    ];
+    let parsed: Vec<_> = sorted
+        .iter()
+        .map(|v| crate::cluster::rules::Version::parse(v).unwrap())
+        .collect();
+    for pair in parsed.windows(2) {
+        assert!(pair[0] < pair[1], "{pair:?}");
+    }
+}
+
+#[test]
+fn templates_and_selectors_name_what_is_wrong() {
+    let mut new: MachineDeployment = parse(DEPLOYMENT);
+    machine_deployment::default(&mut new, None);
+    new.metadata.annotations = Some(parse(
+        "{machineset.cluster.x-k8s.io/skip-preflight-checks: 'KubeadmVersionSkew, KubletVersionSkew'}",
+    ));
+    new.spec.selector.match_expressions = Some(parse("[{key: a, operator: Like, values: [b]}]"));
+    let metadata = new.spec.template.metadata.get_or_insert_default();
+    let labels = metadata.labels.get_or_insert_default();
+    labels.insert("team".to_owned(), "no spaces".to_owned());
+    labels.insert("Example.com/team".to_owned(), "a".to_owned());
+    metadata.annotations = Some(parse("{-x: any value}"));
+    expect![[r#"
+        spec.selector.matchExpressions[0].operator: Invalid value: "Like" must be one of In, NotIn, Exists, DoesNotExist
+        spec.template.metadata.labels: Invalid value: "Example.com/team" must be a name such as "team" or "example.com/team"
+        spec.template.metadata.labels[team]: Invalid value: "no spaces" must consist of at most 63 letters, digits, '-', '_' and '.', and start and end with a letter or digit
+        spec.template.metadata.annotations: Invalid value: "-x" must be a name such as "team" or "example.com/team"
+        metadata.annotations[machineset.cluster.x-k8s.io/skip-preflight-checks]: Invalid value: "KubletVersionSkew" must be one of All, KubeadmVersionSkew, KubernetesVersionSkew, ControlPlaneIsStable, ControlPlaneVersionSkew
+    "#]]
+    .assert_eq(&errors(&machine_deployment::validate(&new, None)));
+    let check: MachineHealthCheck = parse(
+        "{metadata: {name: c}, spec: {clusterName: hello, selector: {matchExpressions: [{key: a, operator: In}]}}}",
+    );
+    expect![[r#"
+        spec.selector.matchExpressions[0].values: Required value: must name at least one value if operator is In
+    "#]]
+    .assert_eq(&errors(&machine_health_check::validate(&check, None)));
+    check_control_plane_change(
+        |k| {
+            let metadata = k.spec.machine_template.metadata.get_or_insert_default();
+            metadata.labels = Some(parse("{team: 'no spaces'}"));
+        },
+        expect![[r#"
+            spec.machineTemplate.metadata.labels[team]: Invalid value: "no spaces" must consist of at most 63 letters, digits, '-', '_' and '.', and start and end with a letter or digit
+        "#]],
+    );
+}
+
+#[test]
+fn control_plane_health_checks_take_as_long_for_all_machines() {
+    let set = |k: &mut KubeadmControlPlane, init: &str, join: &str| {
+        let of = |seconds: &str| {
+            format!("{{timeouts: {{controlPlaneComponentHealthCheckSeconds: {seconds}}}}}")
+        };
+        let config = k.spec.kubeadm_config_spec.get_or_insert_default();
+        config.init_configuration = Some(parse(&of(init)));
+        config.join_configuration = Some(parse(&of(join)));
+    };
+    check_control_plane_change(
+        |k| set(k, "60", "90"),
+        expect![[r#"
+            spec.kubeadmConfigSpec.joinConfiguration.timeouts.controlPlaneComponentHealthCheckSeconds: Invalid value: must be 60, as in initConfiguration.timeouts
+        "#]],
+    );
+    for (init, join) in [("60", "60"), ("60", "null"), ("null", "60")] {
+        check_control_plane_change(|k| set(k, init, join), expect![""]);
+    }
+}
+
+#[test]
+fn every_path_of_a_control_plane_that_may_change_may() {
+    let changed = |path: &str| {
+        let mut new: KubeadmControlPlane = parse(CONTROL_PLANE);
+        kubeadm_control_plane::default(&mut new);
+        let old = new.clone();
+        let mut value = serde_json::to_value(&new).unwrap();
+        let (path, json) = path.split_once('=').unwrap();
+        let mut at = &mut value["spec"];
+        for field in path.split('.') {
+            if at.is_null() {
+                *at = serde_json::json!({});
+            }
+            at = &mut at[field];
+        }
+        *at = serde_json::from_str(json).unwrap();
+        let new: KubeadmControlPlane = serde_json::from_value(value).unwrap();
+        assert_ne!(new.spec, old.spec, "{path}");
+        errors(&kubeadm_control_plane::validate(&new, Some(&old)))
+    };
+    for path in [
+        r#"replicas=3"#,
+        r#"version="v1.36.9""#,
+        r#"rollout.after="2026-01-01T00:00:00Z""#,
+        r#"remediation={"maxRetry": 3}"#,
+        r#"machineNaming={"template": "a-{{ .random }}"}"#,
+        r#"machineTemplate.metadata={"labels": {"a": "b"}}"#,
+        r#"machineTemplate.spec.deletion={"nodeDrainTimeoutSeconds": 9}"#,
+        r#"kubeadmConfigSpec.bootCommands=["a"]"#,
+        r#"kubeadmConfigSpec.preKubeadmCommands=["a"]"#,
+        r#"kubeadmConfigSpec.postKubeadmCommands=["a"]"#,
+        r#"kubeadmConfigSpec.files=[{"path": "/a", "content": "b"}]"#,
+        r#"kubeadmConfigSpec.users=[{"name": "a"}]"#,
+        r#"kubeadmConfigSpec.ntp={"enabled": true}"#,
+        r#"kubeadmConfigSpec.format="cloud-config""#,
+        r#"kubeadmConfigSpec.mounts=[["a", "b"]]"#,
+        r#"kubeadmConfigSpec.verbosity=3"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.etcd.local={"dataDir": "/a"}"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.dns={"imageTag": "a"}"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.imageRepository="a""#,
+        r#"kubeadmConfigSpec.clusterConfiguration.featureGates={"B": true}"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.apiServer={"certSANs": ["a"]}"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.controllerManager={"extraArgs": [{"name": "a", "value": "b"}]}"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.scheduler={"extraArgs": [{"name": "a", "value": "b"}]}"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.certificateValidityPeriodDays=100"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.encryptionAlgorithm="RSA-3072""#,
+        r#"kubeadmConfigSpec.initConfiguration={"skipPhases": ["a"]}"#,
+        r#"kubeadmConfigSpec.joinConfiguration={"skipPhases": ["a"]}"#,
+    ] {
+        assert_eq!(changed(path), "", "{path}");
+    }
+    for (path, what) in [
+        (
+            r#"kubeadmConfigSpec.clusterConfiguration.controlPlaneEndpoint="a:1""#,
+            "controlPlaneEndpoint",
+        ),
+        (
+            r#"kubeadmConfigSpec.clusterConfiguration.certificatesDir="/a""#,
+            "certificatesDir",
+        ),
+        (
+            r#"kubeadmConfigSpec.clusterConfiguration.caCertificateValidityPeriodDays=100000"#,
+            "caCertificateValidityPeriodDays",
+        ),
+    ] {
+        let expected = format!(
+            "spec.kubeadmConfigSpec.clusterConfiguration.{what}: Forbidden: cannot be changed\n"
+        );
+        assert_eq!(changed(path), expected, "{path}");
+    }
 }

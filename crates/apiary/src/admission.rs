@@ -155,6 +155,33 @@ fn check(
     found
 }
 
+/// What a new size would make wrong about the object, as the stored version has it. What is wrong with it anyway, by rules that are newer
+/// than it, is no reason to keep its size.
+fn check_scale(request: &Request<'_>, scale: &Value) -> Vec<FieldError> {
+    let resource = request.resource;
+    let storage = format!("{}.{}", resource.plural, resource.group);
+    let Some(old) = request
+        .objects
+        .get(&storage, request.namespace, request.name)
+    else {
+        return vec![];
+    };
+    let old = old.value();
+    let mut new = old.clone();
+    // A Scale leaves out a 0.
+    new["spec"]["replicas"] = scale["spec"]["replicas"].as_i64().unwrap_or(0).into();
+    let version = old["apiVersion"].as_str().unwrap_or_default();
+    let version = version.rsplit('/').next().unwrap_or_default();
+    let found = |object: &Value| {
+        let (group, kind) = (&resource.group, &resource.kind);
+        api::admission::validate(group, version, kind, object, Some(&old))
+    };
+    let known = found(&old);
+    let mut new = found(&new);
+    new.retain(|error| !known.contains(error));
+    new
+}
+
 #[async_trait]
 impl Admission for ClusterApi {
     fn name(&self) -> &'static str {
@@ -188,6 +215,14 @@ impl Admission for ClusterApi {
     async fn validate(&self, request: &mut Request<'_>, object: &Value) -> Result<(), Status> {
         if request.operation == Operation::Delete && is_of(request, "ClusterClass") {
             return check_deletion(request);
+        }
+        if request.operation == Operation::Update && request.subresource == "scale" {
+            let found = check_scale(request, object);
+            return if found.is_empty() {
+                Ok(())
+            } else {
+                Err(invalid(request, found))
+            };
         }
         // An object on its way out must be able to lose its finalizers, whatever it looks like.
         if !is_write(request) || !object["metadata"]["deletionTimestamp"].is_null() {

@@ -134,6 +134,12 @@ impl Contract<'_> {
         self.at(&["status", "failureDomain"]).as_str()
     }
 
+    /// Infrastructure of a machine: it may be taken away at any time.
+    #[must_use]
+    pub fn is_interruptible(&self) -> bool {
+        self.at(&["status", "interruptible"]) == true
+    }
+
     /// Control plane: the wanted version.
     #[must_use]
     pub fn version(&self) -> Option<&str> {

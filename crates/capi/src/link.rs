@@ -76,12 +76,18 @@ impl From<&Remote> for Link {
     }
 }
 
-/// The way to a workload cluster; `None` before its control plane has answered once.
+/// The way to a workload cluster; `None` before its control plane has answered once. Where nobody manages the control plane, its
+/// first Node is what tells that it has.
 pub(crate) async fn reach(
     cx: &Cx,
     cluster: Option<&Cluster>,
 ) -> Result<Option<Remote>, GatherError> {
-    let Some(cluster) = cluster.filter(|c| c.is_control_plane_initialized()) else {
+    let is_open = |c: &&Cluster| {
+        let spec = &c.spec;
+        let is_unmanaged = spec.control_plane_ref.is_none() && spec.topology.is_none();
+        c.is_control_plane_initialized() || (is_unmanaged && c.endpoint().is_some())
+    };
+    let Some(cluster) = cluster.filter(is_open) else {
         return Ok(None);
     };
     let namespace = cluster.namespace().unwrap_or_default();

@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::bootstrap::kubeadm::ClusterConfiguration;
+use api::controlplane::kubeadm_control_plane::reasons;
 use api::meta::labels;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::ResourceExt;
+use kube::api::{Api, PostParams};
 use kube::core::DynamicObject;
-use runtime::{Cx, GatherError};
+use runtime::{Cx, GatherError, Wait};
 
 use crate::object;
-use crate::pki::{Pair, Purpose};
+use crate::pki::{self, Pair, Purpose};
 
 /// The certificate authorities of a cluster.
 #[derive(Clone, Debug, Default)]
@@ -128,4 +132,63 @@ pub fn build(
         ..Secret::default()
     };
     object::dynamic(&secret)
+}
+
+/// Days that a certificate authority is valid if nobody says anything.
+const AUTHORITY_DAYS: i32 = 3650;
+
+/// A Secret of a plan, for the typed client.
+pub(crate) fn typed(secret: DynamicObject) -> Secret {
+    let DynamicObject { metadata, data, .. } = secret;
+    let mut secret: Secret = serde_json::from_value(data).unwrap_or_default();
+    secret.metadata = metadata;
+    secret
+}
+
+/// Writes a Secret that must never be written twice: one that is there counts.
+pub(crate) async fn create(cx: &Cx, secret: DynamicObject) -> Result<(), Wait> {
+    let secret = typed(secret);
+    let namespace = secret.metadata.namespace.clone().unwrap_or_default();
+    let secrets: Api<Secret> = Api::namespaced(cx.client(), &namespace);
+    match secrets.create(&PostParams::default(), &secret).await {
+        Ok(_) => Ok(()),
+        // Somebody was quicker: that one counts.
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) => Err(failed(
+            &format!("writing Secret {}", secret.name_any()),
+            &error,
+        )),
+    }
+}
+
+/// Makes a certificate authority or key of a cluster, unless there is one, with the algorithm and for as long as `config` says.
+pub(crate) async fn generate(
+    cx: &Cx,
+    (namespace, cluster): (&str, &str),
+    owner: OwnerReference,
+    purpose: Purpose,
+    config: Option<&ClusterConfiguration>,
+) -> Result<(), Wait> {
+    let algorithm = config.and_then(|c| c.encryption_algorithm.clone());
+    let days = config
+        .and_then(|c| c.ca_certificate_validity_period_days)
+        .unwrap_or(AUTHORITY_DAYS);
+    let now = cx.now();
+    let name = purpose.secret_name(cluster);
+    // An RSA key takes a second of computing.
+    let made = tokio::task::spawn_blocking(move || {
+        pki::generate(purpose, algorithm.as_deref(), days, now)
+    })
+    .await;
+    let made = made.map_err(|e| failed("making a key", &e))?;
+    let pair = made.map_err(|e| failed(&format!("making {name}"), &e))?;
+    let data = [("tls.crt", pair.cert), ("tls.key", pair.key)];
+    create(cx, build(namespace, &name, cluster, owner, data)).await
+}
+
+fn failed(what: &str, error: &(dyn std::error::Error + 'static)) -> Wait {
+    Wait {
+        reason: reasons::CERTIFICATES_NOT_AVAILABLE,
+        message: format!("{what}: {}", runtime::chain(error)),
+    }
 }

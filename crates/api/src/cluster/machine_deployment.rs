@@ -318,6 +318,7 @@ pub fn validate(new: &MachineDeployment, old: Option<&MachineDeployment>) -> Vec
         spec.machine_naming.as_ref(),
         &mut errors,
     );
+    rules::check_skipped_checks(&new.metadata, &mut errors);
     if spec.replicas.is_some_and(|r| r < 0) {
         errors.push(FieldError::invalid("spec.replicas", "must be 0 or more"));
     }

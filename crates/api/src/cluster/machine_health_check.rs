@@ -193,6 +193,7 @@ pub fn validate(new: &MachineHealthCheck, old: Option<&MachineHealthCheck>) -> V
             "must select something: the machines of one MachineDeployment, or of the control plane";
         errors.push(FieldError::required("spec.selector", why));
     }
+    rules::check_selector("spec.selector", &spec.selector, &mut errors);
     let named = spec.selector.match_labels.iter().flatten();
     let named = named.filter(|(key, _)| *key == labels::CLUSTER_NAME);
     for (key, value) in named.filter(|(_, value)| **value != spec.cluster_name) {

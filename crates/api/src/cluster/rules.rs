@@ -1,5 +1,6 @@
 //! Defaults and checks that several kinds share.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -12,7 +13,7 @@ use super::machine_set::{MachineNaming, MachineTemplateSpec};
 use crate::meta::{FieldError, MachineTaint, ObjectMeta, labels};
 
 /// A Kubernetes version with its leading `v`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
     pub major: u64,
     pub minor: u64,
@@ -51,10 +52,41 @@ impl Version {
 }
 
 impl Version {
+    /// What comes before the release, e.g. `rc.1`; empty for the release itself.
+    fn pre_release(&self) -> &str {
+        let suffix = self.suffix.split('+').next().unwrap_or_default();
+        suffix.trim_start_matches('-')
+    }
+
     /// Major, minor and patch version, which decide what is newer whatever follows them.
     #[must_use]
     pub fn numbers(&self) -> (u64, u64, u64) {
         (self.major, self.minor, self.patch)
+    }
+}
+
+/// As semantic versions are: what comes before a release is older than it, numbers count as numbers. Builds of one version are in the order
+/// of their text, so that only equal ones are equal.
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let part = |text: &str| match text.parse::<u64>() {
+            Ok(number) => (0, number, String::new()),
+            Err(_) => (1, 0, text.to_owned()),
+        };
+        let parts = |version: &Self| -> (bool, Vec<_>) {
+            let text = version.pre_release();
+            (text.is_empty(), text.split('.').map(part).collect())
+        };
+        self.numbers()
+            .cmp(&other.numbers())
+            .then_with(|| parts(self).cmp(&parts(other)))
+            .then_with(|| self.suffix.cmp(&other.suffix))
+    }
+}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -332,6 +364,83 @@ pub fn check_cluster_unchanged(new: &str, old: &str, errors: &mut Vec<FieldError
     }
 }
 
+/// Labels and annotations that objects will get must be such that the API server takes them.
+pub fn check_metadata(path: &str, metadata: Option<&ObjectMeta>, errors: &mut Vec<FieldError>) {
+    let labels = metadata.and_then(|m| m.labels.as_ref());
+    for (key, value) in labels.into_iter().flatten() {
+        check_key(&format!("{path}.labels"), key, errors);
+        if !is_name(value, 63, true) {
+            errors.push(FieldError::invalid(
+                format!("{path}.labels[{key}]"),
+                format!("{value:?} must consist of at most 63 letters, digits, '-', '_' and '.', and start and end with a letter or digit"),
+            ));
+        }
+    }
+    let annotations = metadata.and_then(|m| m.annotations.as_ref());
+    for key in annotations.into_iter().flatten().map(|(key, _)| key) {
+        check_key(&format!("{path}.annotations"), key, errors);
+    }
+}
+
+/// A key of a label or an annotation: a name, with a domain before it if it is not the user's own.
+fn check_key(path: &str, key: &str, errors: &mut Vec<FieldError>) {
+    let (domain, name) = key
+        .split_once('/')
+        .map_or((None, key), |(domain, name)| (Some(domain), name));
+    let is_domain = |domain: &str| {
+        domain.len() <= 253
+            && domain.split('.').all(|part| {
+                is_name(part, 63, false)
+                    && !part.contains(['_', '.'])
+                    && part.to_ascii_lowercase() == part
+            })
+    };
+    if !is_name(name, 63, false) || domain.is_some_and(|domain| !is_domain(domain)) {
+        errors.push(FieldError::invalid(
+            path,
+            format!("{key:?} must be a name such as \"team\" or \"example.com/team\""),
+        ));
+    }
+}
+
+/// Letters, digits, `-`, `_` and `.`, with a letter or digit at both ends.
+fn is_name(text: &str, len_max: usize, may_be_empty: bool) -> bool {
+    let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (may_be_empty && text.is_empty())
+        || (text.len() <= len_max
+            && text.chars().all(is_inner)
+            && is_end(text.chars().next())
+            && is_end(text.chars().next_back()))
+}
+
+/// Checks before new machines that may be left out.
+const PREFLIGHT_CHECKS: [&str; 5] = [
+    "All",
+    "KubeadmVersionSkew",
+    "KubernetesVersionSkew",
+    "ControlPlaneIsStable",
+    "ControlPlaneVersionSkew",
+];
+
+/// The annotation that leaves checks out must name checks.
+pub fn check_skipped_checks(metadata: &Metadata, errors: &mut Vec<FieldError>) {
+    let annotations = metadata.annotations.as_ref();
+    let Some(list) = annotations.and_then(|a| a.get(labels::SKIP_PREFLIGHT_CHECKS)) else {
+        return;
+    };
+    let mut unknown = list
+        .split(',')
+        .map(str::trim)
+        .filter(|check| !PREFLIGHT_CHECKS.contains(check));
+    if let Some(unknown) = unknown.next() {
+        errors.push(FieldError::invalid(
+            format!("metadata.annotations[{}]", labels::SKIP_PREFLIGHT_CHECKS),
+            format!("{unknown:?} must be one of {}", PREFLIGHT_CHECKS.join(", ")),
+        ));
+    }
+}
+
 /// The selector, the template and the cluster must fit together.
 pub fn check_template(
     cluster: &str,
@@ -344,7 +453,11 @@ pub fn check_template(
         .as_ref()
         .and_then(|m| m.labels.clone())
         .unwrap_or_default();
-    if !selects(selector, &labels) {
+    let known = errors.len();
+    check_selector("spec.selector", selector, errors);
+    check_metadata("spec.template.metadata", template.metadata.as_ref(), errors);
+    // A selector that is wrong itself matches nothing.
+    if errors.len() == known && !selects(selector, &labels) {
         errors.push(FieldError::invalid(
             "spec.template.metadata.labels",
             "must match spec.selector",

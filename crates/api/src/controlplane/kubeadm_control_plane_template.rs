@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::kubeadm_control_plane::{Remediation, Rollout, check_validity};
+use super::kubeadm_control_plane::{Remediation, Rollout, check_health_checks, check_validity};
 use crate::bootstrap::KubeadmConfigSpec;
 use crate::bootstrap::kubeadm_config::check_spec;
 use crate::cluster::machine_set::MachineNaming;
@@ -135,7 +135,9 @@ pub fn validate(
         &mut errors,
     );
     if let Some(config) = &spec.kubeadm_config_spec {
-        check_spec(&format!("{path}.kubeadmConfigSpec"), config, &mut errors);
+        let config_path = format!("{path}.kubeadmConfigSpec");
+        check_spec(&config_path, config, &mut errors);
+        check_health_checks(&config_path, config, &mut errors);
         check_validity(path, spec.rollout.as_ref(), config, &mut errors);
     }
     errors

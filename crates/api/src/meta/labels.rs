@@ -47,6 +47,10 @@ pub const OWNER_KIND: &str = "cluster.x-k8s.io/owner-kind";
 pub const OWNER_NAME: &str = "cluster.x-k8s.io/owner-name";
 /// Annotation of nodes: the labels that came from the Machine.
 pub const LABELS_FROM_MACHINE: &str = "cluster.x-k8s.io/labels-from-machine";
+/// Annotation of nodes: the annotations that came from the Machine.
+pub const ANNOTATIONS_FROM_MACHINE: &str = "cluster.x-k8s.io/annotations-from-machine";
+/// Label of nodes: the machine may be taken away at any time.
+pub const INTERRUPTIBLE: &str = "cluster.x-k8s.io/interruptible";
 /// Annotation of nodes: the taints that came from the Machine.
 pub const TAINTS_FROM_MACHINE: &str = "cluster.x-k8s.io/taints-from-machine";
 /// Annotation of Machines: the node is not drained.
@@ -54,6 +58,8 @@ pub const EXCLUDE_NODE_DRAINING: &str = "machine.cluster.x-k8s.io/exclude-node-d
 /// Annotation of Machines: volumes of the node need not be detached.
 pub const EXCLUDE_VOLUME_DETACH: &str =
     "machine.cluster.x-k8s.io/exclude-wait-for-node-volume-detach";
+/// Annotation of Machines and bootstrap configs: when the certificates of a control plane machine end, as RFC 3339 has it.
+pub const CERTIFICATES_EXPIRY: &str = "machine.cluster.x-k8s.io/certificates-expiry";
 /// Label of pods: how they are treated when a node is drained, `skip` or `wait-completed`.
 pub const DRAIN: &str = "cluster.x-k8s.io/drain";
 /// Annotation of MachineSets and MachineDeployments (the group is plural): number of the rollout.
@@ -62,6 +68,8 @@ pub const REVISION: &str = "machinedeployment.clusters.x-k8s.io/revision";
 pub const DESIRED_REPLICAS: &str = "machinedeployment.clusters.x-k8s.io/desired-replicas";
 /// Annotation of MachineSets: replicas that the MachineDeployment allows in all.
 pub const MAX_REPLICAS: &str = "machinedeployment.clusters.x-k8s.io/max-replicas";
+/// Annotation of MachineSets: revisions that they had before the one they have, oldest first.
+pub const REVISION_HISTORY: &str = "machinedeployment.clusters.x-k8s.io/revision-history";
 /// Annotation of MachineSets: checks before scaling up that are left out.
 pub const SKIP_PREFLIGHT_CHECKS: &str = "machineset.cluster.x-k8s.io/skip-preflight-checks";
 /// Annotation prefix of Machines: deletion waits before draining while one is there.

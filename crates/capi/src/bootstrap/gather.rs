@@ -25,6 +25,7 @@ pub(super) async fn gather(cx: &Cx, config: &KubeadmConfig) -> Result<World, Gat
         lock: None,
         is_lock_held: false,
         secrets: BTreeMap::new(),
+        data_secret: None,
         link: Link::default(),
         token_expires: None,
     };
@@ -54,6 +55,10 @@ pub(super) async fn gather(cx: &Cx, config: &KubeadmConfig) -> Result<World, Gat
         .await?;
     if let Some(holder) = world.lock.as_deref().and_then(plan::holder) {
         world.is_lock_held = cx.get::<Machine>(&namespace, &holder).await?.is_some();
+    }
+    let written = config.status.as_ref();
+    if let Some(name) = written.and_then(|s| s.data_secret_name.as_ref()) {
+        world.data_secret = cx.get(&namespace, name).await?;
     }
     for name in plan::secret_names(config) {
         let found: Option<Arc<Secret>> = cx.get(&namespace, &name).await?;

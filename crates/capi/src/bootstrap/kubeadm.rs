@@ -77,6 +77,40 @@ pub fn join(
     )))
 }
 
+/// Fields of kubeadm's record of the cluster that follow the control plane. The others say what the cluster is, and stay.
+const FOLLOWING: [&str; 10] = [
+    "apiVersion",
+    "kubernetesVersion",
+    "imageRepository",
+    "featureGates",
+    "apiServer",
+    "controllerManager",
+    "scheduler",
+    "etcd",
+    "certificateValidityPeriod",
+    "encryptionAlgorithm",
+];
+
+/// kubeadm's record of the cluster, by which machines join, as the control plane wants it for Kubernetes of `version`. What is
+/// as it should be comes back unchanged.
+///
+/// # Errors
+/// If the Kubernetes version is too old.
+pub fn follow(record: &Value, spec: &KubeadmConfigSpec, version: &str) -> Result<Value, String> {
+    let mut wanted = settings(spec, ApiVersion::of(Some(version))?);
+    wanted["kubernetesVersion"] = json!(version);
+    let mut record = record.clone();
+    if let Some(record) = record.as_object_mut() {
+        for field in FOLLOWING {
+            match wanted[field].take() {
+                Value::Null => record.remove(field),
+                value => record.insert(field.to_owned(), value),
+            };
+        }
+    }
+    Ok(record)
+}
+
 fn wire<T: Serialize>(value: Option<&T>) -> Value {
     match value.map(serde_json::to_value) {
         Some(Ok(Value::Object(members))) => Value::Object(members),
@@ -95,8 +129,7 @@ fn cluster_configuration(
     cluster: &Cluster,
     version: ApiVersion,
 ) -> Value {
-    let mut config = wire(spec.cluster_configuration.as_ref());
-    typed(&mut config, version, "ClusterConfiguration");
+    let mut config = settings(spec, version);
     config["clusterName"] = json!(cluster.name_any());
     if let Some(version) = &machine.spec.version {
         config["kubernetesVersion"] = json!(version);
@@ -128,6 +161,13 @@ fn cluster_configuration(
     if !networking.is_empty() {
         config["networking"] = Value::Object(networking);
     }
+    config
+}
+
+/// What users say of the components of a cluster, as kubeadm has it.
+fn settings(spec: &KubeadmConfigSpec, version: ApiVersion) -> Value {
+    let mut config = wire(spec.cluster_configuration.as_ref());
+    typed(&mut config, version, "ClusterConfiguration");
     let days = [
         ("certificateValidityPeriodDays", "certificateValidityPeriod"),
         (

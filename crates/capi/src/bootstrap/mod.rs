@@ -20,12 +20,15 @@ use std::sync::Arc;
 use api::bootstrap::KubeadmConfig;
 use api::cluster::{Cluster, Machine};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::ResourceExt;
 use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Wait};
 use serde_json::Value;
 
 use crate::link::Link;
+use crate::pki::Purpose;
 use crate::secret::Authorities;
+use crate::{object, secret};
 
 /// The controller.
 #[derive(Debug)]
@@ -55,6 +58,9 @@ pub struct World {
     /// Secrets that files and passwords come from, by name; values that are no text are left out.
     #[cfg_attr(test, serde(default))]
     pub secrets: BTreeMap<String, BTreeMap<String, String>>,
+    /// The Secret with the data that was written once.
+    #[cfg_attr(test, serde(default))]
+    pub data_secret: Option<Arc<Secret>>,
     #[cfg_attr(test, serde(default))]
     pub link: Link,
     /// When the token in the config expires; `None` if the workload cluster has no such token.
@@ -65,14 +71,13 @@ pub struct World {
 /// What happens in the workload cluster, or needs randomness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Makes a token, and writes it into the config together with how the cluster is found and recognized. A pool's older token stays
-    /// valid until it expires: machines may be booting with it.
-    MakeToken {
-        endpoint: String,
-        ca_cert_hash: String,
-    },
+    /// Makes a token, and writes it into the config together with what is missing of how the cluster is found and recognized. A pool's
+    /// older token stays valid until it expires: machines may be booting with it.
+    MakeToken { missing: Value },
     /// Prolongs the token in the config, or makes it anew.
     ProlongToken,
+    /// Makes a certificate authority or key of the cluster, unless there is one.
+    GenerateCertificate(Purpose),
 }
 
 impl World {
@@ -97,7 +102,17 @@ impl Reconciler for KubeadmConfigController {
     }
 
     async fn act(&self, cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
-        token::act(cx, world, act).await
+        match (act, world.cluster.as_deref()) {
+            (Act::GenerateCertificate(purpose), Some(cluster)) => {
+                let names = (world.config.namespace(), cluster.name_any());
+                let names = (&*names.0.unwrap_or_default(), &*names.1);
+                // They outlive the machine that they are made for.
+                let owner = object::owner_ref(cluster, false);
+                let config = world.config.spec.cluster_configuration.as_ref();
+                secret::generate(cx, names, owner, *purpose, config).await
+            }
+            _ => token::act(cx, world, act).await,
+        }
     }
 
     fn status(

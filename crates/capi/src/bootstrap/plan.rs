@@ -8,7 +8,7 @@ use api::cluster::{Cluster, Machine};
 use api::meta::labels;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::ResourceExt;
 use runtime::{Change, Plan};
 use serde_json::{Value, json};
@@ -79,6 +79,7 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
             return plan;
         }
     } else if world.is_done() {
+        plan.changes.extend(own_data(world, cluster));
         prolong(world, machine, now, &mut plan);
         return plan;
     }
@@ -105,6 +106,15 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         return plan;
     }
     if let Some(problem) = missing_certificates(world, role) {
+        if role == Role::Init && cluster.spec.control_plane_ref.is_none() {
+            // Nobody else makes them.
+            let missing = world.authorities.missing().into_iter();
+            let missing = missing.filter(|p| {
+                !(cloudinit::is_etcd_external(&world.config.spec) && *p == Purpose::Etcd)
+            });
+            let made = missing.map(|p| Change::Act(Act::GenerateCertificate(p)));
+            plan.changes.extend(made);
+        }
         plan.wait(reasons::NOT_AVAILABLE, problem);
         return plan;
     }
@@ -139,6 +149,22 @@ impl World {
                 .as_ref()
                 .is_some_and(|m| m.spec.bootstrap.data_secret_name.is_some())
     }
+}
+
+/// Takes over the Secret that an earlier life of this config wrote: objects that were moved or restored have another uid.
+fn own_data(world: &World, cluster: &Cluster) -> Option<Change<Act>> {
+    let secret = world.data_secret.as_deref()?;
+    let owner = object::owner_ref(&world.config, true);
+    let mut metadata = secret.metadata.clone();
+    let is_former =
+        |o: &OwnerReference| o.kind == owner.kind && o.name == owner.name && o.uid != owner.uid;
+    let owners = metadata.owner_references.get_or_insert_default();
+    owners.retain(|o| !is_former(o));
+    if object::controller_of(&metadata).is_some_and(|o| o.uid != owner.uid) {
+        return None;
+    }
+    let labels = object::labels([(labels::CLUSTER_NAME, &cluster.name_any())]);
+    object::adopt(object::target(secret), &metadata, &owner, &labels)
 }
 
 /// The token of a machine that hasn't joined yet stays valid.
@@ -226,9 +252,16 @@ fn discover(world: &World, cluster: &Cluster, now: Timestamp, plan: &mut Plan<Ac
     if discovery.is_some_and(|d| d.file.is_some()) {
         return true;
     }
+    let said = discovery.and_then(|d| d.bootstrap_token.as_ref());
     let is_used_up =
         world.is_for_pool && world.link.is_up() && token::is_half_over(world.token_expires, now);
-    if token::of(&world.config).is_some() && !is_used_up {
+    let has_token = token::of(&world.config).is_some() && !is_used_up;
+    let wants_endpoint = said.is_none_or(|t| t.api_server_endpoint.is_none());
+    let wants_hashes = said.is_none_or(|t| {
+        t.ca_cert_hashes.as_ref().is_none_or(Vec::is_empty)
+            && t.unsafe_skip_ca_verification != Some(true)
+    });
+    if has_token && !wants_endpoint && !wants_hashes {
         return true;
     }
     let Some((host, port)) = cluster.endpoint() else {
@@ -248,13 +281,23 @@ fn discover(world: &World, cluster: &Cluster, now: Timestamp, plan: &mut Plan<Ac
         .pair(Purpose::Cluster)
         .map(|ca| pki::public_key_hash(&ca.cert));
     match ca {
-        Some(Ok(ca_cert_hash)) if world.link.is_up() => {
-            let endpoint = format!("{host}:{port}");
-            plan.changes.push(Change::Act(Act::MakeToken {
-                endpoint,
-                ca_cert_hash,
-            }));
-            plan.wait(reasons::NOT_AVAILABLE, "Making a bootstrap token");
+        Some(Ok(ca_cert_hash)) if has_token || world.link.is_up() => {
+            // What the user says stays.
+            let mut missing = json!({});
+            if wants_endpoint {
+                missing["apiServerEndpoint"] = json!(format!("{host}:{port}"));
+            }
+            if wants_hashes {
+                missing["caCertHashes"] = json!([ca_cert_hash]);
+            }
+            if has_token {
+                let spec = json!({"joinConfiguration": {"discovery": {"bootstrapToken": missing}}});
+                plan.changes.push(object::patch_spec(&world.config, &spec));
+                plan.wait(reasons::NOT_AVAILABLE, "Completing the discovery");
+            } else {
+                plan.changes.push(Change::Act(Act::MakeToken { missing }));
+                plan.wait(reasons::NOT_AVAILABLE, "Making a bootstrap token");
+            }
         }
         Some(Ok(_)) | None => plan.wait(reasons::NOT_AVAILABLE, world.link.message()),
         Some(Err(error)) => {

@@ -163,6 +163,10 @@ fn one_machine_initializes() {
 fn certificates_are_waited_for() {
     let bare: World = layers(BASE, &[CONTROL_PLANE, LOCKED]);
     expect![[r#"
+        act GenerateCertificate(Cluster)
+        act GenerateCertificate(Etcd)
+        act GenerateCertificate(FrontProxy)
+        act GenerateCertificate(ServiceAccount)
         wait NotAvailable: Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
     "#]]
     .assert_eq(&plan::plan(&bare, now()).to_string());
@@ -173,9 +177,9 @@ fn machines_that_join_get_a_token() {
     check(
         &[INITIALIZED],
         &expect![[r#"
-        act MakeToken { endpoint: "127.0.0.1:6443", ca_cert_hash: "sha256:5021ef637508cccb364d6f37247e2b4e1e56f034c8777d36a4a9a7414ae7dc59" }
-        wait NotAvailable: Making a bootstrap token
-    "#]],
+            act MakeToken { missing: Object {"apiServerEndpoint": String("127.0.0.1:6443"), "caCertHashes": Array [String("sha256:5021ef637508cccb364d6f37247e2b4e1e56f034c8777d36a4a9a7414ae7dc59")]} }
+            wait NotAvailable: Making a bootstrap token
+        "#]],
     );
     check(
         &[INITIALIZED, "link: NotYet"],
@@ -727,4 +731,76 @@ machine: {spec: {bootstrap: {dataSecretName: m}}}
         ---
         again in 300s
     "#]].assert_eq(&plans.join("---\n"));
+}
+
+#[test]
+fn what_users_say_of_the_discovery_stays() {
+    let planned = |said: &str| {
+        let said = format!(
+            "config: {{spec: {{joinConfiguration: {{discovery: {{bootstrapToken: {said}}}}}}}}}"
+        );
+        let plan = plan::plan(&certified(&[INITIALIZED, &said]), now()).to_string();
+        let lines = plan
+            .lines()
+            .filter(|line| line.contains("iscovery") || line.contains("MakeToken"));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    expect![[r#"
+        act MakeToken { missing: Object {"caCertHashes": Array [String("sha256:5021ef637508cccb364d6f37247e2b4e1e56f034c8777d36a4a9a7414ae7dc59")]} }
+    "#]]
+    .assert_eq(&planned("{apiServerEndpoint: 'proxy:443'}"));
+    expect![[r#"
+        act MakeToken { missing: Object {"apiServerEndpoint": String("127.0.0.1:6443")} }
+    "#]]
+    .assert_eq(&planned("{caCertHashes: ['sha256:00']}"));
+    expect![[r#"
+        act MakeToken { missing: Object {"apiServerEndpoint": String("127.0.0.1:6443")} }
+    "#]]
+    .assert_eq(&planned("{unsafeSkipCAVerification: true}"));
+    expect![[r#"
+        patch KubeadmConfig acme/m {"metadata":{"resourceVersion":null},"spec":{"joinConfiguration":{"discovery":{"bootstrapToken":{"apiServerEndpoint":"127.0.0.1:6443","caCertHashes":["sha256:5021ef637508cccb364d6f37247e2b4e1e56f034c8777d36a4a9a7414ae7dc59"]}}}}}
+        wait NotAvailable: Completing the discovery
+    "#]]
+    .assert_eq(&planned("{token: abcdef.0123456789abcdef}"));
+}
+
+#[test]
+fn without_control_plane_object_the_first_machine_brings_the_certificates() {
+    let bare = |overrides: &[&str]| {
+        let world: World = layers(BASE, &[&[CONTROL_PLANE, LOCKED], overrides].concat());
+        plan::plan(&world, now()).to_string()
+    };
+    expect![[r#"
+        act GenerateCertificate(Cluster)
+        act GenerateCertificate(Etcd)
+        act GenerateCertificate(FrontProxy)
+        act GenerateCertificate(ServiceAccount)
+        wait NotAvailable: Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
+    "#]]
+    .assert_eq(&bare(&[]));
+    let managed = "cluster: {spec: {controlPlaneRef: {apiGroup: g, kind: K, name: hello}}}";
+    expect![[r#"
+        wait NotAvailable: Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
+    "#]]
+    .assert_eq(&bare(&[managed]));
+}
+
+#[test]
+fn data_that_was_moved_is_taken_over() {
+    let planned = |owners: &str| {
+        let secret = format!(
+            "{{config: {{status: {{initialization: {{dataSecretCreated: true}}, dataSecretName: m}}}}, data_secret: {{metadata: {{name: m, namespace: acme, labels: {{cluster.x-k8s.io/cluster-name: hello}}, ownerReferences: {owners}}}}}}}"
+        );
+        plan::plan(&certified(&[INITIALIZED, &secret]), now()).to_string()
+    };
+    let owner = |name: &str, uid: &str| {
+        format!(
+            "[{{apiVersion: bootstrap.cluster.x-k8s.io/v1beta2, kind: KubeadmConfig, name: {name}, uid: {uid}, controller: true, blockOwnerDeletion: true}}]"
+        )
+    };
+    let taken = "patch Secret acme/m {\"metadata\":{\"labels\":{\"cluster.x-k8s.io/cluster-name\":\"hello\"},\"ownerReferences\":[{\"apiVersion\":\"bootstrap.cluster.x-k8s.io/v1beta2\",\"blockOwnerDeletion\":true,\"controller\":true,\"kind\":\"KubeadmConfig\",\"name\":\"m\",\"uid\":\"k1\"}],\"resourceVersion\":null}}\n";
+    assert_eq!(planned("[]"), taken);
+    assert_eq!(planned(&owner("m", "k0")), taken);
+    assert_eq!(planned(&owner("m", "k1")), "");
+    assert_eq!(planned(&owner("other", "k9")), "");
 }

@@ -96,21 +96,16 @@ pub(super) async fn act(cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
         .unwrap_or_default();
     let client = remote_client(cx, &namespace, &cluster).await?;
     match act {
+        Act::GenerateCertificate(_) => Ok(()),
         Act::ProlongToken => match of(config) {
             Some(token) => write(&client, token, cx.now()).await,
             None => Ok(()),
         },
-        Act::MakeToken {
-            endpoint,
-            ca_cert_hash,
-        } => {
+        Act::MakeToken { missing } => {
             let token = format!("{}.{}", random(6), random(16));
             write(&client, &token, cx.now()).await?;
-            let discovery = json!({"bootstrapToken": {
-                "token": token,
-                "apiServerEndpoint": endpoint,
-                "caCertHashes": [ca_cert_hash],
-            }});
+            let mut discovery = json!({"bootstrapToken": missing});
+            discovery["bootstrapToken"]["token"] = json!(token);
             let patch = json!({
                 "metadata": {"resourceVersion": config.metadata.resource_version},
                 "spec": {"joinConfiguration": {"discovery": discovery}},

@@ -9,7 +9,6 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use api::cluster::{Cluster, ClusterClass, Machine, MachineDeployment, MachinePool, MachineSet};
@@ -17,11 +16,14 @@ use api::meta::{Gate, labels};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
-use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Selector};
+use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Selector, Wait};
 use serde_json::Value;
 
+use crate::kubeconfig::{self, KubeconfigState, Server};
 use crate::link::Link;
-use crate::{contract, topology};
+use crate::pki::{Pair, Purpose};
+use crate::secret::Authorities;
+use crate::{contract, object, topology};
 
 /// The controller.
 #[derive(Debug)]
@@ -51,9 +53,28 @@ pub struct World {
     /// Of a Cluster with a topology; `None` if it isn't there.
     #[cfg_attr(test, serde(default))]
     pub class: Option<Arc<ClusterClass>>,
+    /// The cluster's certificate authority, and its kubeconfig; read only if nobody manages the control plane.
+    #[cfg_attr(test, serde(skip))]
+    pub authority: Option<Pair>,
+    #[cfg_attr(test, serde(default))]
+    pub kubeconfig: Option<KubeconfigState>,
+}
+
+/// What needs randomness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Writes the kubeconfig with a new client certificate.
+    WriteKubeconfig,
 }
 
 impl World {
+    /// Where clients find the cluster, if nobody manages its control plane and the endpoint is known.
+    fn server(&self) -> Option<Server> {
+        let spec = &self.cluster.spec;
+        let is_managed = spec.control_plane_ref.is_some() || spec.topology.is_some();
+        Server::of(&self.cluster, self.infrastructure.as_deref()).filter(|_| !is_managed)
+    }
+
     /// Further conditions that count for `Available`: the Cluster's own, or those of its class.
     fn availability_gates(&self) -> &[Gate] {
         let own = self.cluster.spec.availability_gates.as_deref();
@@ -69,14 +90,25 @@ impl Reconciler for ClusterController {
     const CONDITIONS: ConditionStyle = ConditionStyle::Standard;
     type Object = Cluster;
     type World = World;
-    type Act = Infallible;
+    type Act = Act;
 
     async fn gather(&self, cx: &Cx, cluster: &Cluster) -> Result<World, GatherError> {
         let namespace = cluster.namespace().unwrap_or_default();
         let name = cluster.name_any();
         let members = Selector::label(labels::CLUSTER_NAME, &name);
         let scope = Some(namespace.as_str());
+        let is_managed =
+            cluster.spec.control_plane_ref.is_some() || cluster.spec.topology.is_some();
+        let (mut authority, mut state) = (None, None);
+        if !is_managed {
+            let authorities = Authorities::gather(cx, &namespace, &name).await?;
+            authority = authorities.pair(Purpose::Cluster).cloned();
+            let uid = cluster.metadata.uid.as_deref();
+            state = kubeconfig::gather(cx, &namespace, &name, uid).await?;
+        }
         Ok(World {
+            authority,
+            kubeconfig: state,
             infrastructure: contract::get(cx, &namespace, cluster.spec.infrastructure_ref.as_ref())
                 .await?,
             control_plane: contract::get(cx, &namespace, cluster.spec.control_plane_ref.as_ref())
@@ -91,13 +123,24 @@ impl Reconciler for ClusterController {
         })
     }
 
-    fn plan(world: &World, _now: Timestamp) -> Plan<Infallible> {
-        plan::plan(world)
+    fn plan(world: &World, now: Timestamp) -> Plan<Act> {
+        plan::plan(world, now)
+    }
+
+    async fn act(&self, cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
+        let Act::WriteKubeconfig = act;
+        let (Some(ca), Some(server)) = (&world.authority, world.server()) else {
+            return Ok(());
+        };
+        let names = (world.cluster.namespace(), world.cluster.name_any());
+        let names = (&*names.0.unwrap_or_default(), &*names.1);
+        let owner = object::owner_ref(&world.cluster, true);
+        kubeconfig::write(cx, names, (owner, "apiary-cluster"), ca, &server).await
     }
 
     fn status(
         world: &World,
-        plan: &Plan<Infallible>,
+        plan: &Plan<Act>,
         outcome: &Outcome,
         _now: Timestamp,
     ) -> Option<Value> {

@@ -1,21 +1,21 @@
 //! What to do about a Cluster. Pure.
 
-use std::convert::Infallible;
-
 use api::cluster::cluster::reasons;
 use api::cluster::{Machine, MachineSet};
 use api::meta::labels;
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use runtime::{Change, ObjectRef, Plan};
 use serde_json::json;
 
-use super::World;
+use super::{Act, World};
 use crate::condition::named;
 use crate::contract::Contract;
+use crate::kubeconfig::{self, Server};
 use crate::{object, pause};
 
-pub(super) fn plan(world: &World) -> Plan<Infallible> {
+pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     if world.is_paused() {
         return pause::plan();
     }
@@ -31,6 +31,10 @@ pub(super) fn plan(world: &World) -> Plan<Infallible> {
         plan.changes.extend(own(world, part));
     }
     plan.changes.extend(endpoint(world));
+    let is_due = |server: Server| kubeconfig::is_due(world.kubeconfig.as_ref(), &server, now);
+    if world.authority.is_some() && world.server().is_some_and(is_due) {
+        plan.changes.push(Change::Act(Act::WriteKubeconfig));
+    }
     if world.is_newly_provisioned() {
         plan.note(
             "InfrastructureReady",
@@ -89,14 +93,14 @@ impl World {
 }
 
 /// The Cluster owns its parts, so that they go with it at the latest.
-fn own(world: &World, part: &DynamicObject) -> Option<Change<Infallible>> {
+fn own(world: &World, part: &DynamicObject) -> Option<Change<Act>> {
     let owner = object::owner_ref(&world.cluster, world.cluster.spec.topology.is_some());
     let labels = object::labels([(labels::CLUSTER_NAME, &world.cluster.name_any())]);
     object::adopt(ObjectRef::of(part), &part.metadata, &owner, &labels)
 }
 
 /// The first endpoint that a part knows becomes the Cluster's, and stays.
-fn endpoint(world: &World) -> Option<Change<Infallible>> {
+fn endpoint(world: &World) -> Option<Change<Act>> {
     if world.cluster.endpoint().is_some() {
         return None;
     }
@@ -125,7 +129,7 @@ pub(super) fn is_unmanaged(machine: &Machine) -> bool {
     object::controller_of(&machine.metadata).is_none()
 }
 
-fn delete(world: &World, plan: &mut Plan<Infallible>) {
+fn delete(world: &World, plan: &mut Plan<Act>) {
     let has_control_plane = world.cluster.spec.control_plane_ref.is_some();
     // Without a control plane object nobody else deletes the machines of the control plane.
     let is_worker = |m: &Machine| !m.is_control_plane() || !has_control_plane;

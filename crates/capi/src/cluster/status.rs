@@ -1,7 +1,6 @@
 //! What a Cluster shows. Pure.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 
 use api::cluster::Machine;
 use api::cluster::cluster::{conditions, reasons};
@@ -11,13 +10,13 @@ use kube::ResourceExt;
 use runtime::{Outcome, Plan};
 use serde_json::{Value, json};
 
-use super::World;
 use super::plan::{is_alone, is_unmanaged};
+use super::{Act, World};
 use crate::condition::{self, Condition, Part, Truth, aggregate, mirror, summary};
 use crate::contract::Contract;
 use crate::object;
 
-pub(super) fn status(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) -> Value {
+pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome) -> Value {
     let old = object::status_of(world.cluster.status.as_ref());
     if world.is_paused() {
         return condition::paused_status(old);
@@ -46,11 +45,18 @@ pub(super) fn status(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) 
     if initialization != json!({}) {
         status["initialization"] = initialization;
     }
-    if let Some(infrastructure) = &world.infrastructure {
-        let domains = Contract(infrastructure).failure_domains();
-        if !domains.is_empty() && world.is_provisioned() {
-            status["failureDomains"] = json!(domains);
+    match &world.infrastructure {
+        Some(infrastructure) => {
+            let domains = Contract(infrastructure).failure_domains();
+            if !domains.is_empty() && world.is_provisioned() {
+                status["failureDomains"] = json!(domains);
+            }
         }
+        // What is gone takes nothing back: machines made meanwhile would have no domain.
+        None if !old["failureDomains"].is_null() => {
+            status["failureDomains"] = old["failureDomains"].clone();
+        }
+        None => {}
     }
     for (field, counters) in [
         ("controlPlane", control_plane_counters(world)),
@@ -207,7 +213,7 @@ fn worker_counters(world: &World) -> Value {
     counters.to_json()
 }
 
-fn conditions_of(world: &World, plan: &Plan<Infallible>) -> Vec<Condition> {
+fn conditions_of(world: &World, plan: &Plan<Act>) -> Vec<Condition> {
     let is_deleting = world.cluster.metadata.deletion_timestamp.is_some();
     let (control, workers): (Vec<_>, Vec<_>) =
         world.machines.iter().partition(|m| m.is_control_plane());
@@ -426,7 +432,7 @@ fn any_of(world: &World, type_: &'static str) -> Condition {
     }
 }
 
-fn deleting(is_deleting: bool, plan: &Plan<Infallible>) -> Condition {
+fn deleting(is_deleting: bool, plan: &Plan<Act>) -> Condition {
     let type_ = conditions::DELETING;
     match plan.waits.first() {
         _ if !is_deleting => Condition::no(type_, "NotDeleting", ""),

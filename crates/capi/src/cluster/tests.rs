@@ -2,8 +2,10 @@
 
 use expect_test::{Expect, expect};
 
+use runtime::Reconciler;
+
 use super::{ClusterController, World};
-use crate::testing::{layers, show};
+use crate::testing::{layers, now, show};
 
 const BASE: &str = "
 cluster:
@@ -268,7 +270,7 @@ fn infrastructure_that_vanishes_is_told_but_nothing_goes_back() {
         &[
             INFRASTRUCTURE,
             READY,
-            "{infrastructure: null, deployments: []}",
+            "{infrastructure: null, deployments: [], cluster: {status: {failureDomains: [{name: a, controlPlane: true}]}}}",
         ],
         &expect![[r#"
         Available=False NotAvailable * InfrastructureReady: LocalCluster has been deleted while the cluster still exists
@@ -296,6 +298,9 @@ fn infrastructure_that_vanishes_is_told_but_nothing_goes_back() {
           versions:
           - replicas: 1
             version: v1.36.0
+        failureDomains:
+        - controlPlane: true
+          name: a
         initialization:
           controlPlaneInitialized: true
           infrastructureProvisioned: true
@@ -317,7 +322,7 @@ fn nothing_happens_while_paused() {
 
 fn check_deletion(overrides: &[&str], expect: &Expect) {
     let overrides = [overrides, &[DELETED]].concat();
-    expect.assert_eq(&super::plan::plan(&layers::<World>(BASE, &overrides)).to_string());
+    expect.assert_eq(&super::plan::plan(&layers::<World>(BASE, &overrides), now()).to_string());
 }
 
 #[test]
@@ -377,4 +382,35 @@ fn deletion_waits_while_paused() {
         wait Paused: Reconciliation is paused
     "#]],
     );
+}
+
+#[test]
+fn without_control_plane_object_the_kubeconfig_is_made_here() {
+    let planned = |overrides: &[&str], has_authority: bool| {
+        let alone = "cluster: {spec: {controlPlaneRef: null, controlPlaneEndpoint: {host: 127.0.0.1, port: 6443}}, status: {initialization: {infrastructureProvisioned: true}}}";
+        let mut world: World = layers(BASE, &[&[INFRASTRUCTURE, alone], overrides].concat());
+        world.authority = has_authority.then(|| crate::pki::Pair {
+            cert: "cert".to_owned(),
+            key: "key".to_owned(),
+        });
+        format!("{:?}\n", ClusterController::plan(&world, now()).to_string())
+    };
+    let ours = "kubeconfig: {is_ours: true, expires: '2027-01-02T00:00:00Z', server: 'https://127.0.0.1:6443'}";
+    let theirs = "kubeconfig: {is_ours: false, server: 'https://example.com'}";
+    let managed = "cluster: {spec: {controlPlaneRef: {apiGroup: g, kind: K, name: hello}}}";
+    let text = planned(&[], true)
+        + &planned(&[], false)
+        + &planned(&[ours], true)
+        + &planned(&[ours, "kubeconfig: {server: 'https://old:6443'}"], true)
+        + &planned(&[theirs], true)
+        + &planned(&[managed], true);
+    expect![[r#"
+        "act WriteKubeconfig\n"
+        ""
+        ""
+        "act WriteKubeconfig\n"
+        ""
+        ""
+    "#]]
+    .assert_eq(&text);
 }

@@ -12,10 +12,10 @@ use kube::ResourceExt;
 use runtime::{Cx, GatherError, Selector};
 use serde_json::Value;
 
-use super::{KubeconfigState, Parts, Workload, World, encryption};
+use super::{Parts, Workload, World, encryption};
 use crate::link::Link;
 use crate::secret::Authorities;
-use crate::{contract, etcd, object, pki, secret};
+use crate::{contract, etcd, kubeconfig, object};
 
 pub(super) async fn gather(
     cx: &Cx,
@@ -30,6 +30,7 @@ pub(super) async fn gather(
         cluster: None,
         infrastructure: None,
         machines: vec![],
+        foreign: vec![],
         parts: BTreeMap::new(),
         workers: vec![],
         pools: vec![],
@@ -56,14 +57,18 @@ pub(super) async fn gather(
         object::controller_of(&m.metadata)
             .is_some_and(|o| Some(&o.uid) != control_plane.metadata.uid.as_ref())
     };
-    world.machines = machines.into_iter().filter(|m| !is_foreign(m)).collect();
+    let (foreign, machines): (Vec<_>, Vec<_>) = machines.into_iter().partition(|m| is_foreign(m));
+    world.foreign = foreign.iter().map(|m| m.name_any()).collect();
+    world.machines = machines;
     for machine in &world.machines {
         let bootstrap = machine.spec.bootstrap.config_ref.as_ref();
         let bootstrap = contract::get(cx, &namespace, bootstrap).await?;
         let parts = Parts {
-            has_bootstrap: bootstrap.is_some(),
             // Who cannot be asked may have it: a key that is made anew makes everything unreadable.
-            has_encryption_key: bootstrap.is_none_or(|b| encryption::is_in(&b, &name)),
+            has_encryption_key: bootstrap
+                .as_ref()
+                .is_none_or(|b| encryption::is_in(b, &name)),
+            bootstrap,
             infrastructure: contract::get(cx, &namespace, Some(&machine.spec.infrastructure_ref))
                 .await?,
         };
@@ -74,7 +79,8 @@ pub(super) async fn gather(
         let key: Option<Arc<Secret>> = cx.get(&namespace, &encryption::secret_name(&name)).await?;
         world.has_encryption_key = key.is_some();
     }
-    world.kubeconfig = kubeconfig(cx, &namespace, &name, control_plane).await?;
+    world.kubeconfig =
+        kubeconfig::gather(cx, &namespace, &name, control_plane.metadata.uid.as_deref()).await?;
     workload(cx, &namespace, &name, &mut world).await?;
     world.cluster = Some(cluster);
     Ok(world)
@@ -97,26 +103,6 @@ async fn owner_cluster(
     }
 }
 
-async fn kubeconfig(
-    cx: &Cx,
-    namespace: &str,
-    cluster: &str,
-    control_plane: &KubeadmControlPlane,
-) -> Result<Option<KubeconfigState>, GatherError> {
-    let found: Option<Arc<Secret>> = cx.get(namespace, &format!("{cluster}-kubeconfig")).await?;
-    let Some(found) = found else { return Ok(None) };
-    let text = secret::text(&found, "value").unwrap_or_default();
-    let parsed: Value = serde_saphyr::from_str(&text).unwrap_or_default();
-    let endpoint = &parsed["clusters"][0]["cluster"];
-    let field = |name: &str| endpoint[name].as_str().map(str::to_owned);
-    Ok(Some(KubeconfigState {
-        is_ours: object::is_controlled_by(&found.metadata, control_plane.metadata.uid.as_deref()),
-        expires: pki::kubeconfig_expiry(&text),
-        server: field("server"),
-        tls_server_name: field("tls-server-name"),
-    }))
-}
-
 async fn workload(
     cx: &Cx,
     namespace: &str,
@@ -134,20 +120,15 @@ async fn workload(
         .as_ref()
         .and_then(|d| d.spec.as_ref()?.template.spec.as_ref()?.containers.first());
     world.workload = Some(Workload {
-        version: record.as_ref().and_then(|r| version(r)),
+        configuration: record.as_ref().and_then(|r| configuration(r)),
         etcd: etcd::gather(remote).await?,
         kube_proxy_image: proxy.and_then(|c| c.image.clone()),
     });
     Ok(())
 }
 
-fn version(record: &ConfigMap) -> Option<String> {
-    let configuration = record.data.as_ref()?.get("ClusterConfiguration")?;
-    let parsed: Value = serde_saphyr::from_str(configuration).ok()?;
-    Some(
-        parsed["kubernetesVersion"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-    )
+/// kubeadm's record of the cluster, if it can be read.
+pub(super) fn configuration(record: &ConfigMap) -> Option<Value> {
+    let text = record.data.as_ref()?.get("ClusterConfiguration")?;
+    serde_saphyr::from_str(text).ok()
 }

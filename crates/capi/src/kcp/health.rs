@@ -234,6 +234,20 @@ pub fn healthy_members(machines: &[std::sync::Arc<Machine>]) -> Vec<String> {
         .collect()
 }
 
+/// Members of etcd that no machine stands for, and whether they are learning: their machine went without them. Empty while a
+/// machine has no node yet, as its member may be there before.
+pub(super) fn strays(world: &World) -> Vec<(&str, bool)> {
+    let members = world.workload.as_ref().and_then(|w| w.etcd.as_ref());
+    let nodes: Vec<_> = world.machines.iter().map(|m| m.node_name()).collect();
+    if !world.is_etcd_stacked() || nodes.is_empty() || nodes.contains(&None) {
+        return vec![];
+    }
+    let all = members.into_iter().flat_map(|m| &m.0);
+    all.filter(|(name, _)| !nodes.contains(&Some(name.as_str())))
+        .map(|(name, member)| (name.as_str(), member.is_learner))
+        .collect()
+}
+
 /// One condition for the members of etcd.
 pub(super) fn etcd_healthy(world: &World) -> Condition {
     let type_ = conditions::ETCD_CLUSTER_HEALTHY;
@@ -247,14 +261,24 @@ pub(super) fn etcd_healthy(world: &World) -> Condition {
             "Waiting for Cluster control plane to be initialized",
         );
     }
-    sum_up(
+    let sum = sum_up(
         world,
         type_,
         &[
             on_machine::ETCD_POD_HEALTHY,
             on_machine::ETCD_MEMBER_HEALTHY,
         ],
-    )
+    );
+    let strays = strays(world);
+    if strays.is_empty() {
+        return sum;
+    }
+    let strays = strays
+        .iter()
+        .map(|(name, _)| format!("* Etcd member {name} has no Machine"));
+    let known = sum.message.lines().map(str::to_owned);
+    let message: Vec<_> = known.chain(strays).collect();
+    Condition::no(type_, reasons::NOT_HEALTHY, message.join("\n"))
 }
 
 /// One condition for the components on all machines.

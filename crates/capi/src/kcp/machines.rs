@@ -6,20 +6,22 @@ use std::sync::Arc;
 use api::bootstrap::kubeadm::JoinConfiguration;
 use api::bootstrap::{KubeadmConfig, KubeadmConfigSpec};
 use api::cluster::machine::Bootstrap;
+use api::cluster::rules::Version;
 use api::cluster::{Machine, MachineSpec};
 use api::meta::{BOOTSTRAP_GROUP, ContractRef, Gate, labels};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
-use runtime::Change;
+use runtime::{Change, Reconciler};
 
-use super::order::Rank;
+use super::order::{self, Rank};
 use super::rollout::{CONFIG_HASH, config_hash, differences};
-use super::{Act, World, health, remediation};
+use super::{Act, KubeadmControlPlaneController, World, health, remediation};
+use crate::condition::named;
 use crate::names::{Namer, fresh};
-use crate::object;
 use crate::template::{Particulars, instantiate, object_kind};
+use crate::{metadata, object};
 
 /// The machine as the control plane wants it. What only a new machine can have comes from the machine itself, if there is one: `domain`,
 /// and `reason`, why it takes the place of others.
@@ -44,15 +46,14 @@ pub(super) fn wanted(
         labels::CONTROL_PLANE_NAME.to_owned(),
         labels::name_value(&control_plane.name_any()),
     );
-    let mut annotations = template
-        .metadata
-        .as_ref()
-        .and_then(|m| m.annotations.clone())
-        .unwrap_or_default();
+    let mut annotations = template_annotations(world);
     annotations.insert(labels::KCP_CLEANUP_HOOK.to_owned(), String::new());
     let hash = match existing {
         Some(machine) => object::annotation(&machine.metadata, CONFIG_HASH).map(str::to_owned),
-        None => Some(config_hash(control_plane)),
+        None => Some(config_hash(
+            control_plane,
+            !world.is_initialized() && world.machines.is_empty(),
+        )),
     };
     if let Some(hash) = hash {
         annotations.insert(CONFIG_HASH.to_owned(), hash);
@@ -100,6 +101,45 @@ pub(super) fn wanted(
     object::dynamic(&machine)
 }
 
+/// Why the control plane must leave the machines alone that are there: some are not its own, or cannot become so.
+pub(super) fn adoption_problem(world: &World) -> Option<String> {
+    let name = world.control_plane.name_any();
+    let foreign: Vec<_> = world.foreign.iter().map(String::as_str).collect();
+    if !foreign.is_empty() {
+        return Some(format!(
+            "{} of the cluster's control plane belong to somebody else: {name} changes nothing while there are such machines",
+            named("Machine", &foreign)
+        ));
+    }
+    let wanted = &world.control_plane.spec.version;
+    let orphans = world
+        .machines
+        .iter()
+        .filter(|m| object::controller_of(&m.metadata).is_none());
+    for machine in orphans {
+        let machine_name = machine.name_any();
+        let config = machine.spec.bootstrap.config_ref.as_ref();
+        if config.is_none_or(|c| c.kind != "KubeadmConfig") {
+            let kind = config.map_or("nothing", |c| c.kind.as_str());
+            return Some(format!(
+                "Machine {machine_name} cannot be adopted: its bootstrap.configRef must name a KubeadmConfig, and not {kind}"
+            ));
+        }
+        let version = machine.spec.version.as_deref().unwrap_or_default();
+        let numbers = |text: &str| Version::parse(text).map(|v| (v.major, v.minor));
+        let is_near = match (numbers(version), numbers(wanted)) {
+            (Some(have), Some(want)) => have.0 == want.0 && have.1.abs_diff(want.1) <= 1,
+            _ => false,
+        };
+        if !is_near {
+            return Some(format!(
+                "Machine {machine_name} cannot be adopted: its version {version:?} must be at most one minor version from {wanted}"
+            ));
+        }
+    }
+    None
+}
+
 /// What only a new machine can have.
 fn new_spec(world: &World, name: &str, failure_domain: Option<String>) -> MachineSpec {
     let control_plane = &world.control_plane.spec;
@@ -136,6 +176,37 @@ fn kept_spec(machine: &Machine) -> MachineSpec {
     }
 }
 
+fn template_annotations(world: &World) -> BTreeMap<String, String> {
+    let template = &world.control_plane.spec.machine_template;
+    let metadata = template.metadata.as_ref();
+    metadata
+        .and_then(|m| m.annotations.clone())
+        .unwrap_or_default()
+}
+
+/// Labels and annotations go on to the parts of a machine.
+pub(super) fn part_changes(world: &World, machine: &Machine) -> Vec<Change<Act>> {
+    let Some(parts) = world.parts.get(&machine.name_any()) else {
+        return vec![];
+    };
+    let annotations = template_annotations(world);
+    [
+        (&parts.bootstrap, None),
+        (&parts.infrastructure, world.template.as_deref()),
+    ]
+    .into_iter()
+    .filter_map(|(part, template)| {
+        let wanted = metadata::Wanted {
+            labels: machine.labels(),
+            annotations: &annotations,
+            template,
+            controller: KubeadmControlPlaneController::NAME,
+        };
+        metadata::follow(part.as_ref()?, &wanted)
+    })
+    .collect()
+}
+
 /// The bootstrap config and infrastructure object of machines that lack them.
 pub(super) fn complete(world: &World) -> Vec<Change<Act>> {
     let mut changes = vec![];
@@ -161,11 +232,11 @@ pub(super) fn complete(world: &World) -> Vec<Change<Act>> {
                 cluster: &machine.spec.cluster_name,
                 owner: object::owner_ref(&**machine, true),
                 labels: machine.metadata.labels.clone().unwrap_or_default(),
-                annotations: BTreeMap::new(),
+                annotations: template_annotations(world),
             };
             changes.push(Change::Create(Box::new(instantiate(template, particulars))));
         }
-        if !parts.has_bootstrap {
+        if parts.bootstrap.is_none() {
             changes.push(Change::Create(Box::new(config(world, machine))));
         }
     }
@@ -202,6 +273,7 @@ fn config(world: &World, machine: &Machine) -> DynamicObject {
             name: machine.metadata.name.clone(),
             namespace: machine.metadata.namespace.clone(),
             labels: machine.metadata.labels.clone(),
+            annotations: Some(template_annotations(world)).filter(|a| !a.is_empty()),
             owner_references: Some(vec![object::owner_ref(machine, true)]),
             ..ObjectMeta::default()
         },
@@ -292,29 +364,42 @@ fn emptiest_domain(world: &World, now: Timestamp) -> Option<String> {
     Some(domain.to_owned())
 }
 
-/// The machine that goes first when there is one too many: marked, outdated, unhealthy, in the fullest failure domain, oldest.
+/// The machine that goes first when there is one too many: of those that have most reason to go, the one in the failure domain with most of
+/// them, then the oldest.
 pub(super) fn leaving(world: &World, now: Timestamp) -> Option<&Machine> {
     let domains = world.domains();
-    let in_domain = |domain: Option<&str>| {
-        world
-            .machines
-            .iter()
-            .filter(|m| m.spec.failure_domain.as_deref() == domain)
-            .count()
+    let live: Vec<&Machine> = world
+        .machines
+        .iter()
+        .map(|m| &**m)
+        .filter(|m| !m.is_deleting())
+        .collect();
+    let class = |m: &Machine| {
+        order::class(
+            object::annotation(&m.metadata, labels::DELETE_MACHINE).is_some(),
+            !world.differences(m, now).is_empty(),
+            !health::is_healthy(m, world.is_etcd_stacked()),
+        )
     };
-    let live = world.machines.iter().filter(|m| !m.is_deleting());
+    let first = live.iter().map(|m| class(m)).max()?;
+    let eligible: Vec<&Machine> = live.iter().copied().filter(|m| class(m) == first).collect();
+    let in_domain = |of: &[&Machine], domain: Option<&str>| {
+        let there = of
+            .iter()
+            .filter(|m| m.spec.failure_domain.as_deref() == domain);
+        there.count()
+    };
     let rank = |m: &Machine| {
         let domain = m.spec.failure_domain.as_deref();
         let is_known = domain.is_none_or(|d| domains.contains(&d));
         Rank {
-            is_marked: object::annotation(&m.metadata, labels::DELETE_MACHINE).is_some(),
-            is_outdated: !world.differences(m, now).is_empty(),
-            is_unhealthy: !health::is_healthy(m, world.is_etcd_stacked()),
             is_misplaced: !is_known,
-            crowd: in_domain(domain),
+            crowd: (in_domain(&eligible, domain), in_domain(&live, domain)),
             age: m.metadata.creation_timestamp.as_ref().map_or(now, |t| t.0),
         }
     };
-    live.map(|m| &**m)
+    eligible
+        .iter()
+        .copied()
         .max_by_key(|m| (rank(m).key(), std::cmp::Reverse(m.name_any())))
 }

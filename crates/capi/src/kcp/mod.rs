@@ -28,7 +28,9 @@ use kube::core::DynamicObject;
 use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Wait};
 use serde_json::Value;
 
+use crate::bootstrap::kubeadm;
 use crate::etcd::Members;
+use crate::kubeconfig::KubeconfigState;
 use crate::link::Link;
 use crate::pki::Purpose;
 use crate::secret::Authorities;
@@ -53,6 +55,9 @@ pub struct World {
     /// Machines of the control plane, also those that nobody controls yet.
     #[cfg_attr(test, serde(default))]
     pub machines: Vec<Arc<Machine>>,
+    /// Names of machines of the cluster's control plane that somebody else controls.
+    #[cfg_attr(test, serde(default))]
+    pub foreign: Vec<String>,
     /// Parts of machines, by the machine's name.
     #[cfg_attr(test, serde(default))]
     pub parts: BTreeMap<String, Parts>,
@@ -80,31 +85,18 @@ pub struct World {
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub struct Parts {
-    pub has_bootstrap: bool,
+    pub bootstrap: Option<Arc<DynamicObject>>,
     /// The machine got the key for the cluster's Secrets.
     pub has_encryption_key: bool,
     pub infrastructure: Option<Arc<DynamicObject>>,
-}
-
-/// The kubeconfig Secret.
-#[derive(Clone, Debug, Default)]
-#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
-pub struct KubeconfigState {
-    /// Whether this control plane made it; a user's own is never touched.
-    pub is_ours: bool,
-    /// When its client certificate expires.
-    pub expires: Option<Timestamp>,
-    /// The address in it, and the name that is asked for there.
-    pub server: Option<String>,
-    pub tls_server_name: Option<String>,
 }
 
 /// What was read of the workload cluster.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub struct Workload {
-    /// The Kubernetes version in kubeadm's ConfigMap; `None` if that isn't there yet.
-    pub version: Option<String>,
+    /// kubeadm's record of the cluster; `None` if that isn't there yet.
+    pub configuration: Option<Value>,
     pub etcd: Option<Members>,
     /// The image of kube-proxy; `None` if there is no such DaemonSet.
     pub kube_proxy_image: Option<String>,
@@ -121,8 +113,8 @@ pub enum Act {
     WriteKubeconfig,
     /// Takes a member out of etcd.
     RemoveEtcdMember(String),
-    /// Writes the Kubernetes version into kubeadm's ConfigMap.
-    SetClusterVersion(String),
+    /// Writes what the control plane says of the cluster into kubeadm's ConfigMap, by which machines join.
+    WriteClusterConfiguration,
     /// Sets the image of kube-proxy.
     SetKubeProxyImage(String),
 }
@@ -142,7 +134,27 @@ impl World {
     /// Whether the first machine has set up the cluster.
     fn is_initialized(&self) -> bool {
         self.control_plane.is_initialized()
-            || self.workload.as_ref().is_some_and(|w| w.version.is_some())
+            || self
+                .workload
+                .as_ref()
+                .is_some_and(|w| w.configuration.is_some())
+    }
+
+    /// Whether that is said, once and for all: not of a cluster that goes with its only machine.
+    fn is_known_initialized(&self) -> bool {
+        let is_going = |m: &Machine| m.is_deleting() || crate::remediation::is_wanted(m);
+        let is_going = matches!(self.machines.as_slice(), [machine] if is_going(machine));
+        self.control_plane.is_initialized() || (self.is_initialized() && !is_going)
+    }
+
+    /// kubeadm's record of the cluster as it should be, if it isn't so.
+    fn configuration_to_write(&self) -> Option<Value> {
+        let record = self.workload.as_ref()?.configuration.as_ref()?;
+        let spec = &self.control_plane.spec;
+        let config = spec.kubeadm_config_spec.clone().unwrap_or_default();
+        // A version that kubeadm does not know is told where the machine gets its configuration.
+        let wanted = kubeadm::follow(record, &config, &spec.version).ok()?;
+        (wanted != *record).then_some(wanted)
     }
 
     fn is_etcd_stacked(&self) -> bool {

@@ -5,19 +5,22 @@ use std::time::Duration;
 use api::cluster::{Machine, machine};
 use api::controlplane::kubeadm_control_plane::reasons;
 use api::meta::{find, labels};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use runtime::{Change, ObjectRef, Plan};
 use serde_json::json;
 
-use super::act::KUBECONFIG_SECONDS;
 use super::{Act, World, encryption, health, machines, remediation, rollout};
 use crate::condition::named;
+use crate::kubeconfig::{self, Server};
 use crate::pki::Purpose;
-use crate::{etcd, object, pause};
+use crate::{departing, etcd, object, pause};
 
 /// How often a control plane that waits for its machines is looked at, beside on changes.
 pub(super) const AGAIN: Duration = Duration::from_secs(15);
+
+/// When what follows from a change of etcd's members is looked at.
+const SOON: Duration = Duration::from_secs(1);
 
 pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     if world.is_paused() {
@@ -35,6 +38,10 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         );
         return plan;
     };
+    if let Some(problem) = machines::adoption_problem(world) {
+        plan.wait("AdoptionFailed", problem);
+        return plan;
+    }
     if let Some(template) = &world.template {
         let owner = object::owner_ref(cluster, false);
         let labels = object::labels([(labels::CLUSTER_NAME, &cluster.name_any())]);
@@ -52,7 +59,11 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         );
         return plan;
     }
-    if !certificates(world, &mut plan) || !encryption_key(world, &mut plan) {
+    if certificates(world, &mut plan) {
+        encryption_key(world, &mut plan);
+    }
+    // What runs goes on: only new machines need what is missing.
+    if !world.is_certified() && !world.is_initialized() && world.machines.is_empty() {
         return plan;
     }
     if cluster.endpoint().is_none() {
@@ -65,12 +76,20 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     if needs_kubeconfig(world, now) {
         plan.changes.push(Change::Act(Act::WriteKubeconfig));
     }
-    for machine in world.machines.iter().filter(|m| !m.is_deleting()) {
+    for machine in &world.machines {
         let wanted = machines::wanted(world, &machine.name_any(), Some(machine), None, None);
-        plan.changes.push(Change::Apply(Box::new(wanted)));
+        if machine.is_deleting() {
+            plan.changes.extend(departing::follow(machine, &wanted));
+        } else {
+            plan.changes.push(Change::Apply(Box::new(wanted)));
+            plan.changes.extend(machines::part_changes(world, machine));
+        }
     }
     plan.changes.extend(machines::complete(world));
     release(world, &mut plan);
+    if remove_stray(world, &mut plan) {
+        return plan;
+    }
     if !remediation::plan(world, now, &mut plan) {
         scale(world, now, &mut plan);
     }
@@ -80,13 +99,30 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     plan
 }
 
+impl World {
+    /// Certificate authorities and keys that machines need and that aren't there.
+    fn missing_authorities(&self) -> Vec<Purpose> {
+        let mut missing = self.authorities.missing();
+        if !self.is_etcd_stacked() {
+            missing.retain(|p| *p != Purpose::Etcd);
+        }
+        missing
+    }
+
+    /// Whether all is there that a new machine gets.
+    pub(super) fn is_certified(&self) -> bool {
+        let spec = self.control_plane.spec.kubeadm_config_spec.as_ref();
+        let cluster = self.cluster_name();
+        self.authorities.problems(&cluster).is_empty()
+            && self.missing_authorities().is_empty()
+            && (self.has_encryption_key || !encryption::is_wanted(spec, &cluster))
+    }
+}
+
 /// Certificates are made before the cluster is set up, and never again. Returns whether all are there.
 fn certificates(world: &World, plan: &mut Plan<Act>) -> bool {
     let problems = world.authorities.problems(&world.cluster_name());
-    let mut missing = world.authorities.missing();
-    if !world.is_etcd_stacked() {
-        missing.retain(|p| *p != Purpose::Etcd);
-    }
+    let missing = world.missing_authorities();
     if problems.is_empty() && missing.is_empty() {
         return true;
     }
@@ -118,13 +154,12 @@ fn certificates(world: &World, plan: &mut Plan<Act>) -> bool {
     false
 }
 
-/// The key for the cluster's Secrets is made before a machine needs it, and never again. Returns whether it is there, or not needed.
-fn encryption_key(world: &World, plan: &mut Plan<Act>) -> bool {
-    let spec = world.control_plane.spec.kubeadm_config_spec.as_ref();
-    let cluster = world.cluster_name();
-    if world.has_encryption_key || !encryption::is_wanted(spec, &cluster) {
-        return true;
+/// The key for the cluster's Secrets is made before a machine needs it, and never again.
+fn encryption_key(world: &World, plan: &mut Plan<Act>) {
+    if world.is_certified() {
+        return;
     }
+    let cluster = world.cluster_name();
     let name = encryption::secret_name(&cluster);
     // One that was switched on later is made for the machines to come.
     if world.parts.values().any(|p| p.has_encryption_key) {
@@ -141,24 +176,13 @@ fn encryption_key(world: &World, plan: &mut Plan<Act>) -> bool {
             format!("Making Secret {name}"),
         );
     }
-    false
 }
 
-/// Whether the kubeconfig is missing, names another server, or its certificate is past half of its life.
+/// Whether the kubeconfig must be written, and can: it is signed by the cluster's authority.
 fn needs_kubeconfig(world: &World, now: Timestamp) -> bool {
-    let Some(kubeconfig) = &world.kubeconfig else {
-        return true;
-    };
-    let Some((server, name)) = world.server() else {
-        return false;
-    };
-    let half = SignedDuration::from_secs(KUBECONFIG_SECONDS / 2);
-    let is_old = kubeconfig
-        .expires
-        .is_none_or(|expires| expires < now + half);
-    let is_other =
-        kubeconfig.server.as_deref() != Some(&*server) || kubeconfig.tls_server_name != name;
-    kubeconfig.is_ours && (is_old || is_other)
+    let has_authority = world.authorities.pair(Purpose::Cluster).is_some();
+    let is_due = |server: Server| kubeconfig::is_due(world.kubeconfig.as_ref(), &server, now);
+    has_authority && world.server().is_some_and(is_due)
 }
 
 /// Lets the oldest machine that is being deleted go, once its etcd member is out.
@@ -232,6 +256,33 @@ fn drop_hook(machine: &Machine) -> Change<Act> {
     }
 }
 
+/// Takes a member out of etcd that no machine stands for, whose vote would count for ever. Returns whether one is on its way out.
+fn remove_stray(world: &World, plan: &mut Plan<Act>) -> bool {
+    let Some((stray, is_learner)) = health::strays(world).first().copied() else {
+        return false;
+    };
+    let members = world.workload.as_ref().and_then(|w| w.etcd.as_ref());
+    let voters = members.map(etcd::Members::voters).unwrap_or_default();
+    let healthy = health::healthy_members(&world.machines);
+    if is_learner || etcd::may_remove(stray, &voters, &healthy) {
+        plan.changes
+            .push(Change::Act(Act::RemoveEtcdMember(stray.to_owned())));
+        plan.wait(
+            reasons::CONTROL_PLANE_UNHEALTHY,
+            format!("Removing etcd member {stray}, whose Machine is gone"),
+        );
+        plan.again_in = Some(SOON);
+        return true;
+    }
+    plan.wait(
+        reasons::CONTROL_PLANE_UNHEALTHY,
+        format!(
+            "etcd member {stray} has no Machine, and removing it would leave no healthy majority"
+        ),
+    );
+    false
+}
+
 /// Replaces outdated machines, then brings their number to what is wanted.
 fn scale(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
     let have = i32::try_from(world.machines.len()).unwrap_or(i32::MAX);
@@ -243,37 +294,39 @@ fn scale(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
     } else {
         0
     };
+    // Nothing begins that new machines would have to end.
+    if !world.is_certified() && (has_outdated || have < wanted) {
+        return;
+    }
     if have == 0 {
         grow(world, now, plan);
         return;
     }
     if has_outdated || have != wanted {
+        let leaving = (have >= wanted + surge)
+            .then(|| machines::leaving(world, now))
+            .flatten();
         // What takes the place of a machine that is gone makes things better, also if another one is not well.
         let is_replacing = have < wanted && remediation::in_progress(world).is_some();
         let problem = if is_replacing {
             deletion(world).or_else(|| without_help(world))
         } else {
-            preflight(world)
+            preflight(world, leaving)
         };
         if let Some(problem) = problem {
             plan.wait(reasons::CONTROL_PLANE_UNHEALTHY, problem);
             plan.again_in = Some(AGAIN);
             return;
         }
-        let version = &world.control_plane.spec.version;
-        if has_outdated
-            && world
-                .workload
-                .as_ref()
-                .is_some_and(|w| w.version.as_ref() != Some(version))
-        {
+        // Machines join by the record: what has changed must be in it before the first of them.
+        let is_joined_by = has_outdated || have < wanted;
+        if is_joined_by && world.configuration_to_write().is_some() {
             plan.changes
-                .push(Change::Act(Act::SetClusterVersion(version.clone())));
+                .push(Change::Act(Act::WriteClusterConfiguration));
         }
-        if have < wanted + surge {
-            grow(world, now, plan);
-        } else {
-            shrink(world, now, plan);
+        match leaving {
+            Some(machine) => shrink(world, machine, plan),
+            None => grow(world, now, plan),
         }
         return;
     }
@@ -301,8 +354,8 @@ fn without_help(world: &World) -> Option<String> {
     (!is_helpful).then(|| "No machine of the control plane is healthy".to_owned())
 }
 
-/// Why no machine may come or go now.
-fn preflight(world: &World) -> Option<String> {
+/// Why no machine may come or go now; of `leaving`, the machine that would go, nothing is asked.
+fn preflight(world: &World, leaving: Option<&Machine>) -> Option<String> {
     if let Some(waits) = deletion(world) {
         return Some(waits);
     }
@@ -317,6 +370,7 @@ fn preflight(world: &World) -> Option<String> {
     let problems: Vec<_> = world
         .machines
         .iter()
+        .filter(|m| leaving.is_none_or(|leaving| leaving.name_any() != m.name_any()))
         .filter_map(|m| {
             let name = m.name_any();
             if m.node_name().is_none() {
@@ -364,10 +418,7 @@ fn grow(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
     }
 }
 
-fn shrink(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
-    let Some(machine) = machines::leaving(world, now) else {
-        return;
-    };
+fn shrink(world: &World, machine: &Machine, plan: &mut Plan<Act>) {
     let members = world.workload.as_ref().and_then(|w| w.etcd.as_ref());
     if world.is_etcd_stacked()
         && let (Some(node), Some(members)) = (machine.node_name(), members)

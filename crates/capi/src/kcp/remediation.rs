@@ -204,6 +204,10 @@ fn obstacle(
         let message = format!("Waiting for the replacement of Machine {}", record.machine);
         return Err(deferred(message));
     }
+    if !world.is_certified() {
+        let why = "Waiting for the certificates that a machine in its place would need";
+        return Err(deferred(why.to_owned()));
+    }
     let retry_count = retries(world, machine, now)?;
     if world.is_initialized() {
         safety(world, machine)?;
@@ -310,7 +314,10 @@ fn safety(world: &World, machine: &Machine) -> Result<(), Obstacle> {
     };
     let healthy = health::healthy_members(&world.machines);
     let leaving = machine.node_name().unwrap_or_default();
-    if members.0.values().any(|member| member.is_learner) {
+    // The machine itself may be the one that never learns.
+    let is_learning =
+        |(name, member): (&String, &etcd::Member)| member.is_learner && name != leaving;
+    if members.0.iter().any(is_learning) {
         let why = "Waiting for a member of etcd that is still learning";
         return Err(deferred(why.to_owned()));
     }

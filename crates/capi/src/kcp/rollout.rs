@@ -14,11 +14,12 @@ use serde_json::Value;
 
 use crate::{names, object, template};
 
-/// Annotation of Machines: hash of the KubeadmConfigSpec that they were made from.
+/// Annotation of Machines: hash of the KubeadmConfigSpec that they were made from. The machine that set up the cluster has two, with a dot
+/// between: of what it was made from, and of what it would have joined with.
 pub const CONFIG_HASH: &str = "apiary.io/kubeadm-config-hash";
 
 /// Parts of the bootstrap configuration that don't make another machine, or are filled by controllers.
-const NEUTRAL: [&[&str]; 4] = [
+const NEUTRAL: [&[&str]; 5] = [
     &["clusterConfiguration", "controlPlaneEndpoint"],
     &["clusterConfiguration", "dns"],
     &["joinConfiguration", "discovery"],
@@ -27,17 +28,49 @@ const NEUTRAL: [&[&str]; 4] = [
         "timeouts",
         "controlPlaneComponentHealthCheckSeconds",
     ],
+    &[
+        "joinConfiguration",
+        "timeouts",
+        "controlPlaneComponentHealthCheckSeconds",
+    ],
 ];
 
-/// The hash of what the user wishes of machines' bootstrap configuration.
-#[must_use]
-pub fn config_hash(control_plane: &KubeadmControlPlane) -> String {
+/// The hash of what the user wishes of the bootstrap configuration, without what is at these paths.
+fn hash_without(control_plane: &KubeadmControlPlane, paths: &[&[&str]]) -> String {
     let mut spec =
         serde_json::to_value(&control_plane.spec.kubeadm_config_spec).unwrap_or_default();
-    for path in NEUTRAL {
+    for path in paths {
         remove(&mut spec, path);
     }
     format!("{:016x}", names::hash(&[&canonical(&spec)]))
+}
+
+fn hash_of(control_plane: &KubeadmControlPlane, other: &'static str) -> String {
+    let other = [other];
+    let paths: Vec<&[&str]> = NEUTRAL.into_iter().chain([&other[..]]).collect();
+    hash_without(control_plane, &paths)
+}
+
+/// The hash of what the user wishes of the bootstrap configuration of a machine that joins, or sets up the cluster.
+#[must_use]
+pub fn config_hash(control_plane: &KubeadmControlPlane, is_first: bool) -> String {
+    let join = hash_of(control_plane, "initConfiguration");
+    if is_first {
+        format!("{}.{join}", hash_of(control_plane, "joinConfiguration"))
+    } else {
+        join
+    }
+}
+
+/// Whether a machine with this hash is as the user wishes. The one that set up the cluster is so too if it would have joined alike.
+fn is_config_current(control_plane: &KubeadmControlPlane, hash: &str) -> bool {
+    let now = config_hash(control_plane, true);
+    let (init, join) = now.split_once('.').unwrap_or_default();
+    match hash.split_once('.') {
+        Some((made, joined)) => made == init || joined == join,
+        // Machines from before this was told apart have one for both.
+        None => hash == join || hash == hash_without(control_plane, &NEUTRAL[..4]),
+    }
 }
 
 fn remove(value: &mut Value, path: &[&str]) {
@@ -126,7 +159,7 @@ pub fn differences(
         found.push("Certificates will expire soon, rollout.before expired".to_owned());
     }
     let hash = object::annotation(&machine.metadata, CONFIG_HASH);
-    if hash.is_some_and(|h| h != config_hash(control_plane)) {
+    if hash.is_some_and(|h| !is_config_current(control_plane, h)) {
         found.push("KubeadmConfig is not up-to-date".to_owned());
     }
     let wanted = &spec.machine_template.spec.infrastructure_ref;
@@ -148,6 +181,10 @@ fn is_made_from(object: &DynamicObject, template: &ContractRef) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
+    use expect_test::expect;
+
     use super::*;
 
     fn control_plane(config: &str) -> KubeadmControlPlane {
@@ -160,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_hash_follows_what_makes_another_machine() {
-        let hash = |config| config_hash(&control_plane(config));
+        let hash = |config| config_hash(&control_plane(config), false);
         let plain = hash("{preKubeadmCommands: [date]}");
         assert_eq!(
             plain,
@@ -179,5 +216,57 @@ mod tests {
             plain,
             hash("{preKubeadmCommands: [date], clusterConfiguration: {featureGates: {A: true}}}")
         );
+    }
+
+    #[test]
+    fn a_change_rolls_machines_that_it_is_about() {
+        let before = "{initConfiguration: {skipPhases: [a]}, joinConfiguration: {skipPhases: [b]}}";
+        let old = control_plane(before);
+        let hashes = [
+            ("init", config_hash(&old, true)),
+            ("join", config_hash(&old, false)),
+            ("old", hash_without(&old, &NEUTRAL[..4])),
+        ];
+        let mut table = String::new();
+        for (what, after) in [
+            ("nothing", before),
+            (
+                "init",
+                "{initConfiguration: {skipPhases: [c]}, joinConfiguration: {skipPhases: [b]}}",
+            ),
+            (
+                "join",
+                "{initConfiguration: {skipPhases: [a]}, joinConfiguration: {skipPhases: [c]}}",
+            ),
+            (
+                "both",
+                "{initConfiguration: {skipPhases: [c]}, joinConfiguration: {skipPhases: [c]}}",
+            ),
+            (
+                "files",
+                "{files: [{path: /a, content: b}], initConfiguration: {skipPhases: [a]}, joinConfiguration: {skipPhases: [b]}}",
+            ),
+            (
+                "health checks",
+                "{initConfiguration: {skipPhases: [a], timeouts: {controlPlaneComponentHealthCheckSeconds: 9}}, joinConfiguration: {skipPhases: [b], timeouts: {controlPlaneComponentHealthCheckSeconds: 9}}}",
+            ),
+        ] {
+            let new = control_plane(after);
+            let rolls: Vec<_> = hashes
+                .iter()
+                .filter(|(_, hash)| !is_config_current(&new, hash))
+                .map(|(made, _)| *made)
+                .collect();
+            writeln!(table, "{what}: {rolls:?}").unwrap();
+        }
+        expect![[r#"
+            nothing: []
+            init: ["old"]
+            join: ["join", "old"]
+            both: ["init", "join", "old"]
+            files: ["init", "join", "old"]
+            health checks: ["old"]
+        "#]]
+        .assert_eq(&table);
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Ti
     if let Some(lowest) = versions.min_by_key(|v| Version::parse(v)) {
         status["version"] = json!(lowest);
     }
-    if world.is_initialized() {
+    if world.is_known_initialized() {
         status["initialization"] = json!({"controlPlaneInitialized": true});
     }
     match remediation::last(world) {
@@ -46,7 +46,7 @@ pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Ti
     let mut blocked: Vec<String> = plan.waits.iter().map(|w| w.message.clone()).collect();
     blocked.extend(outcome.failure.iter().map(|f| f.message.clone()));
     let mut all = vec![
-        if world.is_initialized() {
+        if world.is_known_initialized() {
             Condition::yes(conditions::INITIALIZED, reasons::INITIALIZED)
         } else {
             Condition::no(conditions::INITIALIZED, reasons::NOT_INITIALIZED, "")

@@ -17,7 +17,7 @@ use crate::object;
 /// How often pods and volumes are looked at, beside on changes.
 const AGAIN: Duration = Duration::from_secs(20);
 /// Seconds for deleting the Node object if the Machine doesn't say.
-const NODE_DELETION_SECONDS: i32 = 10;
+pub(crate) const NODE_DELETION_SECONDS: i32 = 10;
 
 /// Plans the next step; the later ones wait for it.
 pub(super) fn delete(world: &World, now: Timestamp, plan: &mut Plan<Act>) {

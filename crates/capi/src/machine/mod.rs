@@ -12,6 +12,7 @@ mod node;
 mod plan;
 mod remote;
 
+pub(crate) use delete::NODE_DELETION_SECONDS;
 pub(crate) use remote::{client as remote_client, delete_node, patch_node};
 mod status;
 #[cfg(test)]
@@ -129,12 +130,23 @@ impl fmt::Debug for Act {
 }
 
 impl World {
-    /// The machine's Node, if it is known and there.
+    /// The machine's Node, if it is known and there. Of several that cannot be told apart only a machine on its way out has one: the
+    /// one that it knew.
     pub(crate) fn node(&self) -> Option<&Node> {
         match self.nodes.as_slice() {
             [node] => Some(node),
+            nodes if self.machine.is_deleting() => {
+                let known = self.machine.node_name()?;
+                nodes.iter().find(|n| n.name_any() == known).map(|n| &**n)
+            }
             _ => None,
         }
+    }
+
+    /// What is wrong if several Nodes say that they are this machine.
+    fn ambiguity(&self) -> Option<String> {
+        let names: Vec<_> = self.nodes.iter().map(|n| n.name_any()).collect();
+        (names.len() > 1).then(|| format!("Nodes {} have the same provider id", names.join(", ")))
     }
 
     fn is_paused(&self) -> bool {

@@ -9,16 +9,16 @@ use runtime::Plan;
 use serde_json::{Value, json};
 
 use super::{Act, World};
+use crate::contract::Contract;
 use crate::object;
+
+/// Domain of labels and annotations that Machines pass on to their Nodes.
+const NODE_DOMAIN: &str = "node.cluster.x-k8s.io";
 
 /// Patches the Node if it differs from what the Machine wants.
 pub(super) fn sync(world: &World, plan: &mut Plan<Act>) {
-    if world.nodes.len() > 1 {
-        let names: Vec<_> = world.nodes.iter().map(|n| n.name_any()).collect();
-        plan.wait(
-            "InternalError",
-            format!("Nodes {} have the same provider id", names.join(", ")),
-        );
+    if let Some(ambiguity) = world.ambiguity() {
+        plan.wait("InternalError", ambiguity);
     }
     let Some(node) = world.node() else { return };
     let mut patch = json!({});
@@ -51,11 +51,29 @@ fn is_for_nodes(key: &str) -> bool {
     let is_in = |parent: &str| domain == parent || domain.ends_with(&format!(".{parent}"));
     domain == "node-role.kubernetes.io"
         || is_in("node-restriction.kubernetes.io")
-        || is_in("node.cluster.x-k8s.io")
+        || is_in(NODE_DOMAIN)
 }
 
 fn wanted_labels(world: &World) -> BTreeMap<String, String> {
     let all = world.machine.metadata.labels.iter().flatten();
+    let mut wanted: BTreeMap<_, _> = all
+        .filter(|(key, _)| is_for_nodes(key))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    let infrastructure = world.infrastructure.as_deref().map(Contract);
+    if infrastructure.is_some_and(|i| i.is_interruptible()) {
+        wanted.insert(labels::INTERRUPTIBLE.to_owned(), String::new());
+    }
+    wanted
+}
+
+/// Annotations of the Machine that are for its Node.
+fn wanted_annotations(world: &World) -> BTreeMap<String, String> {
+    let all = world.machine.metadata.annotations.iter().flatten();
+    let is_for_nodes = |key: &str| {
+        let domain = key.split_once('/').map(|(domain, _)| domain);
+        domain.is_some_and(|d| d == NODE_DOMAIN || d.ends_with(&format!(".{NODE_DOMAIN}")))
+    };
     all.filter(|(key, _)| is_for_nodes(key))
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect()
@@ -85,34 +103,53 @@ fn changed_labels(world: &World, node: &Node) -> BTreeMap<String, Value> {
     set.chain(gone.map(|k| (k, Value::Null))).collect()
 }
 
-fn annotations(world: &World, node: &Node) -> BTreeMap<String, String> {
+/// Annotations to set, and with null those that the Machine had once.
+fn annotations(world: &World, node: &Node) -> BTreeMap<String, Value> {
     let machine = &world.machine;
-    let mut wanted = BTreeMap::from([
-        (labels::CLUSTER_NAME, machine.spec.cluster_name.clone()),
-        (
-            labels::CLUSTER_NAMESPACE,
-            machine.namespace().unwrap_or_default(),
-        ),
-        (labels::MACHINE, machine.name_any()),
-    ]);
-    if let Some(owner) = object::controller_of(&machine.metadata) {
-        wanted.insert(labels::OWNER_KIND, owner.kind.clone());
-        wanted.insert(labels::OWNER_NAME, owner.name.clone());
-    }
-    let keys: Vec<_> = wanted_labels(world).into_keys().collect();
-    wanted.insert(labels::LABELS_FROM_MACHINE, keys.join(","));
+    let passed_on = wanted_annotations(world);
+    let list = |keys: Vec<&String>| {
+        let keys: Vec<&str> = keys.into_iter().map(String::as_str).collect();
+        keys.join(",")
+    };
     let always = machine.spec.taints.iter().flatten();
+    let always = always.filter(|t| t.propagation == "Always");
     let taints: BTreeSet<_> = always.map(|t| format!("{}:{}", t.key, t.effect)).collect();
-    wanted.insert(
-        labels::TAINTS_FROM_MACHINE,
-        taints.into_iter().collect::<Vec<_>>().join(","),
+    let mut wanted = passed_on.clone();
+    let mut set = |key: &str, value: String| wanted.insert(key.to_owned(), value);
+    set(labels::CLUSTER_NAME, machine.spec.cluster_name.clone());
+    set(
+        labels::CLUSTER_NAMESPACE,
+        machine.namespace().unwrap_or_default(),
     );
+    set(labels::MACHINE, machine.name_any());
+    if let Some(owner) = object::controller_of(&machine.metadata) {
+        set(labels::OWNER_KIND, owner.kind.clone());
+        set(labels::OWNER_NAME, owner.name.clone());
+    }
+    let from_labels = wanted_labels(world);
+    set(
+        labels::LABELS_FROM_MACHINE,
+        list(from_labels.keys().collect()),
+    );
+    set(labels::TAINTS_FROM_MACHINE, list(taints.iter().collect()));
+    let gone = tracked(node, labels::ANNOTATIONS_FROM_MACHINE);
+    // A Node that never had any needs no list of them.
+    if !passed_on.is_empty() || !gone.is_empty() {
+        set(
+            labels::ANNOTATIONS_FROM_MACHINE,
+            list(passed_on.keys().collect()),
+        );
+    }
     let have = node.annotations();
-    wanted
+    let gone = gone
         .into_iter()
-        .filter(|(key, value)| have.get(*key) != Some(value))
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+        .filter(|key| !passed_on.contains_key(key) && have.contains_key(key));
+    let gone = gone.map(|key| (key, Value::Null));
+    let set = wanted
+        .into_iter()
+        .filter(|(key, value)| have.get(key) != Some(value))
+        .map(|(key, value)| (key, json!(value)));
+    gone.chain(set).collect()
 }
 
 /// The Node's taints as they should be, if they aren't.

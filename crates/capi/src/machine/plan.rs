@@ -18,6 +18,9 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     let machine = &world.machine;
     if machine.is_deleting() {
         delete::delete(world, now, &mut plan);
+        if let Some(at) = super::status::slow_at(world).filter(|_| !plan.is_finished) {
+            plan.again_at(at, now);
+        }
         return plan;
     }
     if world.cluster.is_none() {
@@ -44,6 +47,10 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     }
     plan.again_in = super::status::until_available(world, now);
     if let Some(at) = world.link.lost_at() {
+        plan.again_at(at, now);
+    }
+    let deployment = world.deployment.as_deref();
+    if let Some(at) = deployment.and_then(crate::machinedeployment::rollout_after) {
         plan.again_at(at, now);
     }
     plan

@@ -65,6 +65,9 @@ pub(super) async fn gather(cx: &Cx, world: &mut World) -> Result<(), GatherError
 async fn departure(cx: &Cx, remote: &Cx, world: &mut World) -> Result<(), GatherError> {
     let namespace = world.machine.namespace().unwrap_or_default();
     let node = world.node().map(ResourceExt::name_any).unwrap_or_default();
+    let status = world.node().and_then(|n| n.status.as_ref());
+    let volumes = status.and_then(|s| s.volumes_attached.as_ref());
+    let has_volumes = volumes.is_some_and(|v| !v.is_empty());
     let departure = &mut world.departure;
     departure.rules = cx.list(Some(&namespace), &Selector::all()).await?;
     let mut selectors = departure
@@ -88,9 +91,7 @@ async fn departure(cx: &Cx, remote: &Cx, world: &mut World) -> Result<(), Gather
     let attachments: Vec<Arc<VolumeAttachment>> = remote.list(None, &Selector::all()).await?;
     let is_here = |a: &Arc<VolumeAttachment>| a.spec.node_name == node;
     departure.attachments = attachments.into_iter().filter(is_here).collect();
-    let status = world.nodes.first().and_then(|n| n.status.as_ref());
-    let volumes = status.and_then(|s| s.volumes_attached.as_ref());
-    if !departure.attachments.is_empty() || volumes.is_some_and(|v| !v.is_empty()) {
+    if !departure.attachments.is_empty() || has_volumes {
         departure.volumes = remote.list(None, &Selector::all()).await?;
     }
     Ok(())

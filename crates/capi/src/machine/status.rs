@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::cluster::machine::{conditions, reasons};
 use api::cluster::{Machine, MachinePool};
-use api::meta::find;
+use api::meta::{find, labels};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
@@ -15,6 +15,9 @@ use super::{Act, World};
 use crate::condition::{self, Condition, Part, Truth, mirror, summary};
 use crate::contract::Contract;
 use crate::{kcp, object};
+
+/// How long a deletion may take before that is told.
+const SLOW: SignedDuration = SignedDuration::from_mins(15);
 
 pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Timestamp) -> Value {
     let machine = &world.machine;
@@ -50,6 +53,12 @@ pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Ti
             status["nodeInfo"] = json!(info);
         }
     }
+    if let Some(status) = status.as_object_mut() {
+        status.remove("certificatesExpiryDate");
+    }
+    if let Some(at) = certificates_expiry(world) {
+        status["certificatesExpiryDate"] = json!(rfc3339(at));
+    }
     let phase = phase(world, &status);
     if status["phase"] != phase {
         status["phase"] = json!(phase);
@@ -63,6 +72,17 @@ pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Ti
         status.remove("observedGeneration");
     }
     status
+}
+
+/// When the certificates of a control plane machine end, as the Machine or else its bootstrap config is annotated.
+fn certificates_expiry(world: &World) -> Option<Timestamp> {
+    let own = object::annotation(&world.machine.metadata, labels::CERTIFICATES_EXPIRY);
+    let bootstrap = world.bootstrap.as_deref();
+    let text =
+        own.or_else(|| object::annotation(&bootstrap?.metadata, labels::CERTIFICATES_EXPIRY));
+    text.filter(|_| world.machine.is_control_plane())?
+        .parse()
+        .ok()
 }
 
 fn is_infrastructure_provisioned(world: &World) -> bool {
@@ -135,7 +155,7 @@ fn all_conditions(
     if world.kubeadm_control_plane.is_some() {
         all.extend(kcp::health::machine_conditions(world, now));
     }
-    let ready = ready(world, &all);
+    let ready = ready(world, &all, now);
     let available = available(world, &ready, now);
     all.insert(0, ready);
     all.insert(0, available);
@@ -225,6 +245,8 @@ fn without_node(world: &World, type_: &'static str, now: Timestamp) -> Option<Co
             Some(known) if !world.link.is_lost(now) => Condition::from(known),
             _ => Condition::unknown(type_, reasons::CONNECTION_DOWN, world.link.message()),
         }
+    } else if let Some(ambiguity) = world.ambiguity() {
+        Condition::unknown(type_, "InternalError", ambiguity)
     } else if let Some(name) = world.machine.node_name() {
         if world.machine.is_deleting() {
             Condition::no(
@@ -316,10 +338,9 @@ fn up_to_date(world: &World, now: Timestamp) -> Condition {
         (Some(control_plane), _, _) => {
             kcp::rollout::differences(control_plane, machine, world.infrastructure.as_deref(), now)
         }
-        (None, Some(set), Some(deployment)) => crate::machinedeployment::differences(
-            &deployment.spec.template.spec,
-            &set.spec.template.spec,
-        ),
+        (None, Some(set), Some(deployment)) => {
+            crate::machinedeployment::outdated(deployment, set, now)
+        }
         (None, Some(_), None) => vec![],
         (None, None, _) => match &world.pool {
             Some(pool) => of_pool(machine, pool),
@@ -386,8 +407,49 @@ fn deleting(world: &World, plan: &Plan<Act>, outcome: &Outcome) -> Condition {
     }
 }
 
-fn ready(world: &World, all: &[Condition]) -> Condition {
-    let find_own = |type_: &str| all.iter().find(|c| c.type_ == type_);
+/// The deletion as `Ready` tells it: when it takes long, that and what is likely to be the reason.
+fn slow_deletion(world: &World, deleting: &Condition, now: Timestamp) -> Option<Condition> {
+    let started = world.machine.metadata.deletion_timestamp.as_ref()?.0;
+    if now < started + SLOW {
+        return None;
+    }
+    let causes = [
+        ("disruption budget", "PodDisruptionBudgets"),
+        ("deletionTimestamp set, but still", "Pods not terminating"),
+        ("failed to evict Pod", "Pod eviction errors"),
+        ("waiting for completion", "Pods not completed yet"),
+    ];
+    let causes: Vec<_> = causes
+        .iter()
+        .filter(|(sign, _)| deleting.message.contains(sign))
+        .map(|(_, cause)| *cause)
+        .collect();
+    let likely = match causes.as_slice() {
+        [] => String::new(),
+        causes => format!(", delay likely due to {}", causes.join(", ")),
+    };
+    let message = format!(
+        "Machine deletion in progress since more than 15m, stage: {}{likely}",
+        deleting.reason
+    );
+    Some(Condition {
+        message,
+        ..deleting.clone()
+    })
+}
+
+/// When a slow deletion is told, if that is to come.
+pub(super) fn slow_at(world: &World) -> Option<Timestamp> {
+    Some(world.machine.metadata.deletion_timestamp.as_ref()?.0 + SLOW)
+}
+
+fn ready(world: &World, all: &[Condition], now: Timestamp) -> Condition {
+    let slow = all.iter().find(|c| c.type_ == conditions::DELETING);
+    let slow = slow.and_then(|deleting| slow_deletion(world, deleting, now));
+    let find_own = |type_: &str| {
+        let own = all.iter().find(|c| c.type_ == type_);
+        slow.as_ref().filter(|slow| slow.type_ == type_).or(own)
+    };
     let wire = world.machine.conditions();
     let health = find(wire, conditions::HEALTH_CHECK_SUCCEEDED).map(Condition::from);
     let mut parts: Vec<_> = [

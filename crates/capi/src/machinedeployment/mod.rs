@@ -22,7 +22,8 @@ use serde_json::Value;
 
 use crate::contract;
 
-pub use plan::differences;
+pub(crate) use plan::rollout_after;
+pub use plan::{differences, outdated};
 
 /// The controller.
 #[derive(Debug)]

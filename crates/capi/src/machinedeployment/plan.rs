@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use api::cluster::machine_set::{MachineSetSpec, MachineTemplateSpec};
-use api::cluster::{MachineDeployment, MachineSet, MachineSpec};
+use api::cluster::{Machine, MachineDeployment, MachineSet, MachineSpec};
 use api::meta::{ObjectMeta as TemplateMeta, labels};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -19,9 +19,10 @@ use super::rollout::{Bounds, Set, on_delete, proportional, rolling_update};
 use crate::{names, object, pause};
 
 /// Annotations of the deployment that its sets don't get.
-const OWN_ANNOTATIONS: [&str; 5] = [
+const OWN_ANNOTATIONS: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     labels::REVISION,
+    labels::REVISION_HISTORY,
     labels::DESIRED_REPLICAS,
     labels::MAX_REPLICAS,
     labels::PAUSED,
@@ -63,6 +64,20 @@ pub fn differences(wanted: &MachineSpec, have: &MachineSpec) -> Vec<String> {
             domain(have),
             domain(wanted)
         ));
+    }
+    found
+}
+
+/// In what the machines of a set differ from those that are wanted now, so that they are replaced.
+#[must_use]
+pub fn outdated(deployment: &MachineDeployment, set: &MachineSet, now: Timestamp) -> Vec<String> {
+    let mut found = differences(&deployment.spec.template.spec, &set.spec.template.spec);
+    let created = set.metadata.creation_timestamp.as_ref().map(|t| t.0);
+    if rollout_after(deployment)
+        .filter(|after| *after <= now)
+        .is_some_and(|after| created.is_none_or(|created| created < after))
+    {
+        found.push("MachineDeployment spec.rollout.after expired".to_owned());
     }
     found
 }
@@ -147,20 +162,12 @@ impl World {
 
     /// The set with the wanted template: of several the largest, then the oldest.
     pub(super) fn new_set(&self, now: Timestamp) -> Option<&MachineSet> {
-        let after = rollout_after(&self.deployment);
-        let is_young_enough = |s: &MachineSet| {
-            let created = s.metadata.creation_timestamp.as_ref().map(|t| t.0);
-            after
-                .filter(|a| *a <= now)
-                .is_none_or(|after| created.is_some_and(|c| c >= after))
-        };
-        let wanted = &self.deployment.spec.template.spec;
         let live = |s: &&MachineSet| s.metadata.deletion_timestamp.is_none();
         let mut candidates: Vec<_> = self
             .by_age()
             .into_iter()
             .filter(live)
-            .filter(|s| differences(wanted, &s.spec.template.spec).is_empty() && is_young_enough(s))
+            .filter(|s| outdated(&self.deployment, s, now).is_empty())
             .collect();
         candidates.sort_by_key(|s| std::cmp::Reverse(s.replicas()));
         candidates.into_iter().next()
@@ -200,7 +207,7 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
 }
 
 /// From when on machines from before are replaced.
-fn rollout_after(deployment: &MachineDeployment) -> Option<Timestamp> {
+pub(crate) fn rollout_after(deployment: &MachineDeployment) -> Option<Timestamp> {
     Some(deployment.spec.rollout.as_ref()?.after.as_ref()?.0)
 }
 
@@ -297,6 +304,22 @@ fn status_replicas(set: &MachineSet) -> i32 {
         .unwrap_or_default()
 }
 
+/// Machines that a set has. One that has not answered to its last change may have as many as it was told to.
+fn machines_of(world: &World, set: &MachineSet) -> i32 {
+    let status = set.status.as_ref();
+    let observed = status.and_then(|s| s.observed_generation);
+    let is_current = status.is_some() && observed >= set.metadata.generation;
+    let is_owned = |m: &&Arc<Machine>| object::is_controlled_by(&m.metadata, set.uid().as_deref());
+    let there = world.machines.iter().filter(is_owned).count();
+    let there = i32::try_from(there).unwrap_or(i32::MAX);
+    let known = status_replicas(set).max(there);
+    if is_current {
+        known
+    } else {
+        known.max(set.replicas())
+    }
+}
+
 /// Whether all machines are what is wanted, and work.
 fn is_complete(world: &World, new: Option<&MachineSet>) -> bool {
     let Some(status) = new.and_then(|s| s.status.as_ref()) else {
@@ -341,7 +364,11 @@ fn sizes(
             name: s.name_any(),
             is_new: s.name_any() == new_name,
             wanted: s.replicas(),
-            replicas: status_replicas(s),
+            replicas: if deployment.is_on_delete() {
+                machines_of(world, s)
+            } else {
+                status_replicas(s)
+            },
             available: s
                 .status
                 .as_ref()
@@ -366,7 +393,7 @@ fn sizes(
         max_unavailable,
     };
     let sizes = if is_paused {
-        proportional(&sets, bounds.replicas)
+        proportional(&sets, bounds)
     } else if deployment.is_on_delete() {
         on_delete(&sets, bounds.replicas)
     } else {
@@ -468,6 +495,18 @@ fn wanted(
 }
 
 /// Annotations of a set: those of the deployment, and what the deployment notes there for itself.
+/// Revisions that a set had before `revision`.
+fn history(existing: Option<&MachineSet>, revision: Option<&str>) -> Option<String> {
+    let annotation = |key| object::annotation(&existing?.metadata, key);
+    let before = annotation(labels::REVISION_HISTORY);
+    match (annotation(labels::REVISION), revision) {
+        (Some(old), Some(new)) if old != new => {
+            Some(before.map_or_else(|| old.to_owned(), |before| format!("{before},{old}")))
+        }
+        _ => before.map(str::to_owned),
+    }
+}
+
 fn annotations(
     deployment: &MachineDeployment,
     existing: Option<&MachineSet>,
@@ -484,6 +523,9 @@ fn annotations(
         labels::REVISION.to_owned(),
         revision.or(old_revision).unwrap_or("1").to_owned(),
     );
+    if let Some(history) = history(existing, revision) {
+        annotations.insert(labels::REVISION_HISTORY.to_owned(), history);
+    }
     let (surge, _) = deployment.surge_and_unavailable();
     annotations.insert(
         labels::DESIRED_REPLICAS.to_owned(),

@@ -129,11 +129,18 @@ pub fn on_delete(sets: &[Set], replicas: i32) -> BTreeMap<String, i32> {
     next
 }
 
-/// Machines that each set should have when only the total changes, in proportion to what they have.
+/// Machines that each set should have when only the total changes, in proportion to what they have. A rollout that has begun keeps the machines
+/// in excess that it may have: some of them may not be available yet.
 #[must_use]
-pub fn proportional(sets: &[Set], replicas: i32) -> BTreeMap<String, i32> {
+pub fn proportional(sets: &[Set], bounds: Bounds) -> BTreeMap<String, i32> {
     let mut next: BTreeMap<String, i32> = sets.iter().map(|s| (s.name.clone(), s.wanted)).collect();
     let total: i32 = sets.iter().map(|s| s.wanted).sum();
+    let is_rolling = sets.iter().filter(|s| s.wanted > 0).count() > 1;
+    let replicas = if is_rolling && bounds.replicas > 0 {
+        total.clamp(bounds.replicas, bounds.replicas + bounds.max_surge)
+    } else {
+        bounds.replicas
+    };
     if total == 0 {
         if let Some(newest) = sets.iter().find(|s| s.is_new).or(sets.last()) {
             next.insert(newest.name.clone(), replicas);
@@ -267,6 +274,101 @@ mod tests {
         }
     }
 
+    fn sets_of(counts: &[i32]) -> Vec<Set> {
+        let last = counts.len() - 1;
+        let of = |(i, n): (usize, &i32)| Set {
+            name: format!("s{i}"),
+            is_new: i == last,
+            wanted: *n,
+            replicas: *n,
+            available: *n,
+        };
+        counts.iter().enumerate().map(of).collect()
+    }
+
+    /// One step: sizes are set, then each set comes one machine nearer, and what came the last time is available.
+    fn step(sets: &mut [Set], next: &BTreeMap<String, i32>) {
+        for set in sets {
+            set.wanted = next[&set.name];
+            set.available = set.replicas.min(set.wanted);
+            set.replicas += (set.wanted - set.replicas).signum();
+        }
+    }
+
+    fn is_done(sets: &[Set], replicas: i32) -> bool {
+        sets.iter().all(|s| {
+            let wanted = if s.is_new { replicas } else { 0 };
+            (s.wanted, s.replicas, s.available) == (wanted, wanted, wanted)
+        })
+    }
+
+    #[test]
+    fn rollouts_end_whatever_changes_on_the_way() {
+        let bounds = |replicas, max_surge, max_unavailable| Bounds {
+            replicas,
+            max_surge,
+            max_unavailable,
+        };
+        for (surge, unavailable) in [(1, 0), (0, 1), (3, 1), (1, 3), (10, 0), (0, 10)] {
+            for (from, to) in [(6, 6), (6, 12), (12, 6), (3, 3)] {
+                for change_at in 0..12 {
+                    for has_third in [false, true] {
+                        let mut sets = sets_of(&[from, 0]);
+                        let mut replicas = from;
+                        let mut rounds = 0;
+                        while !is_done(&sets, to) || rounds <= change_at {
+                            if rounds == change_at {
+                                replicas = to;
+                                // The template changes once more: the set that was new is an old one now.
+                                if has_third {
+                                    sets.iter_mut().for_each(|s| s.is_new = false);
+                                    let mut third = sets_of(&[0, 0, 0]).remove(2);
+                                    third.is_new = true;
+                                    sets.push(third);
+                                }
+                            }
+                            let before: i32 = sets.iter().map(|s| s.replicas.max(s.wanted)).sum();
+                            let next = rolling_update(&sets, bounds(replicas, surge, unavailable));
+                            let total: i32 =
+                                sets.iter().map(|s| s.replicas.max(next[&s.name])).sum();
+                            let what = format!(
+                                "{from}→{to} {surge}/{unavailable} at {change_at}, {has_third}: {sets:?}"
+                            );
+                            assert!(total <= before.max(replicas + surge), "{what}");
+                            step(&mut sets, &next);
+                            rounds += 1;
+                            assert!(rounds < 200, "{what}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn on_delete_never_deletes_what_is_wanted() {
+        for (from, to) in [(3, 3), (6, 9), (12, 6), (6, 6)] {
+            let mut sets = sets_of(&[from, 0]);
+            let mut rounds = 0;
+            while !is_done(&sets, to) {
+                let next = on_delete(&sets, to);
+                let old = sets[0].clone();
+                let excess = (from - to).max(0);
+                assert!(
+                    next["s0"] >= old.replicas.min(old.wanted) - excess,
+                    "{sets:?}"
+                );
+                step(&mut sets, &next);
+                // Each second round the user deletes a machine of the old set.
+                if rounds % 2 == 1 && sets[0].replicas > 0 && sets[0].replicas == sets[0].wanted {
+                    sets[0].replicas -= 1;
+                }
+                rounds += 1;
+                assert!(rounds < 200, "{from}→{to}: {sets:?}");
+            }
+        }
+    }
+
     #[test]
     fn broken_machines_go_first() {
         let set = |name: &str, is_new, wanted, available| Set {
@@ -307,17 +409,32 @@ mod tests {
             available: wanted,
         };
         let mut text = String::new();
-        for (sets, replicas) in [
-            (vec![set("a", false, 2), set("b", true, 4)], 9),
-            (vec![set("a", false, 2), set("b", true, 4)], 3),
-            (vec![set("a", false, 0), set("b", true, 0)], 3),
+        for (sets, replicas, max_surge) in [
+            (vec![set("a", false, 2), set("b", true, 4)], 9, 0),
+            (vec![set("a", false, 2), set("b", true, 4)], 3, 0),
+            (vec![set("a", false, 0), set("b", true, 0)], 3, 1),
+            // A rollout that has begun keeps its excess, and no more.
+            (vec![set("a", false, 2), set("b", true, 2)], 3, 1),
+            (vec![set("a", false, 2), set("b", true, 4)], 3, 1),
+            (vec![set("a", false, 2), set("b", true, 2)], 0, 1),
+            (vec![set("a", false, 0), set("b", true, 4)], 3, 1),
         ] {
-            writeln!(text, "{replicas}: {:?}", proportional(&sets, replicas)).unwrap();
+            let bounds = Bounds {
+                replicas,
+                max_surge,
+                max_unavailable: 0,
+            };
+            let next = proportional(&sets, bounds);
+            writeln!(text, "{replicas} and {max_surge}: {next:?}").unwrap();
         }
         expect![[r#"
-            9: {"a": 3, "b": 6}
-            3: {"a": 1, "b": 2}
-            3: {"a": 0, "b": 3}
+            9 and 0: {"a": 3, "b": 6}
+            3 and 0: {"a": 1, "b": 2}
+            3 and 1: {"a": 0, "b": 3}
+            3 and 1: {"a": 2, "b": 2}
+            3 and 1: {"a": 1, "b": 3}
+            0 and 1: {"a": 0, "b": 0}
+            3 and 1: {"a": 0, "b": 3}
         "#]]
         .assert_eq(&text);
     }

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use runtime::{Outcome, Plan};
 use serde_json::{Value, json};
 
-use super::{World, differences};
+use super::{World, outdated};
 use crate::condition::{self, Condition, Truth};
-use crate::{object, replicas};
+use crate::{object, remediation, replicas};
 
 pub(super) fn status(
     world: &World,
@@ -56,7 +56,10 @@ pub(super) fn status(
         rolling_out(world, now),
     ];
     all.extend(replicas::scaling(have, wanted, is_deleting, &blocked));
-    all.push(Condition::no(conditions::REMEDIATING, "NotRemediating", ""));
+    all.push(remediation::remediating(
+        conditions::REMEDIATING,
+        &world.machines,
+    ));
     all.push(match plan.waits.first() {
         _ if !is_deleting => Condition::no(conditions::DELETING, "NotDeleting", ""),
         Some(wait) => Condition::new(
@@ -110,7 +113,7 @@ fn rolling_out(world: &World, now: Timestamp) -> Condition {
         .sets
         .iter()
         .filter(|s| s.metadata.uid != new)
-        .flat_map(|s| differences(&world.deployment.spec.template.spec, &s.spec.template.spec))
+        .flat_map(|s| outdated(&world.deployment, s, now))
         .collect();
     why.sort_by_key(|w| (!w.starts_with("Version"), w.clone()));
     why.dedup();

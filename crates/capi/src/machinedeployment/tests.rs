@@ -435,3 +435,116 @@ fn why_machines_are_replaced_is_written_down() {
     expect!["spec.rollout.after 2026-01-02T00:00:00Z has passed"]
         .assert_eq(&reason(&[&same, after]));
 }
+
+/// Lines of what is shown that begin with one of these words.
+fn lines(overrides: &[&str], starts: &[&str]) -> String {
+    let shown = show::<MachineDeploymentController>(&layers::<World>(BASE, overrides));
+    let is_wanted = |line: &&str| starts.iter().any(|start| line.starts_with(start));
+    let lines = shown.lines().filter(is_wanted);
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn machines_that_are_replaced_for_their_health_are_told() {
+    let set = sets(&[set("md-0-a", 1, (1, 1, 1), "{}")]);
+    let sick = "machines: [{metadata: {name: m, ownerReferences: [{apiVersion: a, kind: MachineSet, name: md-0-a, uid: u-md-0-a, controller: true}]}, spec: {clusterName: hello, bootstrap: {}, infrastructureRef: {apiGroup: g, kind: K, name: k}}, status: {conditions: [
+        {type: HealthCheckSucceeded, status: 'False', reason: UnhealthyNode, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'},
+        {type: OwnerRemediated, status: 'False', reason: WaitingForRemediation, message: waiting, lastTransitionTime: '2026-01-01T00:00:00Z'}]}}]";
+    expect![[r#"
+        Remediating=True Remediating * Machine m: waiting
+    "#]]
+    .assert_eq(&lines(&[&set, sick], &["Remediating"]));
+    expect![[r#"
+        Remediating=False NotRemediating
+    "#]]
+    .assert_eq(&lines(&[&set], &["Remediating"]));
+}
+
+#[test]
+fn a_rollout_by_time_says_so() {
+    let after = "deployment: {spec: {rollout: {after: '2026-01-02T00:00:00Z'}}}";
+    let set = sets(&[set("md-0-a", 1, (1, 1, 1), "{}")]);
+    let old = "machines: [{metadata: {name: m, ownerReferences: [{apiVersion: a, kind: MachineSet, name: md-0-a, uid: u-md-0-a, controller: true}]}, spec: {clusterName: hello, bootstrap: {}, infrastructureRef: {apiGroup: g, kind: K, name: k}}}]";
+    expect![[r#"
+        RollingOut=True RollingOut Rolling out 1 not up-to-date replicas
+            * MachineDeployment spec.rollout.after expired
+    "#]]
+    .assert_eq(&lines(
+        &[after, &set, old],
+        &["RollingOut", "    * MachineDep"],
+    ));
+}
+
+#[test]
+fn what_a_set_has_not_said_yet_is_no_deletion_by_the_user() {
+    let on_delete = "deployment: {spec: {rollout: {strategy: {type: OnDelete}}}}";
+    let base = [on_delete];
+    let text = |old: String| {
+        let both = sets(&[old, set("md-0-new", 2, (0, 0, 0), "{}")]);
+        sized(&[&base[..], &[&both]].concat())
+    };
+    let silent = set(
+        "md-0-old",
+        1,
+        (3, 0, 0),
+        "{spec: {template: {spec: {version: v1.35.0}}}, status: null}",
+    );
+    let late = set(
+        "md-0-old",
+        1,
+        (3, 1, 1),
+        "{metadata: {generation: 4}, spec: {template: {spec: {version: v1.35.0}}}, status: {observedGeneration: 3}}",
+    );
+    let deleted = set(
+        "md-0-old",
+        1,
+        (3, 2, 2),
+        "{metadata: {generation: 4}, spec: {template: {spec: {version: v1.35.0}}}, status: {observedGeneration: 4}}",
+    );
+    expect![[r#"
+        patch MachineDeployment acme/md-0 {"metadata":{"annotations":{"machinedeployment.clusters.x-k8s.io/revision":"2"}}}
+        apply md-0-old: 3 replicas, "v1.35.0", revision 1
+        apply md-0-new: 0 replicas, "v1.36.0", revision 2
+    "#]]
+    .assert_eq(&text(silent));
+    expect![[r#"
+        patch MachineDeployment acme/md-0 {"metadata":{"annotations":{"machinedeployment.clusters.x-k8s.io/revision":"2"}}}
+        apply md-0-old: 3 replicas, "v1.35.0", revision 1
+        apply md-0-new: 0 replicas, "v1.36.0", revision 2
+    "#]]
+    .assert_eq(&text(late));
+    expect![[r#"
+        patch MachineDeployment acme/md-0 {"metadata":{"annotations":{"machinedeployment.clusters.x-k8s.io/revision":"2"}}}
+        apply md-0-old: 2 replicas, "v1.35.0", revision 1
+        apply md-0-new: 1 replicas, "v1.36.0", revision 2
+    "#]]
+    .assert_eq(&text(deleted));
+}
+
+#[test]
+fn a_set_that_is_taken_up_again_remembers_its_revisions() {
+    let history = |more: &str| {
+        let both = sets(&[
+            set("md-0-a", 1, (0, 0, 0), more),
+            set("md-0-b", 2, (3, 3, 3), OLD),
+        ]);
+        let plan = plan::plan(&layers::<World>(BASE, &[&both]), now());
+        let found = plan.changes.iter().find_map(|change| match change {
+            runtime::Change::Apply(set) if set.metadata.name.as_deref() == Some("md-0-a") => {
+                let annotations = set.metadata.annotations.clone().unwrap_or_default();
+                let of = |key| annotations.get(key).cloned().unwrap_or_default();
+                let (now, before) = (
+                    api::meta::labels::REVISION,
+                    api::meta::labels::REVISION_HISTORY,
+                );
+                Some(format!("{} after {}", of(now), of(before)))
+            }
+            _ => None,
+        });
+        found.unwrap_or_default()
+    };
+    assert_eq!(history("{}"), "3 after 1");
+    let key = "machinedeployment.clusters.x-k8s.io/revision-history";
+    let before = format!("{{metadata: {{annotations: {{{key}: '0'}}}}}}");
+    assert_eq!(history(&before), "3 after 0,1");
+}

@@ -57,12 +57,12 @@ pub struct World {
     pub parts: BTreeMap<String, Parts>,
 }
 
-/// Which parts of a machine are there.
-#[derive(Clone, Copy, Debug, Default)]
+/// Parts of a machine that are there.
+#[derive(Clone, Debug, Default)]
 #[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub struct Parts {
-    pub has_bootstrap: bool,
-    pub has_infrastructure: bool,
+    pub bootstrap: Option<Arc<DynamicObject>>,
+    pub infrastructure: Option<Arc<DynamicObject>>,
 }
 
 impl World {
@@ -93,17 +93,12 @@ impl Reconciler for MachineSetController {
         let mut parts = BTreeMap::new();
         for machine in machines.iter().filter(|m| !m.is_deleting()) {
             let bootstrap = machine.spec.bootstrap.config_ref.as_ref();
-            let has = Parts {
-                has_bootstrap: contract::get(cx, &namespace, bootstrap).await?.is_some(),
-                has_infrastructure: contract::get(
-                    cx,
-                    &namespace,
-                    Some(&machine.spec.infrastructure_ref),
-                )
-                .await?
-                .is_some(),
+            let infrastructure = Some(&machine.spec.infrastructure_ref);
+            let of_machine = Parts {
+                bootstrap: contract::get(cx, &namespace, bootstrap).await?,
+                infrastructure: contract::get(cx, &namespace, infrastructure).await?,
             };
-            parts.insert(machine.name_any(), has);
+            parts.insert(machine.name_any(), of_machine);
         }
         let deployment = object::label(&set.metadata, labels::DEPLOYMENT_NAME);
         let deployment = match deployment {

@@ -1,5 +1,6 @@
 //! What to do about a MachineSet. Pure.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
-use runtime::{Change, ObjectRef, Plan};
+use runtime::{Change, ObjectRef, Plan, Reconciler};
 
 use super::order::by_priority;
-use super::{World, preflight, remediation};
+use super::{MachineSetController, World, preflight, remediation};
 use crate::names::{Namer, fresh};
 use crate::template::{Particulars, instantiate, object_kind};
-use crate::{object, pause};
+use crate::{departing, metadata, object, pause};
 
 /// How often checks before scaling up are repeated, beside on changes.
 pub(super) const PREFLIGHT_AGAIN: Duration = Duration::from_secs(15);
@@ -82,13 +83,45 @@ fn delete(world: &World, plan: &mut Plan<Infallible>) {
 
 /// What may change about a machine without replacing it goes from the set's template to its machines.
 fn sync(world: &World, plan: &mut Plan<Infallible>) {
-    for machine in world.machines.iter().filter(|m| !m.is_deleting()) {
-        plan.changes.push(Change::Apply(Box::new(wanted(
-            world,
-            &machine.name_any(),
-            Some(machine),
-        ))));
+    for machine in &world.machines {
+        let wanted = wanted(world, &machine.name_any(), Some(machine));
+        if machine.is_deleting() {
+            plan.changes.extend(departing::follow(machine, &wanted));
+        } else {
+            plan.changes.push(Change::Apply(Box::new(wanted)));
+            plan.changes.extend(part_changes(world, machine));
+        }
     }
+}
+
+/// Labels and annotations go on to the parts of a machine.
+fn part_changes(world: &World, machine: &Machine) -> Vec<Change<Infallible>> {
+    let Some(parts) = world.parts.get(&machine.name_any()) else {
+        return vec![];
+    };
+    let annotations = template_annotations(world);
+    [
+        (&parts.bootstrap, &world.bootstrap_template),
+        (&parts.infrastructure, &world.infrastructure_template),
+    ]
+    .into_iter()
+    .filter_map(|(part, template)| {
+        let wanted = metadata::Wanted {
+            labels: machine.labels(),
+            annotations: &annotations,
+            template: template.as_deref(),
+            controller: MachineSetController::NAME,
+        };
+        metadata::follow(part.as_ref()?, &wanted)
+    })
+    .collect()
+}
+
+fn template_annotations(world: &World) -> BTreeMap<String, String> {
+    let template = world.set.spec.template.metadata.as_ref();
+    template
+        .and_then(|m| m.annotations.clone())
+        .unwrap_or_default()
 }
 
 /// The machine as the set wants it. What only a new machine can have comes from the machine itself, if there is one.
@@ -167,9 +200,10 @@ fn complete(world: &World, plan: &mut Plan<Infallible>) {
         let parts = world
             .parts
             .get(&machine.name_any())
-            .copied()
+            .cloned()
             .unwrap_or_default();
-        let wants_bootstrap = machine.spec.bootstrap.config_ref.is_some() && !parts.has_bootstrap;
+        let wants_bootstrap =
+            machine.spec.bootstrap.config_ref.is_some() && parts.bootstrap.is_none();
         // A part that was there once and is gone was taken away by somebody: making it anew would make another machine.
         if was_there {
             continue;
@@ -178,7 +212,7 @@ fn complete(world: &World, plan: &mut Plan<Infallible>) {
             plan.changes
                 .push(Change::Create(Box::new(part(world, machine, template))));
         }
-        if !parts.has_infrastructure
+        if parts.infrastructure.is_none()
             && let Some(template) = &world.infrastructure_template
         {
             plan.changes
@@ -193,14 +227,7 @@ fn part(world: &World, machine: &Machine, template: &DynamicObject) -> DynamicOb
         cluster: &world.set.spec.cluster_name,
         owner: object::owner_ref(machine, true),
         labels: machine.metadata.labels.clone().unwrap_or_default(),
-        annotations: world
-            .set
-            .spec
-            .template
-            .metadata
-            .as_ref()
-            .and_then(|m| m.annotations.clone())
-            .unwrap_or_default(),
+        annotations: template_annotations(world),
     };
     instantiate(template, particulars)
 }
@@ -263,7 +290,7 @@ fn scale_up(world: &World, missing: usize, now: Timestamp, plan: &mut Plan<Infal
         plan.wait("ScalingUp", crate::template::missing(&templates));
         return;
     }
-    let problems = preflight::problems(&world.set, world.control_plane.as_deref());
+    let problems = preflight::problems(world);
     if !problems.is_empty() {
         plan.wait("ScalingUp", problems.join("; "));
         plan.again_in = Some(PREFLIGHT_AGAIN);

@@ -1,10 +1,10 @@
 //! What must hold before new worker machines are made. Pure.
 
-use api::cluster::MachineSet;
 use api::cluster::rules::Version;
+use api::cluster::topology::Topology;
 use api::meta::labels;
-use kube::core::DynamicObject;
 
+use super::World;
 use crate::contract::Contract;
 use crate::object;
 
@@ -13,16 +13,17 @@ const MINOR_SKEW_MAX: u64 = 3;
 
 /// Why no machine may be made now; empty if one may.
 #[must_use]
-pub(crate) fn problems(set: &MachineSet, control_plane: Option<&DynamicObject>) -> Vec<String> {
-    let skipped =
-        object::annotation(&set.metadata, labels::SKIP_PREFLIGHT_CHECKS).unwrap_or_default();
-    let is_skipped = |check: &str| {
-        skipped
-            .split(',')
-            .map(str::trim)
-            .any(|s| s == check || s == "All")
-    };
-    let Some(control_plane) = control_plane.map(Contract) else {
+pub(crate) fn problems(world: &World) -> Vec<String> {
+    let set = &world.set;
+    let template = world.bootstrap_template.as_ref().map(|t| &t.metadata);
+    let skipped: Vec<_> = [Some(&set.metadata), template]
+        .into_iter()
+        .flatten()
+        .filter_map(|metadata| object::annotation(metadata, labels::SKIP_PREFLIGHT_CHECKS))
+        .flat_map(|list| list.split(',').map(str::trim))
+        .collect();
+    let is_skipped = |check: &str| skipped.contains(&check) || skipped.contains(&"All");
+    let Some(control_plane) = world.control_plane.as_deref().map(Contract) else {
         return vec![];
     };
     let Some(wanted) = control_plane.version() else {
@@ -30,7 +31,7 @@ pub(crate) fn problems(set: &MachineSet, control_plane: Option<&DynamicObject>) 
     };
     let mut problems = vec![];
     if !is_skipped("ControlPlaneIsStable")
-        && let Some(why) = instability(&control_plane, wanted)
+        && let Some(why) = instability(&control_plane, wanted).or_else(|| pending(world, wanted))
     {
         let kind = control_plane.kind();
         problems.push(format!(
@@ -76,7 +77,38 @@ pub(crate) fn problems(set: &MachineSet, control_plane: Option<&DynamicObject>) 
             set.spec.template.spec.version.as_deref().unwrap_or_default()
         ));
     }
+    let version = set
+        .spec
+        .template
+        .spec
+        .version
+        .as_deref()
+        .unwrap_or_default();
+    if topology(world).is_some() && !is_skipped("ControlPlaneVersionSkew") && version != wanted {
+        problems.push(format!(
+            "MachineSet version ({version}) must be the control plane version ({wanted}): machines of another one would be replaced soon (\"ControlPlaneVersionSkew\" preflight check failed)"
+        ));
+    }
     problems
+}
+
+fn topology(world: &World) -> Option<&Topology> {
+    world.cluster.as_ref()?.spec.topology.as_ref()
+}
+
+/// The version that a topology has for the control plane, if the control plane has yet to be told.
+fn pending(world: &World, version: &str) -> Option<String> {
+    let wanted = topology(world)?.version.as_str();
+    let step = object::annotation(
+        &world.cluster.as_ref()?.metadata,
+        labels::TOPOLOGY_UPGRADE_STEP,
+    );
+    (wanted != version && step != Some(version)).then(|| {
+        format!(
+            "has a pending version upgrade to {}",
+            step.unwrap_or(wanted)
+        )
+    })
 }
 
 fn instability(control_plane: &Contract<'_>, wanted: &str) -> Option<String> {

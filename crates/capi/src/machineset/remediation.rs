@@ -25,7 +25,7 @@ pub(super) fn plan(world: &World, now: Timestamp, plan: &mut Plan<Infallible>) -
         .collect();
     sick.sort_by_key(|machine| rank(machine));
     let mut left = left(world);
-    let problems = preflight::problems(&world.set, world.control_plane.as_deref());
+    let problems = preflight::problems(world);
     for machine in sick {
         let name = machine.name_any();
         if let Some(why) = impossible(world) {

@@ -2,8 +2,10 @@
 
 use expect_test::{Expect, expect};
 
-use super::{MachineSetController, World, plan, preflight};
+use super::{MachineSetController, World, plan};
 use crate::testing::{layers, now, show, world};
+
+mod preflight;
 
 const BASE: &str = "
 set:
@@ -96,7 +98,10 @@ fn machines_come_first_and_their_parts_follow() {
         machine("b", "{status: null}"),
     ]);
     check_plan(
-        &[&new, "parts: {b: {has_bootstrap: true}}"],
+        &[
+            &new,
+            "parts: {b: {bootstrap: {apiVersion: g/v1beta2, kind: KubeadmConfig, metadata: {name: b, labels: {machine-template-hash: h}}}}}",
+        ],
         &expect![[r#"
         apply Machine acme/a
         apply Machine acme/b
@@ -437,67 +442,6 @@ fn deletion_takes_all_machines() {
     );
 }
 
-#[test]
-fn preflight_checks() {
-    let mut table = String::new();
-    let cases = [
-        ("stable", "{}"),
-        ("no control plane", "control_plane: null"),
-        ("provisioning", "control_plane: {status: null}"),
-        ("upgrading", "control_plane: {spec: {version: v1.36.1}}"),
-        (
-            "upgrading, skipped",
-            "{control_plane: {spec: {version: v1.36.1}}, set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'ControlPlaneIsStable'}}}}",
-        ),
-        (
-            "newer",
-            "set: {spec: {template: {spec: {version: v1.37.0}}}}",
-        ),
-        (
-            "newer, all skipped",
-            "set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'All'}}, spec: {template: {spec: {version: v1.37.0}}}}",
-        ),
-        (
-            "one minor older",
-            "set: {spec: {template: {spec: {version: v1.35.0}}}}",
-        ),
-        (
-            "four minors older",
-            "set: {spec: {template: {spec: {version: v1.32.0}}}}",
-        ),
-        (
-            "three minors older without kubeadm",
-            "set: {spec: {template: {spec: {version: v1.33.0, bootstrap: {configRef: {kind: OtherTemplate}}}}}}",
-        ),
-    ];
-    for (name, overrides) in cases {
-        let world = layers::<World>(BASE, &[overrides]);
-        let problems = preflight::problems(&world.set, world.control_plane.as_deref());
-        table += &format!(
-            "{name}: {}\n",
-            if problems.is_empty() {
-                "ok".to_owned()
-            } else {
-                problems.join("\n  ")
-            }
-        );
-    }
-    expect![[r#"
-        stable: ok
-        no control plane: ok
-        provisioning: KubeadmControlPlane is provisioning ("ControlPlaneIsStable" preflight check failed)
-        upgrading: KubeadmControlPlane is upgrading ("ControlPlaneIsStable" preflight check failed)
-        upgrading, skipped: ok
-        newer: MachineSet version (v1.37.0) must not be newer than the control plane version (v1.36.0) ("KubernetesVersionSkew" preflight check failed)
-          MachineSet version (v1.37.0) and control plane version (v1.36.0) must have the same minor version, as kubeadm joins no other ("KubeadmVersionSkew" preflight check failed)
-        newer, all skipped: ok
-        one minor older: MachineSet version (v1.35.0) and control plane version (v1.36.0) must have the same minor version, as kubeadm joins no other ("KubeadmVersionSkew" preflight check failed)
-        four minors older: MachineSet version (v1.32.0) is more than 3 minor versions older than the control plane version (v1.36.0) ("KubernetesVersionSkew" preflight check failed)
-          MachineSet version (v1.32.0) and control plane version (v1.36.0) must have the same minor version, as kubeadm joins no other ("KubeadmVersionSkew" preflight check failed)
-        three minors older without kubeadm: ok
-    "#]].assert_eq(&table);
-}
-
 const SICK: &str = "conditions: [
     {type: HealthCheckSucceeded, status: 'False', reason: UnhealthyNode, message: m, lastTransitionTime: '2026-01-02T03:00:00Z'},
     {type: OwnerRemediated, status: 'False', reason: WaitingForRemediation, message: w, lastTransitionTime: '2026-01-02T03:00:00Z'}]";
@@ -651,5 +595,46 @@ fn a_machine_that_goes_for_its_health_is_one_of_those_that_are_too_many() {
         delete Machine acme/a
         note SuccessfulDelete: Deleted machine a because it is unhealthy
     "#]],
+    );
+}
+
+#[test]
+fn machines_on_their_way_out_still_get_other_times() {
+    let template = "set: {spec: {replicas: 0, template: {metadata: {labels: {machine-template-hash: h, new: label}}, spec: {version: v1.36.1, minReadySeconds: 5, deletion: {nodeDrainTimeoutSeconds: 60}}}}}";
+    let leaving = |more: &str| {
+        let deleted = "{metadata: {deletionTimestamp: '2026-01-02T03:00:00Z'}}";
+        let leaving: serde_json::Value = world(&machine("m-1", deleted), more);
+        machines(&[leaving.to_string()])
+    };
+    let before = leaving(
+        "{spec: {taints: [{key: a, effect: NoSchedule, propagation: Always}], deletion: {nodeDrainTimeoutSeconds: 600, nodeVolumeDetachTimeoutSeconds: 7, nodeDeletionTimeoutSeconds: 10}}}",
+    );
+    check_plan(
+        &[template, &before],
+        &expect![[r#"
+            patch Machine acme/m-1 {"spec":{"deletion":{"nodeDrainTimeoutSeconds":60,"nodeVolumeDetachTimeoutSeconds":null},"minReadySeconds":5,"taints":null}}
+        "#]],
+    );
+    // What a machine gets if nobody says anything is no difference.
+    let after = leaving(
+        "{spec: {minReadySeconds: 5, deletion: {nodeDrainTimeoutSeconds: 60, nodeDeletionTimeoutSeconds: 10}}}",
+    );
+    check_plan(&[template, &after], &expect![""]);
+}
+
+#[test]
+fn labels_and_annotations_go_on_to_the_parts() {
+    let one = machines(&[machine("a", "{metadata: {labels: {team: a}}}")]);
+    let parts = "parts: {a: {
+        bootstrap: {apiVersion: b/v1beta2, kind: KubeadmConfig, metadata: {name: a, namespace: acme, labels: {machine-template-hash: h}}},
+        infrastructure: {apiVersion: i/v1beta2, kind: LocalMachine, metadata: {name: a, namespace: acme, labels: {machine-template-hash: h, team: a}}}}}";
+    let annotated = "set: {spec: {replicas: 1, template: {metadata: {annotations: {note: seen}}}}}";
+    check_plan(
+        &[&one, parts, annotated],
+        &expect![[r#"
+            apply Machine acme/a
+            patch KubeadmConfig acme/a {"metadata":{"annotations":{"note":"seen"},"labels":{"team":"a"}}}
+            patch LocalMachine acme/a {"metadata":{"annotations":{"note":"seen"}}}
+        "#]],
     );
 }

@@ -1,6 +1,9 @@
 //! Worlds of a KubeadmControlPlane: what is planned, and what is shown.
 
+mod adoption;
+mod changes;
 mod encryption;
+mod members;
 mod remediation;
 
 use expect_test::{Expect, expect};
@@ -32,7 +35,7 @@ kubeconfig: {is_ours: true, expires: '2027-01-02T00:00:00Z', server: 'https://12
 ";
 
 /// The cluster is set up.
-const INITIALIZED: &str = "{link: Up, workload: {version: v1.36.0, etcd: {n1: {id: a, peerURL: x}}, kube_proxy_image: 'registry.k8s.io/kube-proxy:v1.36.0'}}";
+const INITIALIZED: &str = "{link: Up, workload: {configuration: {apiVersion: kubeadm.k8s.io/v1beta4, kubernetesVersion: v1.36.0}, etcd: {n1: {id: a, peerURL: x}}, kube_proxy_image: 'registry.k8s.io/kube-proxy:v1.36.0'}}";
 
 const GATES: [&str; 6] = [
     "APIServerPodHealthy",
@@ -49,6 +52,12 @@ fn machine(name: &str, more: &str) -> String {
         .iter()
         .map(|t| format!("{{type: {t}, status: 'True', reason: Running, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}}"))
         .collect();
+    let gates = super::health::gates(true);
+    let gates: Vec<_> = gates
+        .iter()
+        .map(|t| format!("{{conditionType: {t}}}"))
+        .collect();
+    let gates = gates.join(", ");
     let base = format!(
         "
 metadata: {{name: {name}, namespace: acme, uid: u-{name}, creationTimestamp: '2026-01-01T00:00:00Z', annotations: {{pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup: ''}}, labels: {{cluster.x-k8s.io/control-plane: ''}}, ownerReferences: [{{apiVersion: controlplane.cluster.x-k8s.io/v1beta2, kind: KubeadmControlPlane, name: hello, uid: k1, controller: true}}]}}
@@ -58,6 +67,7 @@ spec:
   failureDomain: a
   bootstrap: {{configRef: {{apiGroup: bootstrap.cluster.x-k8s.io, kind: KubeadmConfig, name: {name}}}}}
   infrastructureRef: {{apiGroup: infrastructure.cluster.x-k8s.io, kind: LocalMachine, name: {name}}}
+  readinessGates: [{gates}]
 status: {{nodeRef: {{name: {name}}}, initialization: {{infrastructureProvisioned: true}}, conditions: [{}]}}
 ",
         conditions.join(", ")
@@ -222,7 +232,7 @@ fn machines_are_like_the_template() {
         kind: Machine
         metadata:
           annotations:
-            apiary.io/kubeadm-config-hash: ce16e29d9c8c582a
+            apiary.io/kubeadm-config-hash: 7394e42c48b345ef.2fae3c551951d432
             pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup: ""
           labels:
             cluster.x-k8s.io/cluster-name: hello
@@ -345,14 +355,14 @@ fn a_new_version_replaces_machines_one_by_one() {
         &[newer, INITIALIZED, &machines(std::slice::from_ref(&old))],
         &expect![[r#"
             apply Machine acme/n1
-            act SetClusterVersion("v1.36.1")
+            act WriteClusterConfiguration
             create Machine acme/hello-bcz94
             note SuccessfulCreate: Created machine hello-bcz94
             note RolloutStarted: Machine hello-bcz94 takes the place of another one: Version v1.36.0, v1.36.1 required
         "#]],
     );
     let both = machines(&[old, new.clone()]);
-    let followed = "workload: {version: v1.36.1}";
+    let followed = "workload: {configuration: {kubernetesVersion: v1.36.1}}";
     check(
         &[newer, INITIALIZED, followed, &both, &etcd(&["n1", "n2"])],
         &expect![[r#"
@@ -363,7 +373,13 @@ fn a_new_version_replaces_machines_one_by_one() {
     "#]],
     );
     check(
-        &[newer, INITIALIZED, followed, &machines(&[new])],
+        &[
+            newer,
+            INITIALIZED,
+            followed,
+            &machines(&[new]),
+            "workload: {etcd: {n1: null, n2: {id: b, peerURL: x}}}",
+        ],
         &expect![[r#"
         apply Machine acme/n2
         act SetKubeProxyImage("registry.k8s.io/kube-proxy:v1.36.1")
@@ -385,7 +401,7 @@ fn without_surge_a_machine_goes_first() {
         apply Machine acme/n1
         apply Machine acme/n2
         apply Machine acme/n3
-        act SetClusterVersion("v1.36.1")
+        act WriteClusterConfiguration
         delete Machine acme/n1
         note SuccessfulDelete: Deleted machine n1
     "#]],

@@ -38,7 +38,7 @@ fn check_remediation(overrides: &[&str], expect: &Expect) {
 const THREE: &str = "control_plane: {spec: {replicas: 3}}";
 
 /// The cluster is set up, with the members of etcd still to be said.
-const SET_UP: &str = "{link: Up, workload: {version: v1.36.0, kube_proxy_image: 'registry.k8s.io/kube-proxy:v1.36.0'}}";
+const SET_UP: &str = "{link: Up, workload: {configuration: {apiVersion: kubeadm.k8s.io/v1beta4, kubernetesVersion: v1.36.0}, kube_proxy_image: 'registry.k8s.io/kube-proxy:v1.36.0'}}";
 
 #[test]
 fn an_unhealthy_machine_is_replaced_if_the_others_have_a_majority() {
@@ -256,22 +256,29 @@ fn what_has_no_majority_is_not_made_smaller() {
     check_remediation(
         &[SET_UP, THREE, &four, &machines],
         &expect![[r#"
-        apply status of Machine acme/d {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting for Machine c to be replaced first","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
-        apply status of Machine acme/c {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Without Machine c etcd would have no healthy majority","reason":"CannotBeRemediated","status":"False","type":"OwnerRemediated"}]}
-        wait ControlPlaneUnhealthy: * Machine c: EtcdPodHealthy, EtcdMemberHealthy not true
-        * Machine d: EtcdPodHealthy, EtcdMemberHealthy not true
-        again in 15s
-    "#]],
+            apply status of Machine acme/d {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting for Machine c to be replaced first","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
+            apply status of Machine acme/c {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Without Machine c etcd would have no healthy majority","reason":"CannotBeRemediated","status":"False","type":"OwnerRemediated"}]}
+            wait ControlPlaneUnhealthy: * Machine d: EtcdPodHealthy, EtcdMemberHealthy not true
+            again in 15s
+        "#]],
     );
     let learning = "workload: {etcd: {e: {id: a, peerURL: x, isLearner: true}}}";
-    let three = super::machines(&[machine("a", "{}"), sick("b", "{}"), machine("c", "{}")]);
+    let four = [
+        machine("a", "{}"),
+        sick("b", "{}"),
+        machine("c", "{}"),
+        machine("e", "{}"),
+    ];
+    let three = super::machines(&four);
     let members = etcd(&["a", "b", "c"]);
     check_remediation(
         &[SET_UP, THREE, &members, &three, learning],
         &expect![[r#"
-        apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting for a member of etcd that is still learning","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
-        again in 15s
-    "#]],
+            apply status of Machine acme/b {"conditions":[{"lastTransitionTime":"2026-01-02T03:00:00Z","message":"Waiting for a member of etcd that is still learning","reason":"RemediationDeferred","status":"False","type":"OwnerRemediated"}]}
+            delete Machine acme/b
+            note SuccessfulDelete: Deleted machine b
+            again in 15s
+        "#]],
     );
 }
 
@@ -294,4 +301,89 @@ fn only_one_machine_takes_the_place() {
         again in 15s
     "#]],
     );
+}
+
+#[test]
+fn a_member_that_never_learns_is_replaced() {
+    let members = "workload: {etcd: {a: {id: a, peerURL: x}, b: {id: b, peerURL: x}, c: {id: c, peerURL: x, isLearner: true}}}";
+    let three = machines(&[machine("a", "{}"), machine("b", "{}"), sick("c", "{}")]);
+    let plan = plan::plan(&certified(&[SET_UP, THREE, members, &three]), now()).to_string();
+    assert!(plan.contains("delete Machine acme/c\n"), "{plan}");
+}
+
+/// What is done about the last of `count` machines, which is sick, while `more` others are.
+fn outcome(count: usize, more: usize, external: bool) -> &'static str {
+    let names: Vec<String> = (0..count).map(|i| format!("m{i}")).collect();
+    let is_sick = |i: usize| i + more + 1 >= count;
+    let all: Vec<_> = names
+        .iter()
+        .enumerate()
+        .map(|(i, name)| {
+            if is_sick(i) {
+                sick(name, "{}")
+            } else {
+                machine(name, "{}")
+            }
+        })
+        .collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let elsewhere = "control_plane: {spec: {kubeadmConfigSpec: {clusterConfiguration: {etcd: {external: {endpoints: [e], caFile: a, certFile: b, keyFile: c}}}}}}";
+    let wanted = format!("control_plane: {{spec: {{replicas: {count}}}}}");
+    let layers = [
+        SET_UP,
+        &wanted,
+        &etcd(&names),
+        &machines(&all),
+        if external { elsewhere } else { "{}" },
+    ];
+    let plan = plan::plan(&certified(&layers), now()).to_string();
+    let deleted = plan
+        .lines()
+        .filter(|line| line.starts_with("delete Machine"))
+        .count();
+    assert!(deleted <= 1, "{plan}");
+    if deleted == 1 {
+        "yes"
+    } else if plan.contains("CannotBeRemediated") {
+        "no"
+    } else {
+        "later"
+    }
+}
+
+#[test]
+fn one_machine_is_replaced_as_long_as_the_rest_decides() {
+    let mut table = String::from("machines sick | etcd on them | elsewhere\n");
+    for count in [1, 2, 3, 4, 5, 7] {
+        for more in 0..count {
+            let (own, elsewhere) = (outcome(count, more, false), outcome(count, more, true));
+            table += &format!("{count} {} | {own} | {elsewhere}\n", more + 1);
+        }
+    }
+    expect![[r#"
+        machines sick | etcd on them | elsewhere
+        1 1 | no | no
+        2 1 | no | yes
+        2 2 | no | yes
+        3 1 | yes | yes
+        3 2 | no | yes
+        3 3 | no | yes
+        4 1 | yes | yes
+        4 2 | no | yes
+        4 3 | no | yes
+        4 4 | no | yes
+        5 1 | yes | yes
+        5 2 | yes | yes
+        5 3 | no | yes
+        5 4 | no | yes
+        5 5 | no | yes
+        7 1 | yes | yes
+        7 2 | yes | yes
+        7 3 | yes | yes
+        7 4 | no | yes
+        7 5 | no | yes
+        7 6 | no | yes
+        7 7 | no | yes
+    "#]]
+    .assert_eq(&table);
 }

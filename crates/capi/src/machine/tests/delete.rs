@@ -15,6 +15,7 @@ fn deletion_waits_for_hooks_first() {
         ],
         &expect![[r#"
             wait WaitingForPreDrainHook: Waiting for annotation pre-drain.delete.hook.machine.cluster.x-k8s.io/x to be removed
+            again in 895s
         "#]],
     );
 }
@@ -65,17 +66,19 @@ fn draining_ends_when_told_or_after_its_time() {
     check_plan(
         &[&layers[..], &[excluded]].concat(),
         &expect![[r#"
-        delete LocalMachine acme/m
-        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
-    "#]],
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
     );
     let over = "machine: {spec: {deletion: {nodeDrainTimeoutSeconds: 30}}, status: {deletion: {nodeDrainStartTime: '2026-01-02T03:03:00Z'}}}";
     check_plan(
         &[&layers[..], &[over]].concat(),
         &expect![[r#"
-        delete LocalMachine acme/m
-        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
-    "#]],
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
     );
 }
 
@@ -96,31 +99,35 @@ fn deletion_waits_for_volumes_then_hooks_then_parts_then_the_node() {
             "machine: {metadata: {annotations: {pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup: ''}}}",
         ]),
         &expect![[r#"
-        act patch Node m {"spec":{"unschedulable":true}}
-        wait WaitingForPreTerminateHook: Waiting for annotation pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup to be removed
-    "#]],
+            act patch Node m {"spec":{"unschedulable":true}}
+            wait WaitingForPreTerminateHook: Waiting for annotation pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup to be removed
+            again in 895s
+        "#]],
     );
     check_plan(
         &with(&[]),
         &expect![[r#"
-        act patch Node m {"spec":{"unschedulable":true}}
-        delete LocalMachine acme/m
-        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
-    "#]],
+            act patch Node m {"spec":{"unschedulable":true}}
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
     );
     check_plan(
         &with(&["infrastructure: null"]),
         &expect![[r#"
-        delete KubeadmConfig acme/m
-        wait WaitingForBootstrapDeletion: Waiting for KubeadmConfig m to be deleted
-    "#]],
+            delete KubeadmConfig acme/m
+            wait WaitingForBootstrapDeletion: Waiting for KubeadmConfig m to be deleted
+            again in 895s
+        "#]],
     );
     check_plan(
         &with(&["{infrastructure: null, bootstrap: null}"]),
         &expect![[r#"
-        act delete Node m
-        wait DeletingNode: Waiting for Node m to be deleted
-    "#]],
+            act delete Node m
+            wait DeletingNode: Waiting for Node m to be deleted
+            again in 895s
+        "#]],
     );
     check_plan(
         &with(&["{infrastructure: null, bootstrap: null, nodes: []}"]),
@@ -141,16 +148,18 @@ fn the_node_is_left_alone_when_all_of_the_cluster_goes() {
         ]
         .concat(),
         &expect![[r#"
-        delete LocalMachine acme/m
-        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
-    "#]],
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
     );
     check_plan(
         &[&layers[..], &["control_plane_size: 0"]].concat(),
         &expect![[r#"
-        delete LocalMachine acme/m
-        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
-    "#]],
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
     );
 }
 
@@ -160,9 +169,10 @@ fn an_unreachable_cluster_does_not_block_deletion_for_ever() {
     check_plan(
         &[NODE, SYNCED, DELETED, gone],
         &expect![[r#"
-        act delete Node m
-        wait DeletingNode: Waiting for Node m to be deleted
-    "#]],
+            act delete Node m
+            wait DeletingNode: Waiting for Node m to be deleted
+            again in 895s
+        "#]],
     );
     check_plan(
         &[
@@ -297,9 +307,10 @@ fn rules_say_what_leaves_and_in_what_order() {
     check_drain(
         &[RULED, labelled],
         &expect![[r#"
-        delete LocalMachine acme/m
-        wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
-    "#]],
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
     );
 }
 
@@ -411,7 +422,105 @@ fn volumes_of_pods_that_stay_are_not_waited_for() {
             &expect![[r#"
                 delete LocalMachine acme/m
                 wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+                again in 895s
             "#]],
         );
     }
+}
+
+#[test]
+fn of_nodes_that_cannot_be_told_apart_the_known_one_goes() {
+    let layers = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, DELETED, PODS, TWIN];
+    check_plan(
+        &layers,
+        &expect![[r#"
+            act patch Node m {"spec":{"unschedulable":true}}
+            act evict [("default", "web")]
+            wait DrainingNode: Drain not completed yet (started at 2026-01-02T03:04:05Z):
+            * Pods default/leaving, default/web: deletionTimestamp set, but still not removed from the Node
+            * Pod default/job: waiting for completion
+            again in 20s
+        "#]],
+    );
+    check_plan(
+        &[
+            BOOTSTRAP,
+            INFRASTRUCTURE,
+            NODE,
+            SYNCED,
+            DELETED,
+            TWIN,
+            "{infrastructure: null, bootstrap: null}",
+        ],
+        &expect![[r#"
+            act delete Node m
+            wait DeletingNode: Waiting for Node m to be deleted
+            again in 895s
+        "#]],
+    );
+}
+
+#[test]
+fn a_deletion_that_takes_long_says_so() {
+    let layers = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, PODS];
+    let ready = |deleted: &str| {
+        let deleted = format!("machine: {{metadata: {{deletionTimestamp: '{deleted}'}}}}");
+        lines(&[&layers[..], &[&deleted]].concat(), &["Ready="])
+    };
+    expect![[r#"
+        Ready=False NotReady * Deleting: Drain not completed yet (started at 2026-01-02T03:04:05Z):
+        Ready=False NotReady * Deleting: Machine deletion in progress since more than 15m, stage: DrainingNode, delay likely due to Pods not terminating, Pods not completed yet
+    "#]]
+    .assert_eq(&(ready("2026-01-02T02:50:00Z") + &ready("2026-01-02T02:49:00Z")));
+}
+
+#[test]
+fn a_node_is_drained_once() {
+    let base = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, DELETED, PODS];
+    let begins = |more: &[&str]| {
+        let plan = plan::plan(&layers::<World>(BASE, &[&base[..], more].concat()), now());
+        let text = plan.to_string();
+        format!("{}\n", text.lines().next().unwrap_or_default())
+    };
+    let past =
+        "machine: {status: {deletion: {waitForPreTerminateHookStartTime: '2026-01-02T03:04:00Z'}}}";
+    let hook = "machine: {metadata: {annotations: {pre-terminate.delete.hook.machine.cluster.x-k8s.io/x: ''}}}";
+    let going = "control_plane: {apiVersion: c/v1, kind: K, metadata: {name: hello, deletionTimestamp: '2026-01-02T03:04:00Z'}}";
+    let nameless = "{machine: {status: {nodeRef: null}}, nodes: []}";
+    let hooked = "machine: {metadata: {annotations: {pre-drain.delete.hook.machine.cluster.x-k8s.io/x: ''}}}";
+    let table = [
+        ("drained before", begins(&[past])),
+        (
+            "last hook, with the cluster",
+            begins(&[hook, "control_plane_size: 0"]),
+        ),
+        ("with the control plane", begins(&[going])),
+        ("no node", begins(&[nameless])),
+        (
+            "first hook, with the control plane",
+            begins(&[hooked, going]),
+        ),
+    ];
+    let table: String = table
+        .iter()
+        .map(|(what, line)| format!("{what}: {line}"))
+        .collect();
+    expect![[r#"
+        drained before: delete LocalMachine acme/m
+        last hook, with the cluster: wait WaitingForPreTerminateHook: Waiting for annotation pre-terminate.delete.hook.machine.cluster.x-k8s.io/x to be removed
+        with the control plane: delete LocalMachine acme/m
+        no node: delete LocalMachine acme/m
+        first hook, with the control plane: delete LocalMachine acme/m
+    "#]]
+    .assert_eq(&table);
+    // Nobody says what is attached to a node that is silent.
+    let silent = "nodes: [{metadata: {name: m}, spec: {unschedulable: true}, status: {conditions: [{type: Ready, status: 'Unknown'}], volumesAttached: [{name: disk, devicePath: ''}]}}]";
+    check_plan(
+        &[BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, DELETED, silent],
+        &expect![[r#"
+            delete LocalMachine acme/m
+            wait WaitingForInfrastructureDeletion: Waiting for LocalMachine m to be deleted
+            again in 895s
+        "#]],
+    );
 }

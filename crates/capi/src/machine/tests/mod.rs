@@ -274,15 +274,45 @@ fn labels_and_taints_follow_the_machine() {
     check_plan(
         &[BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, taints],
         &expect![[r#"
-        act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/labels-from-machine":"node-role.kubernetes.io/web","cluster.x-k8s.io/taints-from-machine":"a:NoSchedule,b:NoSchedule"},"labels":{"node-role.kubernetes.io/web":"","node.cluster.x-k8s.io/pool":null},"resourceVersion":"9"},"spec":{"taints":[{"effect":"NoSchedule","key":"a"}]}}
+        act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/labels-from-machine":"node-role.kubernetes.io/web","cluster.x-k8s.io/taints-from-machine":"a:NoSchedule"},"labels":{"node-role.kubernetes.io/web":"","node.cluster.x-k8s.io/pool":null},"resourceVersion":"9"},"spec":{"taints":[{"effect":"NoSchedule","key":"a"}]}}
     "#]],
     );
     check_plan(
         &[BOOTSTRAP, INFRASTRUCTURE, NODE, taints],
         &expect![[r#"
-        act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/cluster-name":"hello","cluster.x-k8s.io/cluster-namespace":"acme","cluster.x-k8s.io/labels-from-machine":"node-role.kubernetes.io/web","cluster.x-k8s.io/machine":"m","cluster.x-k8s.io/owner-kind":"MachineSet","cluster.x-k8s.io/owner-name":"md-0-abcde","cluster.x-k8s.io/taints-from-machine":"a:NoSchedule,b:NoSchedule"},"labels":{"node-role.kubernetes.io/web":""},"resourceVersion":"9"},"spec":{"taints":[{"effect":"NoSchedule","key":"a"},{"effect":"NoSchedule","key":"b"}]}}
+        act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/cluster-name":"hello","cluster.x-k8s.io/cluster-namespace":"acme","cluster.x-k8s.io/labels-from-machine":"node-role.kubernetes.io/web","cluster.x-k8s.io/machine":"m","cluster.x-k8s.io/owner-kind":"MachineSet","cluster.x-k8s.io/owner-name":"md-0-abcde","cluster.x-k8s.io/taints-from-machine":"a:NoSchedule"},"labels":{"node-role.kubernetes.io/web":""},"resourceVersion":"9"},"spec":{"taints":[{"effect":"NoSchedule","key":"a"},{"effect":"NoSchedule","key":"b"}]}}
         note SuccessfulSetNodeRef: The node is m
     "#]],
+    );
+}
+
+#[test]
+fn taints_that_were_set_once_stay() {
+    // The machine has lost both; the node has lost none.
+    let tainted = "nodes:
+- {metadata: {name: m, resourceVersion: '9', labels: {node.cluster.x-k8s.io/pool: a}, annotations: {cluster.x-k8s.io/cluster-name: hello, cluster.x-k8s.io/cluster-namespace: acme, cluster.x-k8s.io/machine: m, cluster.x-k8s.io/owner-kind: MachineSet, cluster.x-k8s.io/owner-name: md-0-abcde, cluster.x-k8s.io/labels-from-machine: node.cluster.x-k8s.io/pool, cluster.x-k8s.io/taints-from-machine: 'a:NoSchedule'}}, spec: {providerID: 'local:///acme/m', taints: [{key: a, effect: NoSchedule}, {key: b, effect: NoSchedule}]}}
+";
+    check_plan(
+        &[BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, tainted],
+        &expect![[r#"
+            act patch Node m {"metadata":{"annotations":{"cluster.x-k8s.io/taints-from-machine":""},"resourceVersion":"9"},"spec":{"taints":[{"effect":"NoSchedule","key":"b"}]}}
+        "#]],
+    );
+}
+
+#[test]
+fn annotations_follow_the_machine() {
+    let had = "machine: {metadata: {annotations: {node.cluster.x-k8s.io/rack: '7', a.node.cluster.x-k8s.io/b: c, other: d}}}";
+    let interruptible = "infrastructure: {status: {interruptible: true}}";
+    let synced = &SYNCED.replace(
+        "    annotations:\n",
+        "    annotations:\n      node.cluster.x-k8s.io/rack: '6'\n      node.cluster.x-k8s.io/gone: x\n      node.cluster.x-k8s.io/own: hers\n      cluster.x-k8s.io/annotations-from-machine: node.cluster.x-k8s.io/gone,node.cluster.x-k8s.io/rack\n",
+    );
+    check_plan(
+        &[BOOTSTRAP, INFRASTRUCTURE, NODE, synced, had, interruptible],
+        &expect![[r#"
+            act patch Node m {"metadata":{"annotations":{"a.node.cluster.x-k8s.io/b":"c","cluster.x-k8s.io/annotations-from-machine":"a.node.cluster.x-k8s.io/b,node.cluster.x-k8s.io/rack","cluster.x-k8s.io/labels-from-machine":"cluster.x-k8s.io/interruptible,node.cluster.x-k8s.io/pool","node.cluster.x-k8s.io/gone":null,"node.cluster.x-k8s.io/rack":"7"},"labels":{"cluster.x-k8s.io/interruptible":""},"resourceVersion":"9"}}
+        "#]],
     );
 }
 
@@ -432,4 +462,96 @@ fn control_plane_machines_show_their_components() {
         SchedulerPodHealthy=False Provisioning Pod kube-scheduler-m is not ready yet
         EtcdPodHealthy=False Failed Pod etcd-m has ended
         EtcdMemberHealthy=True Healthy"#]].assert_eq(&lines.join("\n"));
+}
+
+/// Lines of what is shown that begin with one of these words.
+fn lines(overrides: &[&str], starts: &[&str]) -> String {
+    let shown = show::<MachineController>(&layers::<World>(BASE, overrides));
+    let is_wanted = |line: &&str| starts.iter().any(|start| line.starts_with(start));
+    let lines = shown.lines().filter(is_wanted);
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn the_expiry_of_certificates_is_taken_over_from_an_annotation() {
+    let shown = |overrides: &[&str]| {
+        let base = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED];
+        let text = lines(
+            &[&base[..], overrides].concat(),
+            &["certificatesExpiryDate"],
+        );
+        if text.is_empty() {
+            "-\n".to_owned()
+        } else {
+            text
+        }
+    };
+    let control_plane = "machine: {metadata: {labels: {cluster.x-k8s.io/control-plane: ''}}}";
+    let own = "machine: {metadata: {annotations: {machine.cluster.x-k8s.io/certificates-expiry: '2026-06-01T00:00:00Z'}}}";
+    let bootstrap = "bootstrap: {metadata: {annotations: {machine.cluster.x-k8s.io/certificates-expiry: '2026-07-01T00:00:00Z'}}}";
+    let known = "machine: {status: {certificatesExpiryDate: '2026-05-01T00:00:00Z'}}";
+    let damaged =
+        "machine: {metadata: {annotations: {machine.cluster.x-k8s.io/certificates-expiry: soon}}}";
+    let mut text = shown(&[control_plane, bootstrap]);
+    text += &shown(&[control_plane, bootstrap, own]);
+    text += &shown(&[control_plane, known]);
+    text += &shown(&[control_plane, bootstrap, damaged]);
+    text += &shown(&[bootstrap]);
+    expect![[r#"
+        certificatesExpiryDate: "2026-07-01T00:00:00Z"
+        certificatesExpiryDate: "2026-06-01T00:00:00Z"
+        -
+        -
+        -
+    "#]]
+    .assert_eq(&text);
+}
+
+/// A worker of a deployment, with templates that are equal.
+const DEPLOYED: &str = "
+set: {metadata: {name: md-0-abcde, creationTimestamp: '2026-01-01T00:00:00Z'}, spec: {clusterName: hello, selector: {}, template: {spec: &t {clusterName: hello, bootstrap: {dataSecretName: s}, infrastructureRef: {apiGroup: g, kind: K, name: k}}}}}
+deployment: {metadata: {name: md-0}, spec: {clusterName: hello, selector: {}, template: {spec: *t}}}
+";
+
+#[test]
+fn a_worker_is_out_of_date_when_its_time_has_come() {
+    let base = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, DEPLOYED];
+    let after = |time: &str| format!("deployment: {{spec: {{rollout: {{after: '{time}'}}}}}}");
+    let mut text = String::new();
+    for time in [
+        "2025-12-31T00:00:00Z",
+        "2026-01-02T00:00:00Z",
+        "2026-01-02T03:05:05Z",
+    ] {
+        let after = after(time);
+        text += &lines(
+            &[&base[..], &[&after]].concat(),
+            &["UpToDate", "    * MachineDep", "again"],
+        );
+    }
+    expect![[r#"
+        UpToDate=True UpToDate
+        UpToDate=False NotUpToDate * MachineDeployment spec.rollout.after expired
+        again in 60s
+        UpToDate=True UpToDate
+    "#]]
+    .assert_eq(&text);
+}
+
+/// A second Node that says it is the same machine.
+const TWIN: &str = "
+nodes:
+- {metadata: {name: m}, spec: {providerID: 'local:///acme/m'}, status: {conditions: [{type: Ready, status: 'True'}]}}
+- {metadata: {name: twin}, spec: {providerID: 'local:///acme/m'}}
+";
+
+#[test]
+fn nodes_that_cannot_be_told_apart_are_an_error() {
+    let base = [BOOTSTRAP, INFRASTRUCTURE, NODE, SYNCED, TWIN];
+    expect![[r#"
+        wait InternalError: Nodes m, twin have the same provider id
+        NodeReady=Unknown InternalError Nodes m, twin have the same provider id
+        NodeHealthy=Unknown InternalError Nodes m, twin have the same provider id
+    "#]]
+    .assert_eq(&lines(&base, &["wait", "act", "Node"]));
 }

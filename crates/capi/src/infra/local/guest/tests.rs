@@ -1,5 +1,6 @@
 //! Guests that boot, on a host with a small API server in memory.
 
+mod configuration;
 mod faults;
 mod settings;
 
