@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::bootstrap::KubeadmConfigSpec;
-use crate::bootstrap::kubeadm_config::check_spec;
+use crate::bootstrap::kubeadm_config::{check_spec, check_timeouts};
 use crate::cluster::machine_set::MachineNaming;
 use crate::cluster::rules;
 use crate::condition_path;
@@ -422,6 +422,7 @@ pub fn validate(new: &KubeadmControlPlane, old: Option<&KubeadmControlPlane>) ->
     );
     if let Some(config) = &new.spec.kubeadm_config_spec {
         check_spec("spec.kubeadmConfigSpec", config, &mut errors);
+        check_timeouts("spec.kubeadmConfigSpec", config, &mut errors);
         check_validity("spec", new.spec.rollout.as_ref(), config, &mut errors);
     }
     if let Some(old) = old {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::kubeadm_control_plane::{Remediation, Rollout, check_validity};
 use crate::bootstrap::KubeadmConfigSpec;
-use crate::bootstrap::kubeadm_config::check_spec;
+use crate::bootstrap::kubeadm_config::{check_spec, check_timeouts};
 use crate::cluster::machine_set::MachineNaming;
 use crate::cluster::rules;
 use crate::meta::crd::AGE_PATH;
@@ -135,7 +135,9 @@ pub fn validate(
         &mut errors,
     );
     if let Some(config) = &spec.kubeadm_config_spec {
-        check_spec(&format!("{path}.kubeadmConfigSpec"), config, &mut errors);
+        let below = format!("{path}.kubeadmConfigSpec");
+        check_spec(&below, config, &mut errors);
+        check_timeouts(&below, config, &mut errors);
         check_validity(path, spec.rollout.as_ref(), config, &mut errors);
     }
     errors

@@ -1,11 +1,14 @@
 //! KubeadmConfigs: write the bootstrap data of machines.
 //!
 //! Reads the KubeadmConfig, its Machine and Cluster, the cluster's certificates, Secrets that files come from, and the bootstrap token in
-//! the workload cluster. Writes the Secret with the cloud-init document, the lock of the machine that initializes the cluster, and tokens for
+//! the workload cluster. Writes the Secret with the cloud-init or Ignition document, the lock of the machine that initializes the cluster, and tokens for
 //! those that join. Data that has been written once is never written anew: the machine may have read it.
 
 mod cloudinit;
+mod container_linux;
+mod contents;
 mod gather;
+mod ignition;
 pub mod kubeadm;
 mod plan;
 mod status;
@@ -42,6 +45,9 @@ pub struct World {
     pub cluster: Option<Arc<Cluster>>,
     #[cfg_attr(test, serde(skip))]
     pub authorities: Authorities,
+    /// The version that the cluster's control plane should have, if files are templates that may name it.
+    #[cfg_attr(test, serde(default))]
+    pub control_plane_version: Option<String>,
     /// The lock of the machine that initializes the cluster.
     #[cfg_attr(test, serde(default))]
     pub lock: Option<Arc<ConfigMap>>,

@@ -1,5 +1,10 @@
 //! Worlds of a KubeadmConfig: what is planned, what is shown, and what machines get.
 
+mod files;
+mod ignition;
+mod kubeadm;
+mod lock;
+
 use expect_test::{Expect, expect};
 
 use super::{KubeadmConfigController, World, plan};
@@ -65,6 +70,11 @@ fn check(overrides: &[&str], expect: &Expect) {
 
 /// The document that the machine gets, or why it gets none.
 fn document(overrides: &[&str]) -> String {
+    data(overrides, "value")
+}
+
+/// What is under a key of the Secret with the document, or why there is none.
+fn data(overrides: &[&str], key: &str) -> String {
     let plan = plan::plan(&certified(overrides), now());
     let secret = plan.changes.iter().find_map(|c| match c {
         runtime::Change::Apply(secret) => Some(secret),
@@ -74,7 +84,7 @@ fn document(overrides: &[&str]) -> String {
         return plan.to_string();
     };
     assert_eq!(secret.data["type"], "cluster.x-k8s.io/secret");
-    let encoded = secret.data["data"]["value"].as_str().unwrap();
+    let encoded = secret.data["data"][key].as_str().unwrap();
     let bytes =
         base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded).unwrap();
     String::from_utf8(bytes).unwrap()
@@ -163,6 +173,7 @@ fn one_machine_initializes() {
 fn certificates_are_waited_for() {
     let bare: World = layers(BASE, &[CONTROL_PLANE, LOCKED]);
     expect![[r#"
+        delete ConfigMap acme/hello-lock
         wait NotAvailable: Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
     "#]]
     .assert_eq(&plan::plan(&bare, now()).to_string());
@@ -511,6 +522,7 @@ fn kubeadm_before_1_31_gets_v1beta3() {
 fn kubeadm_before_1_22_is_too_old() {
     let oldest = "machine: {spec: {version: v1.21.0}}";
     expect![[r#"
+        delete ConfigMap acme/hello-lock
         wait InternalError: Kubernetes v1.21.0 is too old: 1.22 is the oldest whose kubeadm is supported
     "#]].assert_eq(&document(&[CONTROL_PLANE, LOCKED, oldest]));
 }
@@ -602,12 +614,10 @@ fn what_cannot_work_is_told() {
     let mut text = wrong("{files: [{path: /a, contentFrom: {secret: {name: gone, key: k}}}]}");
     text += &wrong("{users: [{name: u, passwdFrom: {secret: {name: gone, key: k}}}]}");
     text += &wrong("{joinConfiguration: {controlPlane: {}}}");
-    text += &wrong("{files: [{path: /a, contentFormat: Template, content: x}]}");
     expect![[r#"
         wait InternalError: file /a: Secret gone does not exist
         wait InternalError: user u: Secret gone does not exist
         wait InternalError: spec.joinConfiguration.controlPlane must not be set for a worker machine
-        wait InternalError: file /a: contentFormat Template is not supported
     "#]]
     .assert_eq(&text);
 }
@@ -687,11 +697,10 @@ fn the_status_follows() {
     ]));
     let bare: World = world(BASE, CONTROL_PLANE);
     expect![[r#"
-        create ConfigMap acme/hello-lock
-        wait NotAvailable: Taking the lock of the machine that initializes the cluster
-        Ready=False NotReady * DataSecretAvailable: Taking the lock of the machine that initializes the cluster
+        wait NotAvailable: Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
+        Ready=False NotReady * DataSecretAvailable: Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
             * CertificatesAvailable: Secrets hello-ca, hello-etcd, hello-proxy, hello-sa do not exist yet
-        DataSecretAvailable=False NotAvailable Taking the lock of the machine that initializes the cluster
+        DataSecretAvailable=False NotAvailable Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
         CertificatesAvailable=False NotAvailable Secrets hello-ca, hello-etcd, hello-proxy, hello-sa do not exist yet
         Paused=False NotPaused
     "#]].assert_eq(&show::<KubeadmConfigController>(&bare));

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use boots::{Advance, Booting, Boots};
 
-use super::guest::{self, Disk, Hardware};
+use super::guest::{self, BootstrapData, Disk, Hardware};
 use super::{ClusterId, Host};
 use crate::condition::{self, Condition, Part, summary};
 use crate::{names, object, pause, secret};
@@ -67,7 +67,7 @@ pub struct World {
     pub infrastructure: Option<Arc<LocalCluster>>,
     /// The bootstrap data, if it is there.
     #[cfg_attr(test, serde(default))]
-    pub bootstrap: Option<String>,
+    pub bootstrap: Option<BootstrapData>,
     /// What the guest left on its disk, if it has booted.
     #[cfg_attr(test, serde(default))]
     pub disk: Option<Disk>,
@@ -177,7 +177,7 @@ impl Reconciler for LocalMachineController {
             .and_then(|m| m.spec.bootstrap.data_secret_name.clone());
         if let Some(name) = name.filter(|n| !n.is_empty()) {
             let data: Option<Arc<Secret>> = cx.get(&namespace, &name).await?;
-            world.bootstrap = data.as_deref().and_then(|d| secret::text(d, "value"));
+            world.bootstrap = data.as_deref().and_then(BootstrapData::of);
         }
         Ok(world)
     }

@@ -17,7 +17,7 @@ cluster:
   spec: {}
   status: {initialization: {infrastructureProvisioned: true}}
 infrastructure: {metadata: {name: hello}, spec: {}, status: {tlsServerName: hello.acme.test, failureDomains: [{name: local-a}]}}
-bootstrap: '#cloud-config'
+bootstrap: {document: '#cloud-config'}
 ";
 
 const BOOTED: &str = "
