@@ -8,11 +8,12 @@ use crate::addons::{cluster_resource_set, cluster_resource_set_binding};
 use crate::bootstrap::{kubeadm_config, kubeadm_config_template};
 use crate::cluster::{
     Cluster, ClusterClass, cluster, cluster_class_rules, machine, machine_deployment,
-    machine_drain_rule, machine_health_check, machine_set, topology_rules,
+    machine_drain_rule, machine_health_check, machine_pool, machine_set, topology_rules,
 };
 use crate::controlplane::{kubeadm_control_plane, kubeadm_control_plane_template};
 use crate::infrastructure::{
-    local_cluster, local_cluster_template, local_machine, local_machine_template,
+    local_cluster, local_cluster_template, local_machine, local_machine_pool,
+    local_machine_template,
 };
 use crate::meta::{
     ADDONS_GROUP, BOOTSTRAP_GROUP, CLUSTER_GROUP, CONTROL_PLANE_GROUP, FieldError,
@@ -29,6 +30,7 @@ pub fn default(group: &str, version: &str, kind: &str, new: &mut Value, old: Opt
         (CLUSTER_GROUP, V1BETA2, "MachineDeployment") => {
             with(new, old, machine_deployment::default);
         }
+        (CLUSTER_GROUP, V1BETA2, "MachinePool") => with(new, old, machine_pool::default),
         (CLUSTER_GROUP, V1BETA2, "MachineHealthCheck") => {
             with(new, old, |new, _| machine_health_check::default(new));
         }
@@ -58,6 +60,7 @@ pub fn validate(
         (CLUSTER_GROUP, V1BETA2, "MachineDeployment") => {
             check(new, old, machine_deployment::validate)
         }
+        (CLUSTER_GROUP, V1BETA2, "MachinePool") => check(new, old, machine_pool::validate),
         (CLUSTER_GROUP, V1BETA2, "MachineHealthCheck") => {
             check(new, old, machine_health_check::validate)
         }
@@ -86,6 +89,9 @@ pub fn validate(
         }
         (INFRASTRUCTURE_GROUP, V1BETA2, "LocalCluster") => check(new, old, local_cluster::validate),
         (INFRASTRUCTURE_GROUP, V1BETA2, "LocalMachine") => check(new, old, local_machine::validate),
+        (INFRASTRUCTURE_GROUP, V1BETA2, "LocalMachinePool") => {
+            check(new, old, |new, _| local_machine_pool::validate(new))
+        }
         (INFRASTRUCTURE_GROUP, V1BETA2, "LocalMachineTemplate") => {
             check(new, old, local_machine_template::validate)
         }

@@ -107,6 +107,21 @@ impl Contract<'_> {
             .filter(|id| !id.is_empty())
     }
 
+    /// Infrastructure of a pool: the names there of the machines that it has.
+    #[must_use]
+    pub fn provider_ids(&self) -> Vec<String> {
+        let ids: Vec<String> = self.parse(&["spec", "providerIDList"]).unwrap_or_default();
+        ids.into_iter().filter(|id| !id.is_empty()).collect()
+    }
+
+    /// Infrastructure of a pool: the kind of an object for each of its machines, if it keeps such objects.
+    #[must_use]
+    pub fn machine_kind(&self) -> Option<&str> {
+        self.at(&["status", "infrastructureMachineKind"])
+            .as_str()
+            .filter(|kind| !kind.is_empty())
+    }
+
     /// Infrastructure of a machine: its addresses.
     #[must_use]
     pub fn addresses(&self) -> Vec<MachineAddress> {

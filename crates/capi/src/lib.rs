@@ -17,6 +17,7 @@ pub mod link;
 pub mod machine;
 pub mod machinedeployment;
 pub mod machinehealthcheck;
+pub mod machinepool;
 pub mod machineset;
 mod names;
 pub mod object;
@@ -57,11 +58,13 @@ pub fn controllers(
         .add(machine::MachineController)
         .add(machineset::MachineSetController)
         .add(machinedeployment::MachineDeploymentController)
+        .add(machinepool::MachinePoolController)
         .add(machinehealthcheck::MachineHealthCheckController)
         .add(clusterresourceset::ClusterResourceSetController)
         .add(clusterresourcesetbinding::ClusterResourceSetBindingController)
         .add(bootstrap::KubeadmConfigController)
         .add(kcp::KubeadmControlPlaneController)
         .add(local_cluster)
+        .add(infra::local::machinepool::LocalMachinePoolController)
         .add(infra::local::machine::LocalMachineController::new(host))
 }

@@ -11,6 +11,7 @@ pub mod machine;
 pub mod machine_deployment;
 pub mod machine_drain_rule;
 pub mod machine_health_check;
+pub mod machine_pool;
 pub mod machine_set;
 pub mod rules;
 pub mod topology;
@@ -26,4 +27,5 @@ pub use machine_drain_rule::{MachineDrainRule, MachineDrainRuleSpec};
 pub use machine_health_check::{
     MachineHealthCheck, MachineHealthCheckSpec, MachineHealthCheckStatus,
 };
+pub use machine_pool::{MachinePool, MachinePoolSpec, MachinePoolStatus};
 pub use machine_set::{MachineSet, MachineSetSpec, MachineSetStatus};

@@ -30,7 +30,7 @@ pub use review::review;
 
 use crate::bootstrap::v1beta1::{kubeadm_config, kubeadm_config_template};
 use crate::cluster::v1beta1::{
-    cluster, machine, machine_deployment, machine_health_check, machine_set,
+    cluster, machine, machine_deployment, machine_health_check, machine_pool, machine_set,
 };
 use crate::controlplane::v1beta1::kubeadm_control_plane;
 use crate::meta::{FieldError, V1BETA1, V1BETA2};
@@ -57,6 +57,7 @@ pub static KINDS: &[&Kind] = &[
     &machine::KIND,
     &machine_set::KIND,
     &machine_deployment::KIND,
+    &machine_pool::KIND,
     &machine_health_check::KIND,
     &kubeadm_config::KIND,
     &kubeadm_config_template::KIND,

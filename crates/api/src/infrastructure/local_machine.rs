@@ -39,6 +39,14 @@ pub struct LocalMachineSpec {
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "memoryMiB")]
     #[schemars(range(min = 64, max = 16_777_216))]
     pub memory_mib: Option<i32>,
+    /// The failure domain to place the machine in. Default: that of its Machine, or the first that the cluster has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub failure_domain: Option<String>,
+    /// The Kubernetes version of the image that the machine boots from. Default: that of its Machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub kubernetes_version: Option<String>,
     /// Seconds between creation and boot. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86400))]

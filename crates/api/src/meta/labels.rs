@@ -76,6 +76,8 @@ pub const SKIP_KUBE_PROXY: &str = "controlplane.cluster.x-k8s.io/skip-kube-proxy
 pub const AUTOSCALER_MIN_SIZE: &str = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size";
 /// Annotation of MachineSets and MachineDeployments: largest size that the cluster autoscaler chooses.
 pub const AUTOSCALER_MAX_SIZE: &str = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size";
+/// Annotation of MachinePools: who else decides how many machines there are; any value but `false`.
+pub const REPLICAS_MANAGED_BY: &str = "cluster.x-k8s.io/replicas-managed-by";
 
 /// Label (empty value): made for the topology of a Cluster.
 pub const TOPOLOGY_OWNED: &str = "topology.cluster.x-k8s.io/owned";

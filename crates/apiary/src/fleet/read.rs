@@ -10,6 +10,7 @@ pub struct World {
     pub clusters: Vec<Value>,
     pub control_planes: Vec<Value>,
     pub machine_deployments: Vec<Value>,
+    pub machine_pools: Vec<Value>,
     pub machines: Vec<Value>,
     /// Machines of the local provider: they know why a machine does not boot.
     pub local_machines: Vec<Value>,
@@ -54,6 +55,11 @@ async fn read_at(client: &Client, place: &str) -> Result<World, kube::Error> {
         )
         .await?,
         machine_deployments: list(client, &core("machinedeployments")).await?,
+        machine_pools: match list(client, &core("machinepools")).await {
+            // Many management clusters do not serve them, and whose roles therefore leave them out is refused before that is said.
+            Err(kube::Error::Api(status)) if status.code == 403 => vec![],
+            pools => pools?,
+        },
         machines: list(client, &core("machines")).await?,
         local_machines: list(
             client,

@@ -136,17 +136,15 @@ fn cluster_node(world: &World, cluster: &Value) -> Node {
             &machines,
         ));
     }
-    for deployment in world.machine_deployments.iter().filter(is_part) {
-        let of_deployment = |m: &&Value| {
-            m["metadata"]["labels"]["cluster.x-k8s.io/deployment-name"] == name(deployment)
-        };
-        let machines: Vec<&Value> = world
-            .machines
-            .iter()
-            .filter(is_part)
-            .filter(of_deployment)
-            .collect();
-        children.push(replicas_node(world, "workers", deployment, &machines));
+    let deployments = world.machine_deployments.iter();
+    let deployments = deployments.map(|d| (d, "cluster.x-k8s.io/deployment-name"));
+    let pools = world.machine_pools.iter();
+    let pools = pools.map(|p| (p, "cluster.x-k8s.io/pool-name"));
+    for (owner, label) in deployments.chain(pools).filter(|(part, _)| is_part(part)) {
+        let is_its = |m: &&Value| m["metadata"]["labels"][label] == name(owner);
+        let machines = world.machines.iter().filter(is_part);
+        let machines: Vec<&Value> = machines.filter(is_its).collect();
+        children.push(replicas_node(world, "workers", owner, &machines));
     }
     // As its parts say it, which are shown below: the cluster's own counts follow theirs.
     let count = |parts: &[Value]| -> i64 {
@@ -164,7 +162,10 @@ fn cluster_node(world: &World, cluster: &Value) -> Node {
     let summary = format!(
         "{}, {}, kubernetes {version}",
         plural(count(&world.control_planes), "control plane"),
-        plural(count(&world.machine_deployments), "worker")
+        plural(
+            count(&world.machine_deployments) + count(&world.machine_pools),
+            "worker"
+        )
     );
     let mut node = conditioned("cluster", cluster, "Available", summary);
     if is_deleting(cluster) {
@@ -181,13 +182,19 @@ fn replicas_node(world: &World, kind: &'static str, object: &Value, machines: &[
     let summary = format!("{available}/{wanted} available, {up_to_date} up to date");
     let mut node = conditioned(kind, object, "Available", summary);
     let have = object["status"]["replicas"].as_i64().unwrap_or(0);
+    // Pools of some providers have no objects for their machines.
+    let seen = if object["kind"] == "MachinePool" && machines.is_empty() {
+        have
+    } else {
+        machines.len() as i64
+    };
     // The status may lag behind the machines for a moment, and must have come to rest as they have.
-    let is_settled = [available, up_to_date, have, machines.len() as i64]
+    let is_settled = [available, up_to_date, have, seen]
         .iter()
         .all(|count| *count == wanted);
     if node.state == State::Ready && !is_settled {
         node.state = State::Waiting;
-        node.reason = if have.max(machines.len() as i64) > wanted {
+        node.reason = if have.max(seen) > wanted {
             "RollingOut".into()
         } else {
             "ScalingUp".into()

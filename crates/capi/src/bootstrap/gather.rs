@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::bootstrap::KubeadmConfig;
-use api::cluster::{Cluster, Machine};
+use api::cluster::{Cluster, Machine, MachinePool};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use runtime::{Cx, GatherError};
 
@@ -19,6 +20,7 @@ pub(super) async fn gather(cx: &Cx, config: &KubeadmConfig) -> Result<World, Gat
     let mut world = World {
         config: config.clone(),
         machine: None,
+        is_for_pool: false,
         cluster: None,
         authorities: Authorities::default(),
         control_plane_version: None,
@@ -28,11 +30,18 @@ pub(super) async fn gather(cx: &Cx, config: &KubeadmConfig) -> Result<World, Gat
         link: Link::default(),
         token_expires: None,
     };
-    let owners = config.metadata.owner_references.iter().flatten();
-    let Some(owner) = owners.into_iter().find(|o| o.kind == "Machine") else {
+    let mut owners = config.metadata.owner_references.iter().flatten();
+    let Some(owner) = owners.find(|o| matches!(o.kind.as_str(), "Machine" | "MachinePool")) else {
         return Ok(world);
     };
-    let Some(machine) = cx.get::<Machine>(&namespace, &owner.name).await? else {
+    world.is_for_pool = owner.kind == "MachinePool";
+    let machine: Option<Arc<Machine>> = if world.is_for_pool {
+        let pool = cx.get::<MachinePool>(&namespace, &owner.name).await?;
+        pool.map(|pool| Arc::new(common(&pool)))
+    } else {
+        cx.get(&namespace, &owner.name).await?
+    };
+    let Some(machine) = machine else {
         return Ok(world);
     };
     let cluster = machine.spec.cluster_name.clone();
@@ -89,4 +98,19 @@ async fn control_plane_version(cx: &Cx, world: &World) -> Result<Option<String>,
         .as_deref()
         .and_then(|c| Contract(c).version().map(str::to_owned));
     Ok(version)
+}
+
+/// What all machines of a pool have in common.
+fn common(pool: &MachinePool) -> Machine {
+    Machine {
+        metadata: ObjectMeta {
+            name: pool.metadata.name.clone(),
+            namespace: pool.metadata.namespace.clone(),
+            uid: pool.metadata.uid.clone(),
+            deletion_timestamp: pool.metadata.deletion_timestamp.clone(),
+            ..ObjectMeta::default()
+        },
+        spec: pool.spec.template.spec.clone(),
+        status: None,
+    }
 }

@@ -1,8 +1,9 @@
 //! KubeadmConfigs: write the bootstrap data of machines.
 //!
 //! Reads the KubeadmConfig, its Machine and Cluster, the cluster's certificates, Secrets that files come from, and the bootstrap token in
-//! the workload cluster. Writes the Secret with the cloud-init or Ignition document, the lock of the machine that initializes the cluster, and tokens for
-//! those that join. Data that has been written once is never written anew: the machine may have read it.
+//! the workload cluster, and the version of the control plane if files name it. Writes the Secret with the cloud-init or Ignition document, the
+//! lock of the machine that initializes the cluster, and tokens for those that join. Data that has been written once is never written anew:
+//! the machine may have read it. That of a MachinePool is, with another token before the last one expires, as new machines may come at any time.
 
 mod cloudinit;
 mod container_linux;
@@ -38,9 +39,12 @@ pub struct KubeadmConfigController;
 #[cfg_attr(test, derive(serde::Deserialize))]
 pub struct World {
     pub config: KubeadmConfig,
-    /// The machine that the data is for.
+    /// The machine that the data is for; what all machines of the pool have in common if it is for a pool.
     #[cfg_attr(test, serde(default))]
     pub machine: Option<Arc<Machine>>,
+    /// The data is for all machines of a MachinePool, now and later.
+    #[cfg_attr(test, serde(default))]
+    pub is_for_pool: bool,
     #[cfg_attr(test, serde(default))]
     pub cluster: Option<Arc<Cluster>>,
     #[cfg_attr(test, serde(skip))]
@@ -67,7 +71,8 @@ pub struct World {
 /// What happens in the workload cluster, or needs randomness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Makes a token, and writes it into the config together with how the cluster is found and recognized.
+    /// Makes a token, and writes it into the config together with how the cluster is found and recognized. A pool's older token stays
+    /// valid until it expires: machines may be booting with it.
     MakeToken {
         endpoint: String,
         ca_cert_hash: String,

@@ -65,7 +65,7 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     else {
         plan.wait(
             reasons::NOT_AVAILABLE,
-            "Waiting for a Machine of an existing Cluster to own this config",
+            "Waiting for a Machine or MachinePool of an existing Cluster to own this config",
         );
         return plan;
     };
@@ -73,7 +73,12 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     if is_initialized {
         plan.changes.extend(unlock(world, machine));
     }
-    if world.is_done() {
+    if world.is_for_pool {
+        plan.again_in = Some(token::CHECK);
+        if machine.is_deleting() {
+            return plan;
+        }
+    } else if world.is_done() {
         prolong(world, machine, now, &mut plan);
         return plan;
     }
@@ -105,7 +110,7 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         plan.wait(reasons::NOT_AVAILABLE, problem);
         return plan;
     }
-    if role != Role::Init && !discover(world, cluster, &mut plan) {
+    if role != Role::Init && !discover(world, cluster, now, &mut plan) {
         return plan;
     }
     let (document, format) = match contents::render(world, machine, cluster, role) {
@@ -119,18 +124,21 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     if role == Role::Init && !lock(world, machine, cluster, &mut plan) {
         return plan;
     }
-    let owner = object::owner_ref(&world.config, true);
-    let namespace = world.config.namespace().unwrap_or_default();
-    let data = [("value", document), ("format", format.to_owned())];
+    plan.changes
+        .push(data_secret(world, cluster, document, format));
+    plan
+}
+
+/// The Secret that the machine boots from.
+fn data_secret(world: &World, cluster: &Cluster, document: String, format: &str) -> Change<Act> {
     let secret = secret::build(
-        &namespace,
+        &world.config.namespace().unwrap_or_default(),
         &world.config.name_any(),
         &cluster.name_any(),
-        owner,
-        data,
+        object::owner_ref(&world.config, true),
+        [("value", document), ("format", format.to_owned())],
     );
-    plan.changes.push(Change::Apply(Box::new(secret)));
-    plan
+    Change::Apply(Box::new(secret))
 }
 
 impl World {
@@ -223,13 +231,15 @@ fn missing_certificates(world: &World, role: Role) -> Option<String> {
 }
 
 /// How the machine finds the cluster: as the user says, or by a token that is made now. Returns whether the config says it.
-fn discover(world: &World, cluster: &Cluster, plan: &mut Plan<Act>) -> bool {
+fn discover(world: &World, cluster: &Cluster, now: Timestamp, plan: &mut Plan<Act>) -> bool {
     let join = world.config.spec.join_configuration.as_ref();
     let discovery = join.and_then(|j| j.discovery.as_ref());
     if discovery.is_some_and(|d| d.file.is_some()) {
         return true;
     }
-    if token::of(&world.config).is_some() {
+    let is_used_up =
+        world.is_for_pool && world.link.is_up() && token::is_half_over(world.token_expires, now);
+    if token::of(&world.config).is_some() && !is_used_up {
         return true;
     }
     let Some((host, port)) = cluster.endpoint() else {

@@ -107,7 +107,7 @@ fn data_waits_for_owner_infrastructure_and_control_plane() {
     check(
         &["machine: null"],
         &expect![[r#"
-        wait NotAvailable: Waiting for a Machine of an existing Cluster to own this config
+        wait NotAvailable: Waiting for a Machine or MachinePool of an existing Cluster to own this config
     "#]],
     );
     check(
@@ -704,4 +704,36 @@ fn the_status_follows() {
         CertificatesAvailable=False NotAvailable Secrets hello-ca, hello-etcd, hello-proxy, hello-sa do not exist yet
         Paused=False NotPaused
     "#]].assert_eq(&show::<KubeadmConfigController>(&bare));
+}
+
+#[test]
+fn data_of_a_pool_is_written_anew_with_another_token() {
+    const POOL: &str = "
+is_for_pool: true
+config: {status: {initialization: {dataSecretCreated: true}, dataSecretName: m}}
+machine: {spec: {bootstrap: {dataSecretName: m}}}
+";
+    let plan = |more: &str| {
+        let world = certified(&[INITIALIZED, TOKEN, POOL, more]);
+        plan::plan(&world, now()).to_string()
+    };
+    let plans = [
+        plan("token_expires: '2026-01-02T03:14:00Z'"),
+        plan("token_expires: '2026-01-02T03:10:00Z'"),
+        plan("{link: NotYet}"),
+        plan("machine: {metadata: {deletionTimestamp: '2026-01-02T03:04:00Z'}}"),
+    ];
+    expect![[r#"
+        apply Secret acme/m
+        again in 300s
+        ---
+        act MakeToken { endpoint: "127.0.0.1:6443", ca_cert_hash: "sha256:5021ef637508cccb364d6f37247e2b4e1e56f034c8777d36a4a9a7414ae7dc59" }
+        wait NotAvailable: Making a bootstrap token
+        again in 300s
+        ---
+        apply Secret acme/m
+        again in 300s
+        ---
+        again in 300s
+    "#]].assert_eq(&plans.join("---\n"));
 }

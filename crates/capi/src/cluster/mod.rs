@@ -1,6 +1,6 @@
 //! Clusters: takes over what infrastructure and control plane report, and deletes everything in the right order.
 //!
-//! Reads the Cluster, the objects that it refers to, and its MachineDeployments, MachineSets and Machines. Writes the Cluster's
+//! Reads the Cluster, the objects that it refers to, and its MachineDeployments, MachinePools, MachineSets and Machines. Writes the Cluster's
 //! endpoint and status, and makes the Cluster an owner of its infrastructure and control plane. Deletion goes from the workers over
 //! the control plane to the infrastructure; nothing of a later group is touched before the earlier one is gone.
 
@@ -12,7 +12,7 @@ mod tests;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use api::cluster::{Cluster, ClusterClass, Machine, MachineDeployment, MachineSet};
+use api::cluster::{Cluster, ClusterClass, Machine, MachineDeployment, MachinePool, MachineSet};
 use api::meta::{Gate, labels};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -40,6 +40,8 @@ pub struct World {
     pub control_plane: Option<Arc<DynamicObject>>,
     #[cfg_attr(test, serde(default))]
     pub deployments: Vec<Arc<MachineDeployment>>,
+    #[cfg_attr(test, serde(default))]
+    pub pools: Vec<Arc<MachinePool>>,
     #[cfg_attr(test, serde(default))]
     pub sets: Vec<Arc<MachineSet>>,
     #[cfg_attr(test, serde(default))]
@@ -80,6 +82,7 @@ impl Reconciler for ClusterController {
             control_plane: contract::get(cx, &namespace, cluster.spec.control_plane_ref.as_ref())
                 .await?,
             deployments: cx.list(scope, &members).await?,
+            pools: cx.list(scope, &members).await?,
             sets: cx.list(scope, &members).await?,
             machines: cx.list(scope, &members).await?,
             class: topology::class_of(cx, cluster).await?,

@@ -139,6 +139,13 @@ fn delete(world: &World, plan: &mut Plan<Infallible>) {
     );
     plan.changes.extend(
         world
+            .pools
+            .iter()
+            .filter(is_live)
+            .map(|p| object::delete(&**p)),
+    );
+    plan.changes.extend(
+        world
             .sets
             .iter()
             .filter(|s| is_alone(s))
@@ -156,6 +163,10 @@ fn delete(world: &World, plan: &mut Plan<Infallible>) {
         (
             "MachineDeployment",
             names(world.deployments.iter().map(|d| d.name_any())),
+        ),
+        (
+            "MachinePool",
+            names(world.pools.iter().map(|p| p.name_any())),
         ),
         ("MachineSet", names(world.sets.iter().map(|s| s.name_any()))),
         ("Machine", names(workers.iter().map(|m| m.name_any()))),

@@ -97,6 +97,18 @@ impl Counters {
         }
     }
 
+    /// The counters of [`STATUS_COUNTERS`] as a status has them.
+    fn add_status(
+        &mut self,
+        counts: [Option<i32>; 4],
+        versions: Option<&[api::meta::VersionCount]>,
+    ) {
+        for (field, count) in STATUS_COUNTERS.into_iter().zip(counts) {
+            self.add(field, count);
+        }
+        self.add_versions(versions.unwrap_or_default());
+    }
+
     fn add_machine(&mut self, machine: &Machine) {
         let has = |type_| Some(i32::from(is_true(machine.conditions(), type_)));
         self.add("desiredReplicas", Some(1));
@@ -153,34 +165,38 @@ fn worker_counters(world: &World) -> Value {
     let mut counters = Counters::default();
     for deployment in &world.deployments {
         counters.add("desiredReplicas", Some(deployment.replicas()));
-        if let Some(status) = &deployment.status {
-            let reported = [
-                status.replicas,
-                status.ready_replicas,
-                status.available_replicas,
-                status.up_to_date_replicas,
+        if let Some(s) = &deployment.status {
+            let counts = [
+                s.replicas,
+                s.ready_replicas,
+                s.available_replicas,
+                s.up_to_date_replicas,
             ];
-            STATUS_COUNTERS
-                .into_iter()
-                .zip(reported)
-                .for_each(|(field, count)| counters.add(field, count));
-            counters.add_versions(status.versions.as_deref().unwrap_or_default());
+            counters.add_status(counts, s.versions.as_deref());
+        }
+    }
+    for pool in &world.pools {
+        counters.add("desiredReplicas", Some(pool.replicas()));
+        if let Some(s) = &pool.status {
+            let counts = [
+                s.replicas,
+                s.ready_replicas,
+                s.available_replicas,
+                s.up_to_date_replicas,
+            ];
+            counters.add_status(counts, s.versions.as_deref());
         }
     }
     for set in world.sets.iter().filter(|s| is_alone(s)) {
         counters.add("desiredReplicas", Some(set.replicas()));
-        if let Some(status) = &set.status {
-            let reported = [
-                status.replicas,
-                status.ready_replicas,
-                status.available_replicas,
-                status.up_to_date_replicas,
+        if let Some(s) = &set.status {
+            let counts = [
+                s.replicas,
+                s.ready_replicas,
+                s.available_replicas,
+                s.up_to_date_replicas,
             ];
-            STATUS_COUNTERS
-                .into_iter()
-                .zip(reported)
-                .for_each(|(field, count)| counters.add(field, count));
-            counters.add_versions(status.versions.as_deref().unwrap_or_default());
+            counters.add_status(counts, s.versions.as_deref());
         }
     }
     let alone = world
@@ -327,34 +343,62 @@ fn missing(world: &World, type_: &'static str, kind: &str, was_there: bool) -> C
     }
 }
 
-fn workers_available(world: &World) -> Condition {
-    let type_ = conditions::WORKERS_AVAILABLE;
-    if world.deployments.is_empty() {
-        return Condition::yes(type_, reasons::NO_WORKERS);
-    }
-    let found: Vec<_> = world
-        .deployments
-        .iter()
-        .map(|d| {
-            let conditions = d
-                .status
-                .as_ref()
-                .and_then(|s| s.conditions.as_deref())
-                .unwrap_or_default();
-            (
-                d.name_any(),
-                api::meta::find(conditions, "Available").map(Condition::from),
-            )
-        })
-        .collect();
-    let found: Vec<_> = found
-        .iter()
-        .map(|(name, c)| (name.as_str(), c.clone()))
-        .collect();
-    aggregate(type_, "Available", "MachineDeployment", &found)
+/// The conditions of MachineDeployments and MachinePools, by kind and name.
+fn workers(world: &World) -> Vec<(&'static str, String, &[api::meta::Condition])> {
+    let deployments = world.deployments.iter().map(|d| {
+        let conditions = d.status.as_ref().and_then(|s| s.conditions.as_deref());
+        (
+            "MachineDeployment",
+            d.name_any(),
+            conditions.unwrap_or_default(),
+        )
+    });
+    let pools = world.pools.iter();
+    let pools = pools.map(|p| ("MachinePool", p.name_any(), p.conditions()));
+    deployments.chain(pools).collect()
 }
 
-/// A negative condition that is true if it is true of the control plane or of any MachineDeployment.
+fn workers_available(world: &World) -> Condition {
+    let type_ = conditions::WORKERS_AVAILABLE;
+    let workers = workers(world);
+    if workers.is_empty() {
+        return Condition::yes(type_, reasons::NO_WORKERS);
+    }
+    let of = |wanted: &str| {
+        let found: Vec<_> = workers
+            .iter()
+            .filter(|(kind, ..)| *kind == wanted)
+            .map(|(_, name, conditions)| {
+                let found = api::meta::find(conditions, "Available").map(Condition::from);
+                (name.as_str(), found)
+            })
+            .collect();
+        (!found.is_empty()).then(|| aggregate(type_, "Available", wanted, &found))
+    };
+    let all: Vec<_> = ["MachineDeployment", "MachinePool"]
+        .into_iter()
+        .filter_map(of)
+        .collect();
+    // What is false counts more than what is unknown.
+    let worst = [Truth::False, Truth::Unknown, Truth::True];
+    let worst = worst
+        .into_iter()
+        .find_map(|truth| all.iter().find(|c| c.truth == truth));
+    let messages: Vec<_> = all
+        .iter()
+        .map(|c| c.message.as_str())
+        .filter(|m| !m.is_empty())
+        .collect();
+    worst.map_or_else(
+        || Condition::yes(type_, reasons::NO_WORKERS),
+        |worst| Condition {
+            message: messages.join("\n"),
+            ..worst.clone()
+        },
+    )
+}
+
+/// A negative condition that is true if it is true of the control plane, of any MachineDeployment or of any MachinePool.
 fn any_of(world: &World, type_: &'static str) -> Condition {
     let mut messages = vec![];
     if let Some(control_plane) = &world.control_plane
@@ -367,16 +411,10 @@ fn any_of(world: &World, type_: &'static str) -> Condition {
             found.message.replace('\n', "\n  ")
         ));
     }
-    for deployment in &world.deployments {
-        let conditions = deployment
-            .status
-            .as_ref()
-            .and_then(|s| s.conditions.as_deref())
-            .unwrap_or_default();
+    for (kind, name, conditions) in workers(world) {
         if let Some(found) = api::meta::find(conditions, type_).filter(|c| c.status == "True") {
             messages.push(format!(
-                "* MachineDeployment {}: {}",
-                deployment.name_any(),
+                "* {kind} {name}: {}",
                 found.message.replace('\n', "\n  ")
             ));
         }

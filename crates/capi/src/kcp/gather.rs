@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::cluster::{Cluster, Machine};
+use api::cluster::{Cluster, Machine, MachinePool};
 use api::controlplane::KubeadmControlPlane;
 use api::meta::labels;
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -32,6 +32,7 @@ pub(super) async fn gather(
         machines: vec![],
         parts: BTreeMap::new(),
         workers: vec![],
+        pools: vec![],
         authorities: Authorities::default(),
         has_encryption_key: false,
         kubeconfig: None,
@@ -49,6 +50,8 @@ pub(super) async fn gather(
     let (machines, workers): (Vec<_>, Vec<_>) =
         machines.into_iter().partition(|m| m.is_control_plane());
     world.workers = workers.iter().map(|m| m.name_any()).collect();
+    let pools: Vec<Arc<MachinePool>> = cx.list(Some(&namespace), &members).await?;
+    world.pools = pools.iter().map(|p| p.name_any()).collect();
     let is_foreign = |m: &Machine| {
         object::controller_of(&m.metadata)
             .is_some_and(|o| Some(&o.uid) != control_plane.metadata.uid.as_ref())

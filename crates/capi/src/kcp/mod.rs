@@ -59,6 +59,9 @@ pub struct World {
     /// Names of the cluster's other machines.
     #[cfg_attr(test, serde(default))]
     pub workers: Vec<String>,
+    /// Names of the cluster's MachinePools.
+    #[cfg_attr(test, serde(default))]
+    pub pools: Vec<String>,
     #[cfg_attr(test, serde(skip))]
     pub authorities: Authorities,
     /// The Secret with the key for the cluster's Secrets is there.

@@ -428,9 +428,13 @@ fn follow_up(world: &World, plan: &mut Plan<Act>) {
 
 /// The workers go first; then all machines at once, and etcd with them.
 fn delete(world: &World, plan: &mut Plan<Act>) {
-    if !world.workers.is_empty() {
-        let names: Vec<_> = world.workers.iter().map(String::as_str).collect();
-        let message = format!("Waiting for the deletion of {}", named("Machine", &names));
+    let left: Vec<_> = [("Machine", &world.workers), ("MachinePool", &world.pools)]
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(kind, names)| named(kind, &names.iter().map(String::as_str).collect::<Vec<_>>()))
+        .collect();
+    if !left.is_empty() {
+        let message = format!("Waiting for the deletion of {}", left.join(" and "));
         plan.wait(reasons::WAITING_FOR_WORKERS_DELETION, message);
         return;
     }

@@ -12,7 +12,7 @@ mod node;
 mod plan;
 mod remote;
 
-pub(crate) use remote::client as remote_client;
+pub(crate) use remote::{client as remote_client, delete_node, patch_node};
 mod status;
 #[cfg(test)]
 mod tests;
@@ -20,7 +20,9 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use api::cluster::{Cluster, Machine, MachineDeployment, MachineDrainRule, MachineSet};
+use api::cluster::{
+    Cluster, Machine, MachineDeployment, MachineDrainRule, MachinePool, MachineSet,
+};
 use api::controlplane::KubeadmControlPlane;
 use api::meta::labels;
 use jiff::Timestamp;
@@ -62,6 +64,9 @@ pub struct World {
     /// The owner of that.
     #[cfg_attr(test, serde(default))]
     pub deployment: Option<Arc<MachineDeployment>>,
+    /// The owner of a machine of a pool.
+    #[cfg_attr(test, serde(default))]
+    pub pool: Option<Arc<MachinePool>>,
     /// Machines of the control plane that aren't being deleted.
     #[cfg_attr(test, serde(default))]
     pub control_plane_size: usize,
@@ -170,6 +175,10 @@ impl Reconciler for MachineController {
                 None => None,
             },
             deployment: None,
+            pool: match owned_by("MachinePool") {
+                Some(name) => cx.get(&namespace, name).await?,
+                None => None,
+            },
             control_plane_size: peers.iter().filter(|m| !m.is_deleting()).count(),
             link: Link::default(),
             nodes: vec![],

@@ -100,30 +100,47 @@ async fn departure(cx: &Cx, remote: &Cx, world: &mut World) -> Result<(), Gather
 pub(super) async fn act(cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
     let namespace = world.machine.namespace().unwrap_or_default();
     let client = client(cx, &namespace, &world.machine.spec.cluster_name).await?;
-    let nodes: Api<Node> = Api::all(client.clone());
-    let failed = |what: &str, error: &kube::Error| Wait {
+    match act {
+        Act::PatchNode { name, patch } => patch_node(&client, "apiary-machine", name, patch).await,
+        Act::DeleteNode { name } => delete_node(&client, name).await,
+        Act::Drain { pods, grace, rest } => drain(&client, pods, *grace, rest).await,
+    }
+}
+
+fn failed(what: &str, error: &kube::Error) -> Wait {
+    Wait {
         reason: reasons::CONNECTION_DOWN,
         message: format!("{what}: {}", runtime::chain(error)),
+    }
+}
+
+/// Merges `patch` into a Node of the workload cluster, in the name of `manager`.
+pub(crate) async fn patch_node(
+    client: &Client,
+    manager: &str,
+    name: &str,
+    patch: &Value,
+) -> Result<(), Wait> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let params = PatchParams {
+        field_manager: Some(manager.to_owned()),
+        ..PatchParams::default()
     };
-    match act {
-        Act::PatchNode { name, patch } => {
-            let params = PatchParams {
-                field_manager: Some("apiary-machine".to_owned()),
-                ..PatchParams::default()
-            };
-            match nodes.patch(name, &params, &Patch::Merge(patch)).await {
-                Ok(_) => Ok(()),
-                // The Node has changed or is gone: that change wakes the Machine.
-                Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-                Err(error) => Err(failed(&format!("patching Node {name}"), &error)),
-            }
-        }
-        Act::DeleteNode { name } => match nodes.delete(name, &DeleteParams::default()).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(failed(&format!("deleting Node {name}"), &error)),
-        },
-        Act::Drain { pods, grace, rest } => drain(&client, pods, *grace, rest).await,
+    match nodes.patch(name, &params, &Patch::Merge(patch)).await {
+        Ok(_) => Ok(()),
+        // The Node has changed or is gone: that change wakes whoever wants this.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(error) => Err(failed(&format!("patching Node {name}"), &error)),
+    }
+}
+
+/// Removes a Node from the workload cluster.
+pub(crate) async fn delete_node(client: &Client, name: &str) -> Result<(), Wait> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    match nodes.delete(name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(failed(&format!("deleting Node {name}"), &error)),
     }
 }
 

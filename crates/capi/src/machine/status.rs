@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::cluster::machine::{conditions, reasons};
+use api::cluster::{Machine, MachinePool};
 use api::meta::find;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
@@ -320,7 +321,10 @@ fn up_to_date(world: &World, now: Timestamp) -> Condition {
             &set.spec.template.spec,
         ),
         (None, Some(_), None) => vec![],
-        (None, None, _) => return Condition::yes(type_, "UpToDate"),
+        (None, None, _) => match &world.pool {
+            Some(pool) => of_pool(machine, pool),
+            None => return Condition::yes(type_, "UpToDate"),
+        },
     };
     if let (Some(wanted), Some(have)) = (&machine.spec.version, kubelet_version(world))
         && wanted != have
@@ -333,6 +337,16 @@ fn up_to_date(world: &World, now: Timestamp) -> Condition {
     }
     let message: Vec<_> = differences.iter().map(|d| format!("* {d}")).collect();
     Condition::no(type_, "NotUpToDate", message.join("\n"))
+}
+
+/// What a machine of a pool has otherwise than its pool wants: the version is what its Node runs.
+fn of_pool(machine: &Machine, pool: &MachinePool) -> Vec<String> {
+    match (&machine.spec.version, &pool.spec.template.spec.version) {
+        (Some(have), Some(wanted)) if have != wanted => {
+            vec![format!("Version {have}, {wanted} required")]
+        }
+        _ => vec![],
+    }
 }
 
 fn kubelet_version(world: &World) -> Option<&str> {

@@ -25,7 +25,7 @@ const TOGETHER: Duration = Duration::from_millis(200);
 const LOOK_PERIOD: Duration = Duration::from_secs(10);
 
 /// Kinds of parts whose machines are looked at.
-const FOLLOWED: [&str; 2] = ["KubeadmControlPlane", "MachineDeployment"];
+const FOLLOWED: [&str; 3] = ["KubeadmControlPlane", "MachineDeployment", "MachinePool"];
 
 /// Options about waiting.
 #[derive(Clone, Debug, Args)]
@@ -193,6 +193,7 @@ async fn changes(client: &Client, namespace: &str) -> SelectAll<BoxStream<'stati
             "MachineDeployment",
             "machinedeployments",
         ),
+        (api::meta::CLUSTER_GROUP, "MachinePool", "machinepools"),
         (
             api::meta::CONTROL_PLANE_GROUP,
             "KubeadmControlPlane",
@@ -265,12 +266,9 @@ fn what_cannot_be_followed_is_refused() {
         let object = serde_json::json!({"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": kind, "metadata": {"name": "a", "namespace": "n"}});
         Step::new(&object, "1", "2", String::new(), &Value::Null)
     };
-    let steps = [step("MachineDeployment"), step("MachinePool")];
+    let steps = [step("MachinePool"), step("RKE2ControlPlane")];
     assert!(waiting(true).check(&steps[..1]).is_ok());
     assert!(waiting(false).check(&steps).is_ok());
     let error = waiting(true).check(&steps).unwrap_err().to_string();
-    assert!(
-        error.contains("node pool a, which is a MachinePool"),
-        "{error}"
-    );
+    assert!(error.contains("a, which is a RKE2ControlPlane"), "{error}");
 }

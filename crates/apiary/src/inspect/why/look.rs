@@ -228,7 +228,17 @@ impl<'a> Look<'a> {
             }
             _ => self.world.machines_of(object).collect(),
         };
+        // A pool's machines come from one bootstrap config and one object of the infrastructure.
+        let parts = [
+            "spec.template.spec.bootstrap.configRef",
+            "spec.template.spec.infrastructureRef",
+        ];
+        let parts = parts
+            .into_iter()
+            .filter(|_| kind(object) == "MachinePool")
+            .filter_map(|field| self.world.referred(object, field));
         self.worst(machines.into_iter())
+            .or_else(|| self.worst(parts))
             .or_else(|| self.scaling(object))
             .or_else(|| self.worst(sets))
     }

@@ -177,7 +177,7 @@ fn summary(object: &Value) -> Option<Condition<'_>> {
 
 fn summary_type(object: &Value) -> &'static str {
     match kind(object) {
-        "Cluster" | "MachineDeployment" => "Available",
+        "Cluster" | "MachineDeployment" | "MachinePool" => "Available",
         "MachineSet" => "MachinesReady",
         "MachineHealthCheck" => "RemediationAllowed",
         _ if object::group(object) == api::meta::CONTROL_PLANE_GROUP => "Available",

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use api::cluster::{Cluster, Machine};
+use api::cluster::{Cluster, Machine, MachinePool};
 use api::infrastructure::local_machine::{BASTION, conditions, provider_id, reasons};
 use api::infrastructure::{LocalCluster, LocalMachine};
 use api::meta::{MachineAddress, labels};
@@ -65,6 +65,9 @@ pub struct World {
     pub cluster: Option<Arc<Cluster>>,
     #[cfg_attr(test, serde(default))]
     pub infrastructure: Option<Arc<LocalCluster>>,
+    /// The Secret with the bootstrap data, once it is known.
+    #[cfg_attr(test, serde(default))]
+    pub data_name: Option<String>,
     /// The bootstrap data, if it is there.
     #[cfg_attr(test, serde(default))]
     pub bootstrap: Option<BootstrapData>,
@@ -134,6 +137,7 @@ impl Reconciler for LocalMachineController {
             machine: None,
             cluster: None,
             infrastructure: None,
+            data_name: None,
             bootstrap: None,
             disk: None,
             boot: self.boots.look(local),
@@ -171,11 +175,8 @@ impl Reconciler for LocalMachineController {
         if let Some(owner) = owners.find(|o| o.kind == "Machine") {
             world.machine = cx.get(&namespace, &owner.name).await?;
         }
-        let name = world
-            .machine
-            .as_ref()
-            .and_then(|m| m.spec.bootstrap.data_secret_name.clone());
-        if let Some(name) = name.filter(|n| !n.is_empty()) {
+        world.data_name = data_name(cx, &namespace, world.machine.as_deref()).await?;
+        if let Some(name) = world.data_name.clone() {
             let data: Option<Arc<Secret>> = cx.get(&namespace, &name).await?;
             world.bootstrap = data.as_deref().and_then(BootstrapData::of);
         }
@@ -243,6 +244,28 @@ impl Reconciler for LocalMachineController {
     }
 }
 
+/// The Secret with a machine's bootstrap data: its own, or that of its pool.
+async fn data_name(
+    cx: &Cx,
+    namespace: &str,
+    machine: Option<&Machine>,
+) -> Result<Option<String>, GatherError> {
+    let Some(machine) = machine else {
+        return Ok(None);
+    };
+    let own = machine.spec.bootstrap.data_secret_name.clone();
+    if let Some(own) = own.filter(|name| !name.is_empty()) {
+        return Ok(Some(own));
+    }
+    let owner = object::controller_of(&machine.metadata).filter(|o| o.kind == "MachinePool");
+    let Some(owner) = owner else {
+        return Ok(None);
+    };
+    let pool: Option<Arc<MachinePool>> = cx.get(namespace, &owner.name).await?;
+    let template = pool.as_ref().map(|pool| &pool.spec.template.spec);
+    Ok(template.and_then(|t| t.bootstrap.data_secret_name.clone()))
+}
+
 /// The Secret in place of the machine's disk.
 fn disk_name(local: &LocalMachine) -> String {
     format!("{}-simulated-disk", local.name_any())
@@ -300,6 +323,12 @@ impl World {
         format!("10.{}.{b}.{}", 64 + a % 64, c.clamp(1, 254))
     }
 
+    /// What the image has that the machine boots from.
+    fn kubernetes_version(&self) -> Option<String> {
+        let own = self.local.spec.kubernetes_version.clone();
+        own.or_else(|| self.machine.as_ref()?.spec.version.clone())
+    }
+
     fn hardware(&self) -> Hardware {
         let id = self.id().unwrap_or(ClusterId {
             namespace: String::new(),
@@ -315,7 +344,7 @@ impl World {
                 .unwrap_or_default(),
             cpus: self.local.spec.cpus.unwrap_or(CPUS),
             memory_mib: self.local.spec.memory_mib.unwrap_or(MEMORY_MIB),
-            kubernetes_version: self.machine.as_ref().and_then(|m| m.spec.version.clone()),
+            kubernetes_version: self.kubernetes_version(),
             boot_fault: self.local.spec.faults.as_ref().and_then(|f| f.boot.clone()),
             cluster: id,
         }
@@ -336,12 +365,12 @@ impl World {
         if self.is_bastion() {
             return Before::Nothing;
         }
-        let Some(machine) = &self.machine else {
+        if self.machine.is_none() {
             return wait(
                 reasons::WAITING_FOR_OWNER,
                 "Waiting for a Machine to own this object",
             );
-        };
+        }
         if !self
             .cluster
             .as_ref()
@@ -373,13 +402,7 @@ impl World {
             return wait(reasons::PROVISIONING_FAULT, fault);
         }
         if self.bootstrap.is_none() {
-            let name = machine
-                .spec
-                .bootstrap
-                .data_secret_name
-                .as_deref()
-                .filter(|n| !n.is_empty());
-            return match name {
+            return match &self.data_name {
                 Some(name) => Before::Wait(
                     reasons::WAITING_FOR_BOOTSTRAP_DATA,
                     format!("Waiting for Secret {name} with key value"),
@@ -490,10 +513,8 @@ fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Timestamp) ->
                 address: world.address()
             },
         ]);
-        let wanted = world
-            .machine
-            .as_ref()
-            .and_then(|m| m.spec.failure_domain.clone());
+        let own = world.local.spec.failure_domain.clone();
+        let wanted = own.or_else(|| world.machine.as_ref()?.spec.failure_domain.clone());
         let offered = world
             .infrastructure
             .as_ref()

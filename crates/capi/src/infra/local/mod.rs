@@ -9,5 +9,6 @@ pub mod guest;
 mod host;
 pub mod jws;
 pub mod machine;
+pub mod machinepool;
 
 pub use host::{ClusterId, ControlPlaneSpec, Host, KubeletSettings, KubeletSpec, Pki};

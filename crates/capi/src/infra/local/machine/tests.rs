@@ -17,6 +17,7 @@ cluster:
   spec: {}
   status: {initialization: {infrastructureProvisioned: true}}
 infrastructure: {metadata: {name: hello}, spec: {}, status: {tlsServerName: hello.acme.test, failureDomains: [{name: local-a}]}}
+data_name: m
 bootstrap: {document: '#cloud-config'}
 ";
 
