@@ -314,7 +314,7 @@ impl Reader {
     }
 }
 
-/// Merges parts into a document. An entry that is in both, by its name or path, is as in the parts; drop-ins of units come together.
+/// Merges parts into a document. An entry that is in both, by its name or path, is as in the parts; lists in units and users come together.
 pub(super) fn merge(document: &mut Value, parts: Value) {
     for list in LISTS {
         let Some(additions) = parts[list.section][list.name].as_array() else {
@@ -342,10 +342,13 @@ fn override_with(entry: &mut Value, addition: &Value, list: &List) {
         *entry = addition.clone();
         return;
     }
+    let Some(entry) = entry.as_object_mut() else {
+        return;
+    };
     for (name, value) in addition.as_object().into_iter().flatten() {
-        match (entry["dropins"].as_array_mut(), value.as_array()) {
-            (Some(dropins), Some(more)) if name == "dropins" => dropins.extend(more.clone()),
-            _ => entry[name.as_str()] = value.clone(),
+        match (entry.get_mut(name), value) {
+            (Some(Value::Array(list)), Value::Array(more)) => list.extend(more.iter().cloned()),
+            _ => drop(entry.insert(name.clone(), value.clone())),
         }
     }
 }

@@ -585,7 +585,111 @@ config:
 
 #[test]
 fn a_container_linux_config_is_merged_in() {
-    expect![[""]].assert_eq(&shown(&[INITIALIZED, TOKEN, ADDITIONAL]));
+    expect![[r#"
+        ignition:
+          version: "2.3.0"
+        networkd:
+          units:
+          - contents: |
+              [Match]
+              Name=eth0
+            name: 00-eth.network
+        passwd:
+          groups:
+          - gid: 1000
+            name: ops
+            system: true
+          users:
+          - dropins: null
+            homeDir: /home/core
+            name: core
+            noCreateHome: true
+            passwordHash: h
+            shell: /bin/sh
+            sshAuthorizedKeys:
+            - b
+            uid: 500
+        storage:
+          directories:
+          - filesystem: root
+            mode: 493
+            path: /opt/bin
+          files:
+          - contents: theirs
+            filesystem: root
+            mode: 420
+            path: /etc/motd
+          - contents: |
+              #!/bin/bash
+              set -e
+              kubeadm join --config /etc/kubeadm.yml
+              mkdir -p /run/cluster-api && echo success > /run/cluster-api/bootstrap-success.complete
+              mv /etc/kubeadm.yml /tmp/
+            filesystem: root
+            mode: 448
+            path: /etc/kubeadm.sh
+          - contents: |
+              apiVersion: kubeadm.k8s.io/v1beta4
+              discovery:
+                bootstrapToken:
+                  apiServerEndpoint: 127.0.0.1:6443
+                  caCertHashes:
+                  - sha256:00
+                  token: abcdef.0123456789abcdef
+              kind: JoinConfiguration
+              nodeRegistration:
+                taints:
+                - effect: NoSchedule
+                  key: node.cluster.x-k8s.io/uninitialized
+            filesystem: root
+            mode: 384
+            path: /etc/kubeadm.yml
+          - append: true
+            contents: |
+              more
+            filesystem: root
+            mode: 448
+            path: /etc/kubeadm.sh
+          - filesystem: root
+            group:
+              name: ops
+            mode: 384
+            path: /etc/empty
+            user:
+              id: 0
+          links:
+          - filesystem: root
+            hard: false
+            path: /opt/sh
+            target: /bin/sh
+        systemd:
+          units:
+          - contents: |
+              [Unit]
+              Description=kubeadm
+              ConditionPathExists=/etc/kubeadm.yml
+              After=network.target
+
+              [Service]
+              Type=oneshot
+              ExecStart=/bin/bash /etc/kubeadm.sh
+
+              [Install]
+              WantedBy=multi-user.target
+            dropins:
+            - contents: |
+                [Unit]
+                After=containerd.service
+              name: 10-wait.conf
+            - name: 20-more.conf
+            enabled: true
+            name: kubeadm.service
+          - mask: true
+            name: locksmithd.service
+          - enable: false
+            enabled: true
+            name: docker.service
+    "#]].assert_eq(&shown(&[INITIALIZED, TOKEN, ADDITIONAL]));
 }
 
 #[test]

@@ -36,5 +36,26 @@ fn one_of_two_machines_gets_the_lock() {
         both("neither can boot: no lock is taken", &[FREE, UNREADABLE]),
         both("m cannot boot: it gives the lock back", &[OURS, UNREADABLE]),
     ];
-    expect![[""]].assert_eq(&text.concat());
+    expect![[r#"
+        --- both ask; whose object is created first has it
+        m: create ConfigMap acme/hello-lock
+        wait NotAvailable: Taking the lock of the machine that initializes the cluster
+        other: create ConfigMap acme/hello-lock
+        wait NotAvailable: Taking the lock of the machine that initializes the cluster
+        --- m has it
+        m: apply Secret acme/m
+        other: wait NotAvailable: Waiting for Machine m to initialize the control plane
+        --- m is gone
+        m: apply Secret acme/m
+        other: delete ConfigMap acme/hello-lock
+        wait NotAvailable: Waiting for Machine m to initialize the control plane
+        --- neither can boot: no lock is taken
+        m: wait InternalError: file /a: Secret gone does not exist
+        other: wait InternalError: file /a: Secret gone does not exist
+        --- m cannot boot: it gives the lock back
+        m: delete ConfigMap acme/hello-lock
+        wait InternalError: file /a: Secret gone does not exist
+        other: wait InternalError: file /a: Secret gone does not exist
+    "#]]
+    .assert_eq(&text.concat());
 }

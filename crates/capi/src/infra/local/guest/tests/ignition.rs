@@ -65,38 +65,38 @@ async fn a_machine_boots_from_the_unit_that_runs_kubeadm() {
         &host,
         &booted,
         &expect![[r#"
-        control plane acme/hello v1.36.0 services 10.96.0.0/12 domain cluster.local
-        connect to hello.acme.test checked as certificate
-        kubelet m of acme/hello at https://127.0.0.1:6443 labels {"a": "b", "c": "d"} taints 0
-        --- console
-        simulated machine m booting, address 10.64.0.1
-        ignition: 10 files, 6 commands
-        ignition: unit ntpd.service skipped, there is nothing to do on a simulated machine
-        ignition: unit update-engine.service skipped: it is masked
-        ignition: passwd [redacted], there is nothing to do on a simulated machine
-        ignition: storage.disks skipped, there is nothing to do on a simulated machine
-        + hostname   (skipped: simulated)
-        + cat <<'EOF' > /etc/motd   (skipped: simulated)
-        + kubeadm init --config /etc/kubeadm.yml
-        [init] Using Kubernetes version: v1.36.0
-        [certs] Using existing ca
-        [certs] Using existing front-proxy-ca
-        [certs] Using existing etcd/ca
-        [certs] Using existing sa
-        [control-plane] Starting the control plane
-        [control-plane-check] kube-apiserver is healthy
-        [upload-config] Storing the configuration in ConfigMap kubeadm-config in kube-system
-        [bootstrap-token] Configuring RBAC for machines that join
-        [kubelet-start] Starting the kubelet (simulated)
-        [mark-control-plane] Marking the node m as control-plane
-        [etcd] Adding member m (simulated)
-        [addons] Applied essential addon: CoreDNS
-        [addons] Applied essential addon: kube-proxy
-        Your Kubernetes control-plane has initialized successfully!
-        + mkdir -p /run/cluster-api   (skipped: simulated)
-        + mv /etc/kubeadm.yml /tmp/   (skipped: simulated)
-        boot finished
-    "#]],
+            control plane acme/hello v1.36.0 services 10.96.0.0/12 domain cluster.local
+            connect to hello.acme.test checked as certificate
+            kubelet m of acme/hello at https://127.0.0.1:6443 labels {"a": "b", "c": "d"} taints 0
+            --- console
+            simulated machine m booting, address 10.64.0.1
+            ignition: 10 files, 6 commands
+            ignition: unit ntpd.service skipped, there is nothing to do on a simulated machine
+            ignition: unit update-engine.service skipped: it is masked
+            ignition: users and groups skipped, there is nothing to do on a simulated machine
+            ignition: storage.disks skipped, there is nothing to do on a simulated machine
+            + hostname   (skipped: simulated)
+            + cat <<'EOF' > /etc/motd   (skipped: simulated)
+            + kubeadm init --config /etc/kubeadm.yml
+            [init] Using Kubernetes version: v1.36.0
+            [certs] Using existing ca
+            [certs] Using existing front-proxy-ca
+            [certs] Using existing etcd/ca
+            [certs] Using existing sa
+            [control-plane] Starting the control plane
+            [control-plane-check] kube-apiserver is healthy
+            [upload-config] Storing the configuration in ConfigMap kubeadm-config in kube-system
+            [bootstrap-token] Configuring RBAC for machines that join
+            [kubelet-start] Starting the kubelet (simulated)
+            [mark-control-plane] Marking the node m as control-plane
+            [etcd] Adding member m (simulated)
+            [addons] Applied essential addon: CoreDNS
+            [addons] Applied essential addon: kube-proxy
+            Your Kubernetes control-plane has initialized successfully!
+            + mkdir -p /run/cluster-api   (skipped: simulated)
+            + mv /etc/kubeadm.yml /tmp/   (skipped: simulated)
+            boot finished
+        "#]],
     );
 }
 
@@ -229,7 +229,7 @@ fn files_are_read_as_ignition_reads_them() {
         format!("{path} {mode:?} {:?}\n", document.files.text(path))
     });
     expect![[r#"
-        /plain Some("0644") Some("a b\nmore")
+        /plain Some("0600") Some("a b\nmore")
         /gzip Some("0644") Some("hello")
         /empty Some("0644") Some("")
         /missing None None
