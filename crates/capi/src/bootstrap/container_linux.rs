@@ -191,12 +191,11 @@ pub(super) fn translate(text: &str, is_strict: bool) -> Result<Value, String> {
         for (name, entries) in mapping(members, section)? {
             let path = format!("{section}.{name}");
             refuse(&path)?;
-            match known.iter().find(|l| l.name == name) {
-                Some(list) => {
-                    out[section.as_str()][name.as_str()] = reader.list(entries, &path, list)?
-                }
-                None => reader.unknown(&path)?,
-            }
+            let Some(list) = known.iter().find(|l| l.name == name) else {
+                reader.unknown(&path)?;
+                continue;
+            };
+            out[section.as_str()][name.as_str()] = reader.list(entries, &path, list)?;
         }
     }
     Ok(out)

@@ -1,6 +1,6 @@
 //! kubeadm's configuration, by the version of Kubernetes.
 
-use expect_test::expect;
+use expect_test::{expect, expect_file};
 
 use super::{CONTROL_PLANE, INITIALIZED, LOCKED, TOKEN, configuration, document};
 
@@ -81,204 +81,21 @@ const OLD: &str = "machine: {spec: {version: v1.30.1}}";
 
 #[test]
 fn v1beta4_has_every_field_of_init() {
-    expect![[r#"
-        apiServer:
-          certSANs:
-          - example.org
-          extraArgs:
-          - name: v
-            value: "1"
-          - name: v
-            value: "2"
-          extraEnvs:
-          - name: E
-            value: f
-          extraVolumes:
-          - hostPath: /h
-            mountPath: /m
-            name: a
-            pathType: File
-            readOnly: true
-        apiVersion: kubeadm.k8s.io/v1beta4
-        caCertificateValidityPeriod: 240h0m0s
-        certificateValidityPeriod: 120h0m0s
-        certificatesDir: /pki
-        clusterName: hello
-        controlPlaneEndpoint: api.example.org:443
-        controllerManager:
-          extraArgs:
-          - name: a
-            value: ""
-          extraEnvs:
-          - name: E
-            value: f
-        dns:
-          imageRepository: example.org/dns
-          imageTag: v1
-        encryptionAlgorithm: RSA-4096
-        etcd:
-          local:
-            dataDir: /data
-            extraArgs:
-            - name: c
-              value: d
-            extraEnvs:
-            - name: E
-              value: f
-            imageRepository: example.org/etcd
-            imageTag: v3
-            peerCertSANs:
-            - p
-            serverCertSANs:
-            - s
-        featureGates:
-          A: true
-        imageRepository: example.org
-        kind: ClusterConfiguration
-        kubernetesVersion: v1.36.0
-        networking:
-          dnsDomain: cluster.local
-          podSubnet: 10.128.0.0/10,fd00::/56
-          serviceSubnet: 10.96.0.0/12
-        scheduler:
-          extraArgs:
-          - name: b
-            value: c
-          extraVolumes:
-          - hostPath: /h
-            mountPath: /m
-            name: a
-        ---
-        apiVersion: kubeadm.k8s.io/v1beta4
-        bootstrapTokens:
-        - description: mine
-          groups:
-          - system:bootstrappers:a
-          token: abcdef.0123456789abcdef
-          ttl: 60s
-          usages:
-          - signing
-        - expires: "2026-01-01T00:00:00Z"
-          token: fedcba.0123456789abcdef
-        kind: InitConfiguration
-        localAPIEndpoint:
-          advertiseAddress: "10.0.0.1"
-          bindPort: 443
-        nodeRegistration:
-          criSocket: unix:///run/c.sock
-          ignorePreflightErrors:
-          - Swap
-          imagePullPolicy: Never
-          imagePullSerial: true
-          kubeletExtraArgs:
-          - name: node-labels
-            value: a=b
-          name: m
-          taints:
-          - effect: NoSchedule
-            key: a
-            value: b
-        patches:
-          directory: /patches
-        skipPhases:
-        - addon/kube-proxy
-        timeouts:
-          controlPlaneComponentHealthCheck: 1m30s
-          discovery: 60m0s
-          etcdAPICall: 0m3s
-          kubeletHealthCheck: 0m1s
-          kubernetesAPICall: 0m2s
-          tlsBootstrap: 0m30s
-    "#]]
-    .assert_eq(&configuration(&[CONTROL_PLANE, LOCKED, EVERYTHING]));
+    expect_file!["golden/init-v1beta4.yaml"].assert_eq(&configuration(&[
+        CONTROL_PLANE,
+        LOCKED,
+        EVERYTHING,
+    ]));
 }
 
 #[test]
 fn v1beta3_lacks_fields_of_init_or_has_them_elsewhere() {
-    expect![[r#"
-        apiServer:
-          certSANs:
-          - example.org
-          extraArgs:
-            v: "2"
-          extraVolumes:
-          - hostPath: /h
-            mountPath: /m
-            name: a
-            pathType: File
-            readOnly: true
-          timeoutForControlPlane: 1m30s
-        apiVersion: kubeadm.k8s.io/v1beta3
-        certificatesDir: /pki
-        clusterName: hello
-        controlPlaneEndpoint: api.example.org:443
-        controllerManager:
-          extraArgs:
-            a: ""
-        dns:
-          imageRepository: example.org/dns
-          imageTag: v1
-        etcd:
-          local:
-            dataDir: /data
-            extraArgs:
-              c: d
-            imageRepository: example.org/etcd
-            imageTag: v3
-            peerCertSANs:
-            - p
-            serverCertSANs:
-            - s
-        featureGates:
-          A: true
-        imageRepository: example.org
-        kind: ClusterConfiguration
-        kubernetesVersion: v1.30.1
-        networking:
-          dnsDomain: cluster.local
-          podSubnet: 10.128.0.0/10,fd00::/56
-          serviceSubnet: 10.96.0.0/12
-        scheduler:
-          extraArgs:
-            b: c
-          extraVolumes:
-          - hostPath: /h
-            mountPath: /m
-            name: a
-        ---
-        apiVersion: kubeadm.k8s.io/v1beta3
-        bootstrapTokens:
-        - description: mine
-          groups:
-          - system:bootstrappers:a
-          token: abcdef.0123456789abcdef
-          ttl: 60s
-          usages:
-          - signing
-        - expires: "2026-01-01T00:00:00Z"
-          token: fedcba.0123456789abcdef
-        kind: InitConfiguration
-        localAPIEndpoint:
-          advertiseAddress: "10.0.0.1"
-          bindPort: 443
-        nodeRegistration:
-          criSocket: unix:///run/c.sock
-          ignorePreflightErrors:
-          - Swap
-          imagePullPolicy: Never
-          kubeletExtraArgs:
-            node-labels: a=b
-          name: m
-          taints:
-          - effect: NoSchedule
-            key: a
-            value: b
-        patches:
-          directory: /patches
-        skipPhases:
-        - addon/kube-proxy
-    "#]]
-    .assert_eq(&configuration(&[CONTROL_PLANE, LOCKED, EVERYTHING, OLD]));
+    expect_file!["golden/init-v1beta3.yaml"].assert_eq(&configuration(&[
+        CONTROL_PLANE,
+        LOCKED,
+        EVERYTHING,
+        OLD,
+    ]));
 }
 
 #[test]
