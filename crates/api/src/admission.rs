@@ -271,7 +271,7 @@ mod tests {
         let reference = json!({"apiGroup": "g", "kind": "K", "name": "x"});
         let machine = json!({"clusterName": "c", "bootstrap": {}, "infrastructureRef": reference});
         let set = json!({"clusterName": "c", "selector": {}, "template": {"spec": machine}});
-        let config = json!({"format": "ignition"});
+        let config = json!({"format": "ignition", "bootCommands": ["date"]});
         let cases = [
             ("cluster", "Cluster", json!({}), json!({})),
             ("cluster", "Machine", machine, json!({})),
@@ -334,8 +334,8 @@ mod tests {
             MachineSet: spec.template.spec.bootstrap: Required value: either configRef or dataSecretName must be set
             MachineDeployment: spec.template.spec.bootstrap: Required value: either configRef or dataSecretName must be set
             MachineHealthCheck: spec.selector: Required value: must select something: the machines of one MachineDeployment, or of the control plane
-            KubeadmConfig: spec.format: Invalid value: ignition is not supported; use cloud-config
-            KubeadmConfigTemplate: spec.template.spec.format: Invalid value: ignition is not supported; use cloud-config
+            KubeadmConfig: spec.bootCommands: Forbidden: cannot be used if format is ignition: use preKubeadmCommands
+            KubeadmConfigTemplate: spec.template.spec.bootCommands: Forbidden: cannot be used if format is ignition: use preKubeadmCommands
             KubeadmControlPlane: spec.version: Invalid value: "v1" must be a version such as v1.36.0
             LocalCluster: spec.controlPlaneEndpoint: Forbidden: cannot be changed once it is known: machines and kubeconfigs have it
             LocalMachine: spec.providerID: Forbidden: cannot be changed once the machine exists

@@ -507,7 +507,7 @@ fn control_plane_changes_only_what_machines_can_follow() {
 #[test]
 fn kubeadm_config_names_what_is_wrong() {
     let config: KubeadmConfig = parse(
-        "{metadata: {name: c}, spec: {format: ignition, \
+        "{metadata: {name: c}, spec: {ignition: {containerLinuxConfig: {strict: true}}, \
          files: [{path: /a, content: x, contentFrom: {secret: {name: s, key: k}}}, {path: /a, content: y}], \
          users: [{name: u, passwd: x, passwdFrom: {secret: {name: s, key: k}}}], \
          diskSetup: {partitions: [{device: /dev/sda, diskLayout: [{percentage: 60}, {percentage: 50}]}]}}}",
@@ -517,7 +517,58 @@ fn kubeadm_config_names_what_is_wrong() {
         spec.files[1].path: Invalid value: "/a" occurs more than once
         spec.users[0]: Invalid value: only one of passwd and passwdFrom may be set
         spec.diskSetup.partitions[0].diskLayout: Invalid value: percentages add up to 110; at most 100 is possible
-        spec.format: Invalid value: ignition is not supported; use cloud-config
+        spec.ignition: Forbidden: may be set only if format is ignition
+    "#]].assert_eq(&errors(&kubeadm_config::validate(&config, None)));
+}
+
+#[test]
+fn control_planes_have_one_timeout_for_init_and_join() {
+    let mut text = String::new();
+    for spec in [
+        "{initConfiguration: {timeouts: {controlPlaneComponentHealthCheckSeconds: 60}}}",
+        "{initConfiguration: {timeouts: {controlPlaneComponentHealthCheckSeconds: 60}}, joinConfiguration: {timeouts: {controlPlaneComponentHealthCheckSeconds: 90}}}",
+        "{initConfiguration: {timeouts: {controlPlaneComponentHealthCheckSeconds: 60}}, joinConfiguration: {timeouts: {controlPlaneComponentHealthCheckSeconds: 60}}}",
+        "{initConfiguration: {timeouts: {tlsBootstrapSeconds: 60}}}",
+    ] {
+        let mut errors = vec![];
+        kubeadm_config::check_timeouts("spec.kubeadmConfigSpec", &parse(spec), &mut errors);
+        text += &self::errors(&errors);
+    }
+    expect![[r#"
+        spec.kubeadmConfigSpec.joinConfiguration.timeouts.controlPlaneComponentHealthCheckSeconds: Invalid value: is not set, but 60 in initConfiguration; both must be the same
+        spec.kubeadmConfigSpec.joinConfiguration.timeouts.controlPlaneComponentHealthCheckSeconds: Invalid value: is 90, but 60 in initConfiguration; both must be the same
+    "#]].assert_eq(&text);
+}
+
+#[test]
+fn discovery_has_one_kind_of_user() {
+    let config: KubeadmConfig = parse(
+        "{metadata: {name: c}, spec: {joinConfiguration: {discovery: {file: {kubeConfigPath: /a, kubeConfig: {user: {authProvider: {name: a}, exec: {command: b}}}}}}}}",
+    );
+    expect![[r#"
+        spec.joinConfiguration.discovery.file.kubeConfig.user: Invalid value: only one of authProvider and exec may be set
+    "#]].assert_eq(&errors(&kubeadm_config::validate(&config, None)));
+}
+
+#[test]
+fn ignition_cannot_say_everything() {
+    let config: KubeadmConfig = parse(
+        "{metadata: {name: c}, spec: {format: ignition, ignition: {containerLinuxConfig: {strict: true}}, bootCommands: [date], \
+         files: [{path: /a, encoding: gzip}, {path: /b, encoding: gzip+base64}, {path: /c, encoding: base64}], \
+         users: [{name: u, inactive: true}, {name: v, inactive: false}], \
+         diskSetup: {partitions: [{device: /dev/sda, layout: true, tableType: mbr}, \
+           {device: /dev/sdb, tableType: gpt, diskLayout: [{percentage: 60}]}, {device: /dev/sdc, diskLayout: [{percentage: 100}]}], \
+           filesystems: [{device: /dev/sda1, filesystem: ext4, replaceFS: xfs, partition: auto}]}}}",
+    );
+    expect![[r#"
+        spec.files[0].encoding: Forbidden: cannot be used if format is ignition: use base64
+        spec.files[1].encoding: Forbidden: cannot be used if format is ignition: use base64
+        spec.users[0].inactive: Forbidden: cannot be used if format is ignition: leave the user out
+        spec.bootCommands: Forbidden: cannot be used if format is ignition: use preKubeadmCommands
+        spec.diskSetup.partitions[0].tableType: Forbidden: cannot be used if format is ignition: only gpt is possible
+        spec.diskSetup.partitions[1].diskLayout: Forbidden: cannot be used if format is ignition: only one partition of 100 percent is possible
+        spec.diskSetup.filesystems[0].replaceFS: Forbidden: cannot be used if format is ignition: use overwrite
+        spec.diskSetup.filesystems[0].partition: Forbidden: cannot be used if format is ignition: name the partition in device
     "#]].assert_eq(&errors(&kubeadm_config::validate(&config, None)));
 }
 
@@ -622,11 +673,15 @@ fn control_plane_health_checks_take_as_long_for_all_machines() {
     check_control_plane_change(
         |k| set(k, "60", "90"),
         expect![[r#"
-            spec.kubeadmConfigSpec.joinConfiguration.timeouts.controlPlaneComponentHealthCheckSeconds: Invalid value: must be 60, as in initConfiguration.timeouts
+            spec.kubeadmConfigSpec.joinConfiguration.timeouts.controlPlaneComponentHealthCheckSeconds: Invalid value: is 90, but 60 in initConfiguration; both must be the same
         "#]],
     );
     for (init, join) in [("60", "60"), ("60", "null"), ("null", "60")] {
-        check_control_plane_change(|k| set(k, init, join), expect![""]);
+        check_control_plane_change(|k| set(k, init, join), expect![[r#"
+            spec.kubeadmConfigSpec.joinConfiguration.timeouts.controlPlaneComponentHealthCheckSeconds: Invalid value: is 60, but not set in initConfiguration; both must be the same
+        "#]#"
+            spec.kubeadmConfigSpec.joinConfiguration.timeouts.controlPlaneComponentHealthCheckSeconds: Invalid value: is not set, but 60 in initConfiguration; both must be the same
+        "#]]);
     }
 }
 

@@ -10,7 +10,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::kubeadm::{ClusterConfiguration, InitConfiguration, JoinConfiguration};
+use super::kubeadm::{ClusterConfiguration, InitConfiguration, JoinConfiguration, Timeouts};
 use crate::condition_path;
 use crate::meta::crd::{AGE_PATH, CLUSTER_NAME_PATH};
 use crate::meta::{
@@ -47,14 +47,14 @@ pub struct KubeadmConfigSpec {
     /// Disks of the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_setup: Option<DiskSetup>,
-    /// Mounts of the machine, as fields of fstab.
+    /// Mounts of the machine, as fields of fstab; with ignition: device or label of a filesystem, mount point, options.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 100),
         inner(length(min = 1, max = 100), inner(length(min = 1, max = 512)))
     )]
     pub mounts: Option<Vec<Vec<String>>>,
-    /// Commands that run very early at every boot.
+    /// Commands that run very early at every boot. Ignition has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1000), inner(length(min = 1, max = 10240)))]
     pub boot_commands: Option<Vec<String>>,
@@ -73,7 +73,7 @@ pub struct KubeadmConfigSpec {
     /// Time servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ntp: Option<Ntp>,
-    /// The format of the bootstrap data. Default: cloud-config.
+    /// The format of the bootstrap data. ignition is what Flatcar reads, in version 2.3 of its spec. Default: cloud-config.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["cloud-config", "ignition"]))]
     pub format: Option<String>,
@@ -283,7 +283,7 @@ pub struct Filesystem {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("minProperties" = 1))]
 pub struct Ignition {
-    /// A Container Linux config that is merged in.
+    /// A Container Linux config that is merged in; what it says comes before what is made from other fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_linux_config: Option<ContainerLinuxConfig>,
 }
@@ -297,7 +297,7 @@ pub struct ContainerLinuxConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32768))]
     pub additional_config: Option<String>,
-    /// Whether unknown fields are errors.
+    /// Whether unknown fields and files without a mode are errors. Default: false; unknown fields are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
 }
@@ -510,15 +510,106 @@ pub fn check_spec(path: &str, spec: &KubeadmConfigSpec, errors: &mut Vec<FieldEr
             ));
         }
     }
-    if spec.format.as_deref() == Some("ignition") {
+    let user = spec
+        .join_configuration
+        .as_ref()
+        .and_then(|j| j.discovery.as_ref()?.file.as_ref()?.kube_config.as_ref())
+        .map(|kubeconfig| &kubeconfig.user);
+    if user.is_some_and(|u| u.auth_provider.is_some() && u.exec.is_some()) {
         errors.push(FieldError::invalid(
-            format!("{path}.format"),
-            "ignition is not supported; use cloud-config",
+            format!("{path}.joinConfiguration.discovery.file.kubeConfig.user"),
+            "only one of authProvider and exec may be set",
         ));
+    }
+    if spec.format.as_deref() == Some("ignition") {
+        check_ignition(path, spec, errors);
     } else if spec.ignition.is_some() {
         errors.push(FieldError::forbidden(
             format!("{path}.ignition"),
             "may be set only if format is ignition",
         ));
+    }
+}
+
+/// Checks of a spec that is for `init` and for `join`: v1beta1 has one timeout for both.
+pub fn check_timeouts(path: &str, spec: &KubeadmConfigSpec, errors: &mut Vec<FieldError>) {
+    let seconds = |timeouts: Option<&Timeouts>| {
+        timeouts.and_then(|t| t.control_plane_component_health_check_seconds)
+    };
+    let init = spec.init_configuration.as_ref();
+    let join = spec.join_configuration.as_ref();
+    let init = seconds(init.and_then(|i| i.timeouts.as_ref()));
+    let join = seconds(join.and_then(|j| j.timeouts.as_ref()));
+    if init != join {
+        let shown = |seconds: Option<i32>| seconds.map_or("not set".to_owned(), |s| s.to_string());
+        errors.push(FieldError::invalid(
+            format!("{path}.joinConfiguration.timeouts.controlPlaneComponentHealthCheckSeconds"),
+            format!(
+                "is {}, but {} in initConfiguration; both must be the same",
+                shown(join),
+                shown(init)
+            ),
+        ));
+    }
+}
+
+/// What Ignition cannot say.
+fn check_ignition(path: &str, spec: &KubeadmConfigSpec, errors: &mut Vec<FieldError>) {
+    let mut forbid = |field: String, why: &str| {
+        let why = format!("cannot be used if format is ignition: {why}");
+        errors.push(FieldError::forbidden(format!("{path}.{field}"), why));
+    };
+    for (i, file) in spec.files.iter().flatten().enumerate() {
+        if file
+            .encoding
+            .as_ref()
+            .is_some_and(|e| e.starts_with("gzip"))
+        {
+            forbid(format!("files[{i}].encoding"), "use base64");
+        }
+    }
+    for (i, user) in spec.users.iter().flatten().enumerate() {
+        if user.inactive == Some(true) {
+            forbid(format!("users[{i}].inactive"), "leave the user out");
+        }
+    }
+    if spec.boot_commands.is_some() {
+        forbid("bootCommands".to_owned(), "use preKubeadmCommands");
+    }
+    let disks = spec.disk_setup.iter();
+    for (i, partition) in disks
+        .clone()
+        .flat_map(|d| d.partitions.iter().flatten())
+        .enumerate()
+    {
+        let field = format!("diskSetup.partitions[{i}]");
+        if partition.table_type.as_deref().is_some_and(|t| t != "gpt") {
+            forbid(format!("{field}.tableType"), "only gpt is possible");
+        }
+        let layout = partition.disk_layout.as_deref().unwrap_or_default();
+        if !matches!(
+            layout,
+            [] | [PartitionLayout {
+                percentage: 100,
+                ..
+            }]
+        ) {
+            forbid(
+                format!("{field}.diskLayout"),
+                "only one partition of 100 percent is possible",
+            );
+        }
+    }
+    for (i, filesystem) in disks
+        .flat_map(|d| d.filesystems.iter().flatten())
+        .enumerate()
+    {
+        let field = format!("diskSetup.filesystems[{i}]");
+        if filesystem.replace_fs.is_some() {
+            forbid(format!("{field}.replaceFS"), "use overwrite");
+        }
+        if filesystem.partition.is_some() {
+            forbid(format!("{field}.partition"), "name the partition in device");
+        }
     }
 }

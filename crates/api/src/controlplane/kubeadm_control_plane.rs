@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::bootstrap::KubeadmConfigSpec;
-use crate::bootstrap::kubeadm::Timeouts;
-use crate::bootstrap::kubeadm_config::check_spec;
+use crate::bootstrap::kubeadm_config::{check_spec, check_timeouts};
 use crate::cluster::machine_set::MachineNaming;
 use crate::cluster::rules;
 use crate::condition_path;
@@ -428,7 +427,7 @@ pub fn validate(new: &KubeadmControlPlane, old: Option<&KubeadmControlPlane>) ->
     );
     if let Some(config) = &new.spec.kubeadm_config_spec {
         check_spec("spec.kubeadmConfigSpec", config, &mut errors);
-        check_health_checks("spec.kubeadmConfigSpec", config, &mut errors);
+        check_timeouts("spec.kubeadmConfigSpec", config, &mut errors);
         check_validity("spec", new.spec.rollout.as_ref(), config, &mut errors);
     }
     if let Some(old) = old {
@@ -472,29 +471,6 @@ fn check_replicas(new: &KubeadmControlPlane, errors: &mut Vec<FieldError>) {
             ));
         }
         Some(_) => errors.push(FieldError::invalid(path, "must be 0 or 1")),
-    }
-}
-
-/// kubeadm before 1.31 has one setting for both ways in which a machine comes up; `path` is that of the KubeadmConfigSpec.
-pub(super) fn check_health_checks(
-    path: &str,
-    config: &KubeadmConfigSpec,
-    errors: &mut Vec<FieldError>,
-) {
-    let init = config.init_configuration.as_ref();
-    let init = init.and_then(|i| i.timeouts.as_ref());
-    let join = config.join_configuration.as_ref();
-    let join = join.and_then(|j| j.timeouts.as_ref());
-    let seconds = |timeouts: Option<&Timeouts>| {
-        timeouts.and_then(|t| t.control_plane_component_health_check_seconds)
-    };
-    if let (Some(init), Some(join)) = (seconds(init), seconds(join))
-        && init != join
-    {
-        errors.push(FieldError::invalid(
-            format!("{path}.joinConfiguration.timeouts.controlPlaneComponentHealthCheckSeconds"),
-            format!("must be {init}, as in initConfiguration.timeouts"),
-        ));
     }
 }
 

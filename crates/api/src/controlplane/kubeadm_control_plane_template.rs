@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::kubeadm_control_plane::{Remediation, Rollout, check_health_checks, check_validity};
+use super::kubeadm_control_plane::{Remediation, Rollout, check_validity};
 use crate::bootstrap::KubeadmConfigSpec;
-use crate::bootstrap::kubeadm_config::check_spec;
+use crate::bootstrap::kubeadm_config::{check_spec, check_timeouts};
 use crate::cluster::machine_set::MachineNaming;
 use crate::cluster::rules;
 use crate::meta::crd::AGE_PATH;
@@ -135,9 +135,9 @@ pub fn validate(
         &mut errors,
     );
     if let Some(config) = &spec.kubeadm_config_spec {
-        let config_path = format!("{path}.kubeadmConfigSpec");
-        check_spec(&config_path, config, &mut errors);
-        check_health_checks(&config_path, config, &mut errors);
+        let below = format!("{path}.kubeadmConfigSpec");
+        check_spec(&below, config, &mut errors);
+        check_timeouts(&below, config, &mut errors);
         check_validity(path, spec.rollout.as_ref(), config, &mut errors);
     }
     errors

@@ -11,6 +11,7 @@ use kube::ResourceExt;
 use runtime::{Cx, GatherError};
 
 use super::{World, plan, token};
+use crate::contract::{self, Contract};
 use crate::link::Link;
 use crate::secret::{self, Authorities};
 
@@ -22,6 +23,7 @@ pub(super) async fn gather(cx: &Cx, config: &KubeadmConfig) -> Result<World, Gat
         is_for_pool: false,
         cluster: None,
         authorities: Authorities::default(),
+        control_plane_version: None,
         lock: None,
         is_lock_held: false,
         secrets: BTreeMap::new(),
@@ -50,6 +52,7 @@ pub(super) async fn gather(cx: &Cx, config: &KubeadmConfig) -> Result<World, Gat
         return Ok(world);
     }
     world.authorities = Authorities::gather(cx, &namespace, &cluster).await?;
+    world.control_plane_version = control_plane_version(cx, &world).await?;
     world.lock = cx
         .get::<ConfigMap>(&namespace, &plan::lock_name(&cluster))
         .await?;
@@ -84,6 +87,22 @@ pub(super) async fn gather(cx: &Cx, config: &KubeadmConfig) -> Result<World, Gat
         }
     }
     Ok(world)
+}
+
+/// Only read for templates: a config that has none needs no second look whenever the control plane changes.
+async fn control_plane_version(cx: &Cx, world: &World) -> Result<Option<String>, GatherError> {
+    let mut files = world.config.spec.files.iter().flatten();
+    if !files.any(|f| f.content_format.as_deref() == Some("Template")) {
+        return Ok(None);
+    }
+    let namespace = world.config.namespace().unwrap_or_default();
+    let cluster = world.cluster.as_deref();
+    let reference = cluster.and_then(|c| c.spec.control_plane_ref.as_ref());
+    let control_plane = contract::get(cx, &namespace, reference).await?;
+    let version = control_plane
+        .as_deref()
+        .and_then(|c| Contract(c).version().map(str::to_owned));
+    Ok(version)
 }
 
 /// What all machines of a pool have in common.

@@ -1,12 +1,15 @@
 //! KubeadmConfigs: write the bootstrap data of machines.
 //!
 //! Reads the KubeadmConfig, its Machine and Cluster, the cluster's certificates, Secrets that files come from, and the bootstrap token in
-//! the workload cluster. Writes the Secret with the cloud-init document, the lock of the machine that initializes the cluster, and tokens for
-//! those that join. Data that has been written once is never written anew: the machine may have read it. That of a MachinePool is, with
-//! another token before the last one expires, as new machines may come at any time.
+//! the workload cluster, and the version of the control plane if files name it. Writes the Secret with the cloud-init or Ignition document, the
+//! lock of the machine that initializes the cluster, and tokens for those that join. Data that has been written once is never written anew:
+//! the machine may have read it. That of a MachinePool is, with another token before the last one expires, as new machines may come at any time.
 
 mod cloudinit;
+mod container_linux;
+mod contents;
 mod gather;
+mod ignition;
 pub mod kubeadm;
 mod plan;
 mod status;
@@ -49,6 +52,9 @@ pub struct World {
     pub cluster: Option<Arc<Cluster>>,
     #[cfg_attr(test, serde(skip))]
     pub authorities: Authorities,
+    /// The version that the cluster's control plane should have, if files are templates that may name it.
+    #[cfg_attr(test, serde(default))]
+    pub control_plane_version: Option<String>,
     /// The lock of the machine that initializes the cluster.
     #[cfg_attr(test, serde(default))]
     pub lock: Option<Arc<ConfigMap>>,

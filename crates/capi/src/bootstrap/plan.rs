@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use runtime::{Change, Plan};
 use serde_json::{Value, json};
 
-use super::cloudinit::{self, Role};
+use super::contents::{self, Role};
 use super::{Act, World, token};
 use crate::pki::{self, Purpose};
 use crate::{object, pause, secret};
@@ -102,18 +102,21 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
             return plan;
         }
     };
-    if role == Role::Init && !lock(world, machine, cluster, &mut plan) {
-        return plan;
-    }
+    // A machine that cannot boot keeps no other one from it: it gives the lock back, and takes it only when its data is complete.
+    let release = (role == Role::Init)
+        .then(|| unlock(world, machine))
+        .flatten();
     if let Some(problem) = missing_certificates(world, role) {
         if role == Role::Init && cluster.spec.control_plane_ref.is_none() {
             // Nobody else makes them.
             let missing = world.authorities.missing().into_iter();
             let missing = missing.filter(|p| {
-                !(cloudinit::is_etcd_external(&world.config.spec) && *p == Purpose::Etcd)
+                !(contents::is_etcd_external(&world.config.spec) && *p == Purpose::Etcd)
             });
             let made = missing.map(|p| Change::Act(Act::GenerateCertificate(p)));
             plan.changes.extend(made);
+        } else {
+            plan.changes.extend(release);
         }
         plan.wait(reasons::NOT_AVAILABLE, problem);
         return plan;
@@ -121,23 +124,32 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     if role != Role::Init && !discover(world, cluster, now, &mut plan) {
         return plan;
     }
-    match cloudinit::render(world, machine, cluster, role) {
-        Ok(document) => {
-            let owner = object::owner_ref(&world.config, true);
-            let namespace = world.config.namespace().unwrap_or_default();
-            let data = [("value", document), ("format", "cloud-config".to_owned())];
-            let secret = secret::build(
-                &namespace,
-                &world.config.name_any(),
-                &cluster.name_any(),
-                owner,
-                data,
-            );
-            plan.changes.push(Change::Apply(Box::new(secret)));
+    let (document, format) = match contents::render(world, machine, cluster, role) {
+        Ok(rendered) => rendered,
+        Err(problem) => {
+            plan.changes.extend(release);
+            plan.wait(reasons::READING_FAILED, problem);
+            return plan;
         }
-        Err(problem) => plan.wait(reasons::READING_FAILED, problem),
+    };
+    if role == Role::Init && !lock(world, machine, cluster, &mut plan) {
+        return plan;
     }
+    plan.changes
+        .push(data_secret(world, cluster, document, format));
     plan
+}
+
+/// The Secret that the machine boots from.
+fn data_secret(world: &World, cluster: &Cluster, document: String, format: &str) -> Change<Act> {
+    let secret = secret::build(
+        &world.config.namespace().unwrap_or_default(),
+        &world.config.name_any(),
+        &cluster.name_any(),
+        object::owner_ref(&world.config, true),
+        [("value", document), ("format", format.to_owned())],
+    );
+    Change::Apply(Box::new(secret))
 }
 
 impl World {
@@ -231,7 +243,7 @@ fn missing_certificates(world: &World, role: Role) -> Option<String> {
         .as_ref()
         .map(|c| c.name_any())
         .unwrap_or_default();
-    let is_etcd_external = cloudinit::is_etcd_external(&world.config.spec);
+    let is_etcd_external = contents::is_etcd_external(&world.config.spec);
     let needed: &[Purpose] = match role {
         Role::JoinWorker => &[Purpose::Cluster],
         Role::Init | Role::JoinControlPlane => &Purpose::ALL,

@@ -1,5 +1,11 @@
 //! Worlds of a KubeadmConfig: what is planned, what is shown, and what machines get.
 
+mod discovery;
+mod files;
+mod ignition;
+mod kubeadm;
+mod lock;
+
 use expect_test::{Expect, expect};
 
 use super::{KubeadmConfigController, World, plan};
@@ -65,6 +71,11 @@ fn check(overrides: &[&str], expect: &Expect) {
 
 /// The document that the machine gets, or why it gets none.
 fn document(overrides: &[&str]) -> String {
+    data(overrides, "value")
+}
+
+/// What is under a key of the Secret with the document, or why there is none.
+fn data(overrides: &[&str], key: &str) -> String {
     let plan = plan::plan(&certified(overrides), now());
     let secret = plan.changes.iter().find_map(|c| match c {
         runtime::Change::Apply(secret) => Some(secret),
@@ -74,7 +85,7 @@ fn document(overrides: &[&str]) -> String {
         return plan.to_string();
     };
     assert_eq!(secret.data["type"], "cluster.x-k8s.io/secret");
-    let encoded = secret.data["data"]["value"].as_str().unwrap();
+    let encoded = secret.data["data"][key].as_str().unwrap();
     let bytes =
         base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded).unwrap();
     String::from_utf8(bytes).unwrap()
@@ -170,73 +181,6 @@ fn certificates_are_waited_for() {
         wait NotAvailable: Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
     "#]]
     .assert_eq(&plan::plan(&bare, now()).to_string());
-}
-
-#[test]
-fn machines_that_join_get_a_token() {
-    check(
-        &[INITIALIZED],
-        &expect![[r#"
-            act MakeToken { missing: Object {"apiServerEndpoint": String("127.0.0.1:6443"), "caCertHashes": Array [String("sha256:5021ef637508cccb364d6f37247e2b4e1e56f034c8777d36a4a9a7414ae7dc59")]} }
-            wait NotAvailable: Making a bootstrap token
-        "#]],
-    );
-    check(
-        &[INITIALIZED, "link: NotYet"],
-        &expect![[r#"
-        wait NotAvailable: Remote connection not established yet
-    "#]],
-    );
-    check(
-        &[INITIALIZED, TOKEN],
-        &expect![[r#"
-        apply Secret acme/m
-    "#]],
-    );
-}
-
-#[test]
-fn tokens_are_prolonged_until_the_machine_has_joined() {
-    let done = "config: {status: {initialization: {dataSecretCreated: true}, dataSecretName: m}}";
-    check(
-        &[INITIALIZED, TOKEN, done],
-        &expect![[r#"
-        act ProlongToken
-        again in 300s
-    "#]],
-    );
-    check(
-        &[
-            INITIALIZED,
-            TOKEN,
-            done,
-            "token_expires: '2026-01-02T03:19:00Z'",
-        ],
-        &expect![[r#"
-        again in 300s
-    "#]],
-    );
-    check(
-        &[
-            INITIALIZED,
-            TOKEN,
-            done,
-            "token_expires: '2026-01-02T03:10:00Z'",
-        ],
-        &expect![[r#"
-        act ProlongToken
-        again in 300s
-    "#]],
-    );
-    check(
-        &[
-            INITIALIZED,
-            TOKEN,
-            done,
-            "machine: {status: {nodeRef: {name: m}}}",
-        ],
-        &expect![[""]],
-    );
 }
 
 #[test]
@@ -515,6 +459,7 @@ fn kubeadm_before_1_31_gets_v1beta3() {
 fn kubeadm_before_1_22_is_too_old() {
     let oldest = "machine: {spec: {version: v1.21.0}}";
     expect![[r#"
+        delete ConfigMap acme/hello-lock
         wait InternalError: Kubernetes v1.21.0 is too old: 1.22 is the oldest whose kubeadm is supported
     "#]].assert_eq(&document(&[CONTROL_PLANE, LOCKED, oldest]));
 }
@@ -606,12 +551,10 @@ fn what_cannot_work_is_told() {
     let mut text = wrong("{files: [{path: /a, contentFrom: {secret: {name: gone, key: k}}}]}");
     text += &wrong("{users: [{name: u, passwdFrom: {secret: {name: gone, key: k}}}]}");
     text += &wrong("{joinConfiguration: {controlPlane: {}}}");
-    text += &wrong("{files: [{path: /a, contentFormat: Template, content: x}]}");
     expect![[r#"
         wait InternalError: file /a: Secret gone does not exist
         wait InternalError: user u: Secret gone does not exist
         wait InternalError: spec.joinConfiguration.controlPlane must not be set for a worker machine
-        wait InternalError: file /a: contentFormat Template is not supported
     "#]]
     .assert_eq(&text);
 }
@@ -691,77 +634,17 @@ fn the_status_follows() {
     ]));
     let bare: World = world(BASE, CONTROL_PLANE);
     expect![[r#"
-        create ConfigMap acme/hello-lock
-        wait NotAvailable: Taking the lock of the machine that initializes the cluster
-        Ready=False NotReady * DataSecretAvailable: Taking the lock of the machine that initializes the cluster
+        act GenerateCertificate(Cluster)
+        act GenerateCertificate(Etcd)
+        act GenerateCertificate(FrontProxy)
+        act GenerateCertificate(ServiceAccount)
+        wait NotAvailable: Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
+        Ready=False NotReady * DataSecretAvailable: Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
             * CertificatesAvailable: Secrets hello-ca, hello-etcd, hello-proxy, hello-sa do not exist yet
-        DataSecretAvailable=False NotAvailable Taking the lock of the machine that initializes the cluster
+        DataSecretAvailable=False NotAvailable Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
         CertificatesAvailable=False NotAvailable Secrets hello-ca, hello-etcd, hello-proxy, hello-sa do not exist yet
         Paused=False NotPaused
     "#]].assert_eq(&show::<KubeadmConfigController>(&bare));
-}
-
-#[test]
-fn data_of_a_pool_is_written_anew_with_another_token() {
-    const POOL: &str = "
-is_for_pool: true
-config: {status: {initialization: {dataSecretCreated: true}, dataSecretName: m}}
-machine: {spec: {bootstrap: {dataSecretName: m}}}
-";
-    let plan = |more: &str| {
-        let world = certified(&[INITIALIZED, TOKEN, POOL, more]);
-        plan::plan(&world, now()).to_string()
-    };
-    let plans = [
-        plan("token_expires: '2026-01-02T03:14:00Z'"),
-        plan("token_expires: '2026-01-02T03:10:00Z'"),
-        plan("{link: NotYet}"),
-        plan("machine: {metadata: {deletionTimestamp: '2026-01-02T03:04:00Z'}}"),
-    ];
-    expect![[r#"
-        apply Secret acme/m
-        again in 300s
-        ---
-        act MakeToken { endpoint: "127.0.0.1:6443", ca_cert_hash: "sha256:5021ef637508cccb364d6f37247e2b4e1e56f034c8777d36a4a9a7414ae7dc59" }
-        wait NotAvailable: Making a bootstrap token
-        again in 300s
-        ---
-        apply Secret acme/m
-        again in 300s
-        ---
-        again in 300s
-    "#]].assert_eq(&plans.join("---\n"));
-}
-
-#[test]
-fn what_users_say_of_the_discovery_stays() {
-    let planned = |said: &str| {
-        let said = format!(
-            "config: {{spec: {{joinConfiguration: {{discovery: {{bootstrapToken: {said}}}}}}}}}"
-        );
-        let plan = plan::plan(&certified(&[INITIALIZED, &said]), now()).to_string();
-        let lines = plan
-            .lines()
-            .filter(|line| line.contains("iscovery") || line.contains("MakeToken"));
-        lines.map(|line| format!("{line}\n")).collect::<String>()
-    };
-    expect![[r#"
-        act MakeToken { missing: Object {"caCertHashes": Array [String("sha256:5021ef637508cccb364d6f37247e2b4e1e56f034c8777d36a4a9a7414ae7dc59")]} }
-    "#]]
-    .assert_eq(&planned("{apiServerEndpoint: 'proxy:443'}"));
-    expect![[r#"
-        act MakeToken { missing: Object {"apiServerEndpoint": String("127.0.0.1:6443")} }
-    "#]]
-    .assert_eq(&planned("{caCertHashes: ['sha256:00']}"));
-    expect![[r#"
-        act MakeToken { missing: Object {"apiServerEndpoint": String("127.0.0.1:6443")} }
-    "#]]
-    .assert_eq(&planned("{unsafeSkipCAVerification: true}"));
-    expect![[r#"
-        patch KubeadmConfig acme/m {"metadata":{"resourceVersion":null},"spec":{"joinConfiguration":{"discovery":{"bootstrapToken":{"apiServerEndpoint":"127.0.0.1:6443","caCertHashes":["sha256:5021ef637508cccb364d6f37247e2b4e1e56f034c8777d36a4a9a7414ae7dc59"]}}}}}
-        wait NotAvailable: Completing the discovery
-    "#]]
-    .assert_eq(&planned("{token: abcdef.0123456789abcdef}"));
 }
 
 #[test]
@@ -780,6 +663,7 @@ fn without_control_plane_object_the_first_machine_brings_the_certificates() {
     .assert_eq(&bare(&[]));
     let managed = "cluster: {spec: {controlPlaneRef: {apiGroup: g, kind: K, name: hello}}}";
     expect![[r#"
+        delete ConfigMap acme/hello-lock
         wait NotAvailable: Waiting for Secrets hello-ca, hello-etcd, hello-proxy, hello-sa
     "#]]
     .assert_eq(&bare(&[managed]));

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use boots::{Advance, Booting, Boots};
 
-use super::guest::{self, Disk, Hardware};
+use super::guest::{self, BootstrapData, Disk, Hardware};
 use super::{ClusterId, Host, home};
 use crate::condition::{self, Condition, Part, summary};
 use crate::{names, object, pause, secret};
@@ -73,7 +73,7 @@ pub struct World {
     pub is_away: bool,
     /// The bootstrap data, if it is there.
     #[cfg_attr(test, serde(default))]
-    pub bootstrap: Option<String>,
+    pub bootstrap: Option<BootstrapData>,
     /// What the guest left on its disk, if it has booted.
     #[cfg_attr(test, serde(default))]
     pub disk: Option<Disk>,
@@ -185,7 +185,7 @@ impl Reconciler for LocalMachineController {
         world.data_name = data_name(cx, &namespace, world.machine.as_deref()).await?;
         if let Some(name) = world.data_name.clone() {
             let data: Option<Arc<Secret>> = cx.get(&namespace, &name).await?;
-            world.bootstrap = data.as_deref().and_then(|d| secret::text(d, "value"));
+            world.bootstrap = data.as_deref().and_then(BootstrapData::of);
         }
         Ok(world)
     }

@@ -1,98 +1,13 @@
 //! Reads a cloud-init document. Pure.
 
-use std::collections::BTreeMap;
-use std::io::Read;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::Hardware;
-
-/// The most that a compressed file may become.
-const FILE_MAX: u64 = 16 << 20;
-/// Files in a document.
-const FILES_MAX: usize = 1000;
-
-/// A document, as far as a simulated machine follows it.
-#[derive(Debug)]
-pub(super) struct Document {
-    pub(super) files: Files,
-    pub(super) commands: Vec<Command>,
-    /// Sections that don't matter here.
-    pub(super) ignored: Vec<String>,
-}
-
-/// One command of `runcmd`.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Command {
-    Kubeadm {
-        verb: String,
-        config: String,
-    },
-    /// `echo TEXT > PATH`.
-    Echo {
-        text: String,
-        path: String,
-    },
-    Other(String),
-}
-
-/// Files on the machine.
-#[derive(Debug, Default)]
-pub(super) struct Files(BTreeMap<String, File>);
-
-#[derive(Debug, Default)]
-struct File {
-    content: Vec<u8>,
-    permissions: String,
-}
-
-impl Files {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The content of a file, if it is there and text.
-    pub(super) fn text(&self, path: &str) -> Option<&str> {
-        std::str::from_utf8(&self.0.get(path)?.content).ok()
-    }
-
-    /// What must never be shown: words that look like keys, in files that only root may read.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
-        let closed = self.0.values().filter(|f| f.permissions.ends_with("00"));
-        let texts = closed.filter_map(|f| std::str::from_utf8(&f.content).ok());
-        let words = texts.flat_map(|text| text.split(|c: char| c.is_whitespace() || c == '"'));
-        words.filter(|word| {
-            let has = |is_it: fn(&u8) -> bool| word.as_bytes().iter().any(is_it);
-            let is_base64 = |b: u8| b.is_ascii_alphanumeric() || b"+/=_-".contains(&b);
-            word.bytes().all(is_base64)
-                && has(u8::is_ascii_uppercase)
-                && has(u8::is_ascii_lowercase)
-                && has(|b| !b.is_ascii_alphabetic())
-        })
-    }
-
-    /// Paths that begin with a prefix, in order.
-    pub(super) fn below(&self, prefix: &str) -> impl Iterator<Item = &str> {
-        let paths = self.0.keys().map(String::as_str);
-        paths.filter(move |path| path.starts_with(prefix))
-    }
-
-    /// The permissions of a file, as the document gave them.
-    #[cfg(test)]
-    pub(super) fn permissions(&self, path: &str) -> Option<&str> {
-        Some(&self.0.get(path)?.permissions)
-    }
-
-    pub(super) fn write(&mut self, path: &str, text: String) {
-        let file = File {
-            content: text.into_bytes(),
-            permissions: "0644".to_owned(),
-        };
-        self.0.insert(path.to_owned(), file);
-    }
-}
+use super::document::{
+    Command, Document, FILES_MAX, Files, command, commands_of, gunzip, nothing_to_do,
+};
 
 /// Reads a document: a line that says it is a Jinja template, if it is one, then `#cloud-config` and YAML.
 pub(super) fn parse(text: &str, hardware: &Hardware) -> Result<Document, String> {
@@ -115,18 +30,21 @@ pub(super) fn parse(text: &str, hardware: &Hardware) -> Result<Document, String>
         return Err("the bootstrap data is no mapping".to_owned());
     };
     let mut document = Document {
+        tool: "cloud-init",
         files: Files::default(),
         commands: vec![],
-        ignored: vec![],
+        skipped: vec![],
     };
     for (name, section) in &sections {
         match name.as_str() {
             "write_files" => document.files = files(section)?,
             "runcmd" => document.commands = commands(section)?,
-            other => document.ignored.push(other.to_owned()),
+            other => document
+                .skipped
+                .push(nothing_to_do(&format!("section {other}"))),
         }
     }
-    document.ignored.sort();
+    document.skipped.sort();
     Ok(document)
 }
 
@@ -187,13 +105,7 @@ fn files(section: &Value) -> Result<Files, String> {
             Value::Number(number) => number.to_string(),
             _ => "0644".to_owned(),
         };
-        let file = files.0.entry(path.to_owned()).or_default();
-        if entry["append"] == true {
-            file.content.extend(content);
-        } else {
-            file.content = content;
-        }
-        file.permissions = permissions;
+        files.put(path, content, permissions, entry["append"] == true);
     }
     Ok(files)
 }
@@ -214,26 +126,12 @@ fn decode(content: &str, encoding: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let mut out = vec![];
-    let mut reader = flate2::read::GzDecoder::new(bytes).take(FILE_MAX + 1);
-    reader
-        .read_to_end(&mut out)
-        .map_err(|_| "the content is not gzip".to_owned())?;
-    if out.len() as u64 > FILE_MAX {
-        return Err(format!(
-            "the content is larger than {FILE_MAX} bytes when unpacked"
-        ));
-    }
-    Ok(out)
-}
-
 fn commands(section: &Value) -> Result<Vec<Command>, String> {
     let list = section.as_array().ok_or("runcmd is no list")?;
     let mut commands = vec![];
     for (i, entry) in list.iter().enumerate() {
         match entry {
-            Value::String(line) => commands.extend(line.split("&&").map(command)),
+            Value::String(line) => commands.extend(commands_of(line)),
             Value::Array(words) => {
                 let words: Vec<_> = words
                     .iter()
@@ -245,31 +143,4 @@ fn commands(section: &Value) -> Result<Vec<Command>, String> {
         }
     }
     Ok(commands)
-}
-
-fn command(text: &str) -> Command {
-    let words: Vec<_> = text.split_whitespace().collect();
-    match words.as_slice() {
-        ["kubeadm", verb @ ("init" | "join"), options @ ..] => match config_option(options) {
-            Some(config) => Command::Kubeadm {
-                verb: (*verb).to_owned(),
-                config: config.to_owned(),
-            },
-            None => Command::Other(text.trim().to_owned()),
-        },
-        ["echo", words @ .., ">", path] => Command::Echo {
-            text: format!("{}\n", words.join(" ")),
-            path: (*path).to_owned(),
-        },
-        _ => Command::Other(text.trim().to_owned()),
-    }
-}
-
-fn config_option<'a>(options: &[&'a str]) -> Option<&'a str> {
-    let after = options
-        .iter()
-        .position(|o| *o == "--config")
-        .and_then(|i| options.get(i + 1))
-        .copied();
-    after.or_else(|| options.iter().find_map(|o| o.strip_prefix("--config=")))
 }

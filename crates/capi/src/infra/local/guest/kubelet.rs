@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::cloudinit::Files;
 use super::config::{self, Registration};
+use super::document::Files;
 use crate::infra::local::KubeletSettings;
 
 /// What kubeadm calls the kubelet's configuration in the names of patches.

@@ -1,4 +1,4 @@
-//! The guest of a simulated machine: works through its cloud-init document, and does what the `kubeadm` commands in it would do.
+//! The guest of a simulated machine: works through its bootstrap data, cloud-init's or Ignition's, and does what the `kubeadm` commands in it would do.
 //!
 //! What a real guest does with an operating system is left out and said so on the console: packages, users, mounts, commands other than kubeadm.
 //! What makes it a node of a cluster is real: files, kubeadm's configuration, certificates, discovery, tokens, signing requests, and the
@@ -8,6 +8,8 @@ mod addons;
 mod cloudinit;
 mod config;
 mod console;
+mod document;
+mod ignition;
 mod init;
 mod join;
 mod kubelet;
@@ -26,8 +28,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{ClusterId, ControlPlaneSpec, Host, KubeletSettings, KubeletSpec};
 use crate::pki::Pair;
-use cloudinit::{Command, Files};
 use console::Console;
+pub use document::BootstrapData;
+use document::{Command, Files};
 pub use progress::Progress;
 
 /// Lines of the console that a failure shows.
@@ -139,7 +142,7 @@ pub(crate) struct Guest<'a> {
 pub async fn boot(
     host: &dyn Host,
     hardware: &Hardware,
-    document: &str,
+    data: &BootstrapData,
     progress: &Progress,
     now: Timestamp,
 ) -> Result<Disk, Failure> {
@@ -151,7 +154,7 @@ pub async fn boot(
         progress,
         now,
     };
-    match guest.run(document).await {
+    match guest.run(data).await {
         Ok(mut disk) => {
             disk.console = guest.console.text();
             Ok(disk)
@@ -238,23 +241,25 @@ impl Disk {
 }
 
 impl Guest<'_> {
-    async fn run(&mut self, document: &str) -> Result<Disk, String> {
+    async fn run(&mut self, data: &BootstrapData) -> Result<Disk, String> {
         self.console.line(format_args!(
             "simulated machine {} booting, address {}",
             self.hardware.name, self.hardware.address
         ));
         self.progress.enter(BootPhase::PowerOn).await?;
-        let document = cloudinit::parse(document, self.hardware)?;
+        let document = data.parse(self.hardware)?;
         self.console.hide(document.files.secrets());
         self.console.line(format_args!(
-            "cloud-init: {} files, {} commands",
+            "{}: {} files, {} commands",
+            document.tool,
             document.files.len(),
             document.commands.len()
         ));
         self.files = document.files;
         self.progress.enter(BootPhase::CloudInit).await?;
-        for section in &document.ignored {
-            self.console.line(format_args!("cloud-init: section {section} skipped, there is nothing to do on a simulated machine"));
+        for skipped in &document.skipped {
+            self.console
+                .line(format_args!("{}: {skipped}", document.tool));
         }
         if let Some(fault) = &self.hardware.boot_fault {
             return Err(format!("injected fault: {fault}"));
@@ -275,7 +280,13 @@ impl Guest<'_> {
                     .line(format_args!("+ {text}   (skipped: simulated)")),
             }
         }
-        let disk = disk.ok_or("the bootstrap data has no kubeadm command in runcmd")?;
+        let disk = disk.ok_or_else(|| {
+            let place = match document.tool {
+                "ignition" => "a unit that is started",
+                _ => "runcmd",
+            };
+            format!("the bootstrap data has no kubeadm command in {place}")
+        })?;
         if self.files.text(labels::SENTINEL_FILE).is_none() {
             return Err(format!(
                 "the bootstrap data did not write {}",

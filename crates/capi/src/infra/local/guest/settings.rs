@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::cloudinit::Files;
 use super::config::args;
+use super::document::Files;
 
 /// Folders of the machine that kubeadm shows the API server anyway.
 const MOUNTED: [&str; 5] = [

@@ -1,7 +1,9 @@
 //! Guests that boot, on a host with a small API server in memory.
 
+mod cloudinit;
 mod configuration;
 mod faults;
+mod ignition;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -15,7 +17,7 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use super::{Disk, Failure, Hardware, Progress, boot, cloudinit, resume};
+use super::{BootstrapData, Disk, Failure, Hardware, Progress, boot, resume};
 use crate::infra::local::{ClusterId, ControlPlaneSpec, Host, KubeletSpec, jws};
 use crate::pki::{self, Pair, Purpose};
 use crate::testing::now;
@@ -294,11 +296,19 @@ nodeRegistration: {{taints: [{{key: node.cluster.x-k8s.io/uninitialized, effect:
     )
 }
 
+/// A cloud-init document as its Secret has it.
+fn data(document: &str) -> BootstrapData {
+    BootstrapData {
+        format: "cloud-config".to_owned(),
+        document: document.to_owned(),
+    }
+}
+
 async fn start(host: &Shared, document: &str) -> Result<Disk, Failure> {
     boot(
         host,
         &hardware(),
-        document,
+        &data(document),
         &Progress::new("m", vec![], None),
         now(),
     )
@@ -673,7 +683,7 @@ async fn faults_can_be_injected() {
     let failure = boot(
         &Shared::default(),
         &fault,
-        &init_document(&authorities(), INIT),
+        &data(&init_document(&authorities(), INIT)),
         &Progress::new("m", vec![], None),
         now(),
     )
@@ -687,86 +697,6 @@ async fn faults_can_be_injected() {
         cloud-init: section users skipped, there is nothing to do on a simulated machine
         error: injected fault: disk is full"#]]
     .assert_eq(&failure.to_string());
-}
-
-#[test]
-fn documents_are_read_as_cloud_init_reads_them() {
-    let document = cloudinit::parse(
-        "## template: jinja
-#cloud-config
-write_files:
-- {path: /plain, content: 'name {{ ds.meta_data.local_hostname }} id {{ v1.instance_id }} gone {{ ds.meta_data.other }} open {{', permissions: '0600'}
-- {path: /base64, encoding: b64, content: 'aGVs bG8='}
-- {path: /gzip, encoding: gz+base64, content: H4sIAAAAAAAAA8tIzcnJBwCGphA2BQAAAA==}
-- {path: /plain, append: true, content: ', more'}
-- {path: /empty}
-runcmd:
-- [ls, -l, 1]
-- a && kubeadm join --config=/x && echo done > /y
-mounts: []
-",
-        &hardware(),
-    )
-    .unwrap();
-    let text = |path: &str| document.files.text(path).unwrap_or("-").to_owned();
-    expect![[r#"
-        name m id local:///acme/m gone CI_MISSING_JINJA_VAR/other open {{, more
-        hello
-        hello
-
-        -"#]]
-    .assert_eq(
-        &["/plain", "/base64", "/gzip", "/empty", "/missing"]
-            .map(text)
-            .join("\n"),
-    );
-    assert_eq!(document.files.permissions("/base64"), Some("0644"));
-    expect![[r#"
-        [
-            Other(
-                "ls -l 1",
-            ),
-            Other(
-                "a",
-            ),
-            Kubeadm {
-                verb: "join",
-                config: "/x",
-            },
-            Echo {
-                text: "done\n",
-                path: "/y",
-            },
-        ]
-        ["mounts"]"#]]
-    .assert_eq(&format!("{:#?}\n{:?}", document.commands, document.ignored));
-}
-
-#[test]
-fn damaged_documents_are_errors() {
-    let mut text = String::new();
-    for body in [
-        "write_files: [{content: x}]",
-        "write_files: [{path: /a, encoding: rot13, content: x}]",
-        "write_files: [{path: /a, encoding: b64, content: '!'}]",
-        "write_files: [{path: /a, encoding: gz+b64, content: YQ==}]",
-        "runcmd: {}",
-        "runcmd: [{}]",
-        "- 1",
-    ] {
-        let error = cloudinit::parse(&format!("#cloud-config\n{body}\n"), &hardware()).unwrap_err();
-        text += &format!("{error}\n");
-    }
-    expect![[r#"
-        write_files[0] has no path
-        write_files[0] (/a): the encoding "rot13" is unknown
-        write_files[0] (/a): the content is not base64
-        write_files[0] (/a): the content is not gzip
-        runcmd is no list
-        runcmd[0] is neither text nor a list
-        the bootstrap data is no mapping
-    "#]]
-    .assert_eq(&text);
 }
 
 #[test]

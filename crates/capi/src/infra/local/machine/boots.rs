@@ -175,11 +175,11 @@ fn begin(host: &Arc<dyn Host>, world: &World, trouble: Option<String>, now: Time
     let progress = Arc::new(Progress::new(&seed, faults, trouble));
     let (tell, ended) = watch::channel(None);
     let (host, hardware) = (Arc::clone(host), world.hardware());
-    let document = world.bootstrap.clone().unwrap_or_default();
+    let data = world.bootstrap.clone().unwrap_or_default();
     let seen = Arc::clone(&progress);
     let task = Tasks::new();
     task.spawn("boot", async move {
-        let booted = guest::boot(&*host, &hardware, &document, &seen, now).await;
+        let booted = guest::boot(&*host, &hardware, &data, &seen, now).await;
         // Nobody listens any more if the machine is gone.
         _ = tell.send(Some(booted));
     });

@@ -18,7 +18,7 @@ cluster:
   status: {initialization: {infrastructureProvisioned: true}}
 infrastructure: {metadata: {name: hello}, spec: {}, status: {tlsServerName: hello.acme.test, failureDomains: [{name: local-a}]}}
 data_name: m
-bootstrap: '#cloud-config'
+bootstrap: {document: '#cloud-config'}
 ";
 
 const BOOTED: &str = "

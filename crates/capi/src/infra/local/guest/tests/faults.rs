@@ -7,7 +7,7 @@ use expect_test::expect;
 
 use super::super::{Disk, Failure, Progress, boot};
 use super::{
-    INIT, JOIN_COMMANDS, Shared, authorities, document, hardware, init_document, initialized,
+    INIT, JOIN_COMMANDS, Shared, authorities, data, document, hardware, init_document, initialized,
     join_configuration,
 };
 use crate::pki::{self, Purpose};
@@ -29,7 +29,7 @@ async fn join(progress: &Progress) -> (Result<Disk, Failure>, Duration) {
     let path = "/run/kubeadm/kubeadm-join-config.yaml";
     let document = document(&[(path, configuration)], &JOIN_COMMANDS);
     let begin = tokio::time::Instant::now();
-    let booted = boot(&host, &hardware(), &document, progress, now()).await;
+    let booted = boot(&host, &hardware(), &data(&document), progress, now()).await;
     (booted, begin.elapsed())
 }
 
@@ -93,7 +93,14 @@ async fn an_init_is_tried_once() {
     };
     let progress = Progress::new("m", vec![broken], None);
     let document = init_document(&authorities(), INIT);
-    let booted = boot(&Shared::default(), &hardware(), &document, &progress, now()).await;
+    let booted = boot(
+        &Shared::default(),
+        &hardware(),
+        &data(&document),
+        &progress,
+        now(),
+    )
+    .await;
     let failure = booted.unwrap_err();
     assert_eq!(
         failure.message,
@@ -147,7 +154,7 @@ async fn no_secret_gets_onto_the_console() {
     ];
     let document = document(&[(path, join_configuration(&hash, ""))], &commands);
     let progress = Progress::new("m", vec![], None);
-    let booted = boot(&host, &hardware(), &document, &progress, now()).await;
+    let booted = boot(&host, &hardware(), &data(&document), &progress, now()).await;
     let console = booted.unwrap().console;
     assert!(!console.contains("0123456789abcdef"), "{console}");
     assert!(

@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use super::super::cloudinit::Files;
+use super::super::document::Files;
 use super::super::{config, kubelet, settings};
 use super::{INIT, Shared, authorities, certificate_files, document, start};
 
