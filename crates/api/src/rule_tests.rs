@@ -661,31 +661,6 @@ fn templates_and_selectors_name_what_is_wrong() {
 }
 
 #[test]
-fn control_plane_health_checks_take_as_long_for_all_machines() {
-    let set = |k: &mut KubeadmControlPlane, init: &str, join: &str| {
-        let of = |seconds: &str| {
-            format!("{{timeouts: {{controlPlaneComponentHealthCheckSeconds: {seconds}}}}}")
-        };
-        let config = k.spec.kubeadm_config_spec.get_or_insert_default();
-        config.init_configuration = Some(parse(&of(init)));
-        config.join_configuration = Some(parse(&of(join)));
-    };
-    check_control_plane_change(
-        |k| set(k, "60", "90"),
-        expect![[r#"
-            spec.kubeadmConfigSpec.joinConfiguration.timeouts.controlPlaneComponentHealthCheckSeconds: Invalid value: is 90, but 60 in initConfiguration; both must be the same
-        "#]],
-    );
-    for (init, join) in [("60", "60"), ("60", "null"), ("null", "60")] {
-        check_control_plane_change(|k| set(k, init, join), expect![[r#"
-            spec.kubeadmConfigSpec.joinConfiguration.timeouts.controlPlaneComponentHealthCheckSeconds: Invalid value: is 60, but not set in initConfiguration; both must be the same
-        "#]#"
-            spec.kubeadmConfigSpec.joinConfiguration.timeouts.controlPlaneComponentHealthCheckSeconds: Invalid value: is not set, but 60 in initConfiguration; both must be the same
-        "#]]);
-    }
-}
-
-#[test]
 fn every_path_of_a_control_plane_that_may_change_may() {
     let changed = |path: &str| {
         let mut new: KubeadmControlPlane = parse(CONTROL_PLANE);
