@@ -49,18 +49,19 @@ fn the_first_machine_gets_all_certificates_and_init() {
 #[test]
 fn control_plane_machines_join_as_such() {
     let document = shown(&[INITIALIZED, TOKEN, CONTROL_PLANE]);
-    let paths = document.lines().filter(|l| l.trim().starts_with("path:"));
+    let lines = document.lines().map(str::trim);
+    let paths = lines.filter(|l| l.starts_with("path:"));
     expect![[r#"
-            path: /etc/kubernetes/pki/ca.crt
-            path: /etc/kubernetes/pki/ca.key
-            path: /etc/kubernetes/pki/etcd/ca.crt
-            path: /etc/kubernetes/pki/etcd/ca.key
-            path: /etc/kubernetes/pki/front-proxy-ca.crt
-            path: /etc/kubernetes/pki/front-proxy-ca.key
-            path: /etc/kubernetes/pki/sa.pub
-            path: /etc/kubernetes/pki/sa.key
-            path: /etc/kubeadm.sh
-            path: /etc/kubeadm.yml"#]]
+        path: /etc/kubernetes/pki/ca.crt
+        path: /etc/kubernetes/pki/ca.key
+        path: /etc/kubernetes/pki/etcd/ca.crt
+        path: /etc/kubernetes/pki/etcd/ca.key
+        path: /etc/kubernetes/pki/front-proxy-ca.crt
+        path: /etc/kubernetes/pki/front-proxy-ca.key
+        path: /etc/kubernetes/pki/sa.pub
+        path: /etc/kubernetes/pki/sa.key
+        path: /etc/kubeadm.sh
+        path: /etc/kubeadm.yml"#]]
     .assert_eq(&paths.collect::<Vec<_>>().join("\n"));
     let (_, end) = document.split_once("content of sa.key").unwrap();
     expect![[r#"

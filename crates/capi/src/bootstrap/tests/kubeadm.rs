@@ -218,17 +218,18 @@ fn v1beta3_lacks_fields_of_join_or_has_them_elsewhere() {
 fn external_etcd_is_told_with_its_files() {
     let external = "config: {spec: {clusterConfiguration: {etcd: {external: {endpoints: ['https://e:2379'], caFile: /e/ca.crt, certFile: /e/client.crt, keyFile: /e/client.key}}}}}";
     let document = document(&[CONTROL_PLANE, LOCKED, external]);
-    let paths = document.lines().filter(|l| l.trim().starts_with("path:"));
+    let lines = document.lines().map(str::trim);
+    let paths = lines.filter(|l| l.starts_with("path:"));
     expect![[r#"
-          path: /etc/kubernetes/pki/ca.crt
-          path: /etc/kubernetes/pki/ca.key
-          path: /e/ca.crt
-          path: /etc/kubernetes/pki/front-proxy-ca.crt
-          path: /etc/kubernetes/pki/front-proxy-ca.key
-          path: /etc/kubernetes/pki/sa.pub
-          path: /etc/kubernetes/pki/sa.key
-          path: /run/kubeadm/kubeadm.yaml
-          path: /run/cluster-api/placeholder"#]]
+        path: /etc/kubernetes/pki/ca.crt
+        path: /etc/kubernetes/pki/ca.key
+        path: /e/ca.crt
+        path: /etc/kubernetes/pki/front-proxy-ca.crt
+        path: /etc/kubernetes/pki/front-proxy-ca.key
+        path: /etc/kubernetes/pki/sa.pub
+        path: /etc/kubernetes/pki/sa.key
+        path: /run/kubeadm/kubeadm.yaml
+        path: /run/cluster-api/placeholder"#]]
     .assert_eq(&paths.collect::<Vec<_>>().join("\n"));
     let configuration = configuration(&[CONTROL_PLANE, LOCKED, external]);
     let (_, etcd) = configuration.split_once("etcd:").unwrap();
