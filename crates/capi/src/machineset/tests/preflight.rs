@@ -3,112 +3,114 @@
 use super::super::preflight;
 use super::*;
 
+/// What is the case, and how the world differs then.
+const CASES: &[(&str, &str)] = &[
+    ("stable", "{}"),
+    ("no control plane", "control_plane: null"),
+    ("provisioning", "control_plane: {status: null}"),
+    ("upgrading", "control_plane: {spec: {version: v1.36.1}}"),
+    (
+        "upgrading, skipped",
+        "{control_plane: {spec: {version: v1.36.1}}, set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'ControlPlaneIsStable'}}}}",
+    ),
+    (
+        "newer",
+        "set: {spec: {template: {spec: {version: v1.37.0}}}}",
+    ),
+    (
+        "newer, all skipped",
+        "set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'All'}}, spec: {template: {spec: {version: v1.37.0}}}}",
+    ),
+    (
+        "one minor older",
+        "set: {spec: {template: {spec: {version: v1.35.0}}}}",
+    ),
+    (
+        "four minors older",
+        "set: {spec: {template: {spec: {version: v1.32.0}}}}",
+    ),
+    (
+        "skipped by the bootstrap template",
+        "{control_plane: {spec: {version: v1.36.1}}, bootstrap_template: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'ControlPlaneIsStable'}}}}",
+    ),
+    (
+        "a list is skipped",
+        "set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'KubeadmVersionSkew, KubernetesVersionSkew'}}, spec: {template: {spec: {version: v1.37.0}}}}",
+    ),
+    (
+        "one of two is skipped",
+        "set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'KubeadmVersionSkew'}}, spec: {template: {spec: {version: v1.37.0}}}}",
+    ),
+    (
+        "another is skipped",
+        "set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'Other'}}, spec: {template: {spec: {version: v1.35.0}}}}",
+    ),
+    (
+        "control plane without version",
+        "control_plane: {spec: {version: null}}",
+    ),
+    (
+        "status.version alone",
+        "control_plane: {status: {versions: null, version: v1.36.0}}",
+    ),
+    (
+        "upgrading by status.version",
+        "control_plane: {status: {versions: null, version: v1.35.9}}",
+    ),
+    (
+        "the lowest of several versions counts",
+        "control_plane: {status: {versions: [{version: v1.36.0}, {version: v1.35.0}]}}",
+    ),
+    (
+        "from a candidate to the release",
+        "control_plane: {status: {versions: [{version: v1.36.0-rc.1}]}}",
+    ),
+    (
+        "to a candidate of the next patch",
+        "control_plane: {spec: {version: v1.36.1-rc.0}}",
+    ),
+    (
+        "topology",
+        "cluster: {spec: {topology: {classRef: {name: c}, version: v1.36.0}}}",
+    ),
+    (
+        "topology ahead",
+        "cluster: {spec: {topology: {classRef: {name: c}, version: v1.36.1}}}",
+    ),
+    (
+        "topology far ahead, this step done",
+        "cluster: {metadata: {annotations: {topology.internal.cluster.x-k8s.io/upgrade-step: v1.36.0}}, spec: {topology: {classRef: {name: c}, version: v1.38.0}}}",
+    ),
+    (
+        "topology far ahead, a step pending",
+        "cluster: {metadata: {annotations: {topology.internal.cluster.x-k8s.io/upgrade-step: v1.37.0}}, spec: {topology: {classRef: {name: c}, version: v1.38.0}}}",
+    ),
+    (
+        "topology ahead, skipped",
+        "{cluster: {spec: {topology: {classRef: {name: c}, version: v1.36.1}}}, set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'ControlPlaneIsStable'}}}}",
+    ),
+    (
+        "topology, workers behind by a patch",
+        "{cluster: {spec: {topology: {classRef: {name: c}, version: v1.36.0}}}, set: {spec: {template: {spec: {version: v1.36.0-rc.1}}}}}",
+    ),
+    (
+        "topology, workers behind, skipped",
+        "{cluster: {spec: {topology: {classRef: {name: c}, version: v1.36.0}}}, set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'ControlPlaneVersionSkew'}}, spec: {template: {spec: {version: v1.36.0-rc.1}}}}}",
+    ),
+    (
+        "no topology, workers behind by a patch",
+        "set: {spec: {template: {spec: {version: v1.36.0-rc.1}}}}",
+    ),
+    (
+        "three minors older without kubeadm",
+        "set: {spec: {template: {spec: {version: v1.33.0, bootstrap: {configRef: {kind: OtherTemplate}}}}}}",
+    ),
+];
+
 #[test]
 fn preflight_checks() {
     let mut table = String::new();
-    let cases = [
-        ("stable", "{}"),
-        ("no control plane", "control_plane: null"),
-        ("provisioning", "control_plane: {status: null}"),
-        ("upgrading", "control_plane: {spec: {version: v1.36.1}}"),
-        (
-            "upgrading, skipped",
-            "{control_plane: {spec: {version: v1.36.1}}, set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'ControlPlaneIsStable'}}}}",
-        ),
-        (
-            "newer",
-            "set: {spec: {template: {spec: {version: v1.37.0}}}}",
-        ),
-        (
-            "newer, all skipped",
-            "set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'All'}}, spec: {template: {spec: {version: v1.37.0}}}}",
-        ),
-        (
-            "one minor older",
-            "set: {spec: {template: {spec: {version: v1.35.0}}}}",
-        ),
-        (
-            "four minors older",
-            "set: {spec: {template: {spec: {version: v1.32.0}}}}",
-        ),
-        (
-            "skipped by the bootstrap template",
-            "{control_plane: {spec: {version: v1.36.1}}, bootstrap_template: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'ControlPlaneIsStable'}}}}",
-        ),
-        (
-            "a list is skipped",
-            "set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'KubeadmVersionSkew, KubernetesVersionSkew'}}, spec: {template: {spec: {version: v1.37.0}}}}",
-        ),
-        (
-            "one of two is skipped",
-            "set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'KubeadmVersionSkew'}}, spec: {template: {spec: {version: v1.37.0}}}}",
-        ),
-        (
-            "another is skipped",
-            "set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'Other'}}, spec: {template: {spec: {version: v1.35.0}}}}",
-        ),
-        (
-            "control plane without version",
-            "control_plane: {spec: {version: null}}",
-        ),
-        (
-            "status.version alone",
-            "control_plane: {status: {versions: null, version: v1.36.0}}",
-        ),
-        (
-            "upgrading by status.version",
-            "control_plane: {status: {versions: null, version: v1.35.9}}",
-        ),
-        (
-            "the lowest of several versions counts",
-            "control_plane: {status: {versions: [{version: v1.36.0}, {version: v1.35.0}]}}",
-        ),
-        (
-            "from a candidate to the release",
-            "control_plane: {status: {versions: [{version: v1.36.0-rc.1}]}}",
-        ),
-        (
-            "to a candidate of the next patch",
-            "control_plane: {spec: {version: v1.36.1-rc.0}}",
-        ),
-        (
-            "topology",
-            "cluster: {spec: {topology: {classRef: {name: c}, version: v1.36.0}}}",
-        ),
-        (
-            "topology ahead",
-            "cluster: {spec: {topology: {classRef: {name: c}, version: v1.36.1}}}",
-        ),
-        (
-            "topology far ahead, this step done",
-            "cluster: {metadata: {annotations: {topology.internal.cluster.x-k8s.io/upgrade-step: v1.36.0}}, spec: {topology: {classRef: {name: c}, version: v1.38.0}}}",
-        ),
-        (
-            "topology far ahead, a step pending",
-            "cluster: {metadata: {annotations: {topology.internal.cluster.x-k8s.io/upgrade-step: v1.37.0}}, spec: {topology: {classRef: {name: c}, version: v1.38.0}}}",
-        ),
-        (
-            "topology ahead, skipped",
-            "{cluster: {spec: {topology: {classRef: {name: c}, version: v1.36.1}}}, set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'ControlPlaneIsStable'}}}}",
-        ),
-        (
-            "topology, workers behind by a patch",
-            "{cluster: {spec: {topology: {classRef: {name: c}, version: v1.36.0}}}, set: {spec: {template: {spec: {version: v1.36.0-rc.1}}}}}",
-        ),
-        (
-            "topology, workers behind, skipped",
-            "{cluster: {spec: {topology: {classRef: {name: c}, version: v1.36.0}}}, set: {metadata: {annotations: {machineset.cluster.x-k8s.io/skip-preflight-checks: 'ControlPlaneVersionSkew'}}, spec: {template: {spec: {version: v1.36.0-rc.1}}}}}",
-        ),
-        (
-            "no topology, workers behind by a patch",
-            "set: {spec: {template: {spec: {version: v1.36.0-rc.1}}}}",
-        ),
-        (
-            "three minors older without kubeadm",
-            "set: {spec: {template: {spec: {version: v1.33.0, bootstrap: {configRef: {kind: OtherTemplate}}}}}}",
-        ),
-    ];
-    for (name, overrides) in cases {
+    for (name, overrides) in CASES {
         let world = layers::<World>(BASE, &[overrides]);
         let problems = preflight::problems(&world);
         table += &format!(
