@@ -239,7 +239,10 @@ pub fn validate(new: &ExtensionConfig) -> Vec<FieldError> {
 }
 
 /// What is wrong with the URL of an extension. It isn't repeated: it may hold a password.
-fn check_url(url: &str) -> Result<(), &'static str> {
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn check_url(url: &str) -> Result<(), &'static str> {
     let rest = url.strip_prefix("https://");
     let rest = rest.ok_or("only https is allowed")?;
     if rest.contains('?') {
