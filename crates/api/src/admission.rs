@@ -15,10 +15,12 @@ use crate::infrastructure::{
     local_cluster, local_cluster_template, local_machine, local_machine_pool,
     local_machine_template,
 };
+use crate::ipam::{ip_address, ip_address_claim};
 use crate::meta::{
     ADDONS_GROUP, BOOTSTRAP_GROUP, CLUSTER_GROUP, CONTROL_PLANE_GROUP, FieldError,
-    INFRASTRUCTURE_GROUP, V1BETA2,
+    INFRASTRUCTURE_GROUP, IPAM_GROUP, RUNTIME_GROUP, V1BETA2,
 };
+use crate::runtime::extension_config;
 
 /// Fills what was left out of a Cluster API object that is to be created, or updated from `old`. Objects of other kinds or versions, and
 /// such that don't parse, are left as they are: the schema says what is wrong with them.
@@ -36,6 +38,9 @@ pub fn default(group: &str, version: &str, kind: &str, new: &mut Value, old: Opt
         }
         (ADDONS_GROUP, V1BETA2, "ClusterResourceSet") => {
             with(new, old, |new, _| cluster_resource_set::default(new));
+        }
+        (RUNTIME_GROUP, V1BETA2, "ExtensionConfig") => {
+            with(new, old, |new, _| extension_config::default(new));
         }
         (CONTROL_PLANE_GROUP, V1BETA2, "KubeadmControlPlane") => {
             with(new, old, |new, _| kubeadm_control_plane::default(new));
@@ -72,6 +77,11 @@ pub fn validate(
         }
         (ADDONS_GROUP, V1BETA2, "ClusterResourceSetBinding") => {
             check(new, old, cluster_resource_set_binding::validate)
+        }
+        (IPAM_GROUP, V1BETA2, "IPAddress") => check(new, old, ip_address::validate),
+        (IPAM_GROUP, V1BETA2, "IPAddressClaim") => check(new, old, ip_address_claim::validate),
+        (RUNTIME_GROUP, V1BETA2, "ExtensionConfig") => {
+            check(new, old, |new, _| extension_config::validate(new))
         }
         (CLUSTER_GROUP, V1BETA2, "ClusterClass") => check(new, old, cluster_class_rules::validate),
         (BOOTSTRAP_GROUP, V1BETA2, "KubeadmConfig") => check(new, old, kubeadm_config::validate),

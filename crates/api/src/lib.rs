@@ -10,8 +10,10 @@ pub mod cluster;
 pub mod controlplane;
 pub mod conversion;
 pub mod infrastructure;
+pub mod ipam;
 pub mod meta;
 pub mod organization;
+pub mod runtime;
 
 use serde_json::Value;
 
@@ -33,6 +35,9 @@ pub fn crds() -> Vec<Value> {
         bootstrap::kubeadm_config_template::crd(),
         controlplane::kubeadm_control_plane::crd(),
         controlplane::kubeadm_control_plane_template::crd(),
+        ipam::ip_address::crd(),
+        ipam::ip_address_claim::crd(),
+        runtime::extension_config::crd(),
         infrastructure::local_cluster::crd(),
         infrastructure::local_cluster_template::crd(),
         infrastructure::local_machine::crd(),

@@ -11,6 +11,7 @@ use apiserver::auth::ClusterKeys;
 use apiserver::store::Storage;
 use apiserver::{ClusterSpec, Config, Security, Server};
 use async_trait::async_trait;
+use capi::hook::Extensions;
 use controlplane::{ControlPlane, ControlPlanes, InProcessConnector};
 use kube::Client;
 use runtime::{CacheLimits, Clock, ConnectError, Connector, Controllers, Options, Tasks};
@@ -52,6 +53,8 @@ pub struct Variation {
     pub security: Security,
     /// Where uids and generated names come from; without one they are random. For worlds that can be played again.
     pub seed: Option<u64>,
+    /// Runtime extensions that are parts of this process.
+    pub extensions: Extensions,
     /// What stands between controllers and clusters: where tests put what goes wrong on the way.
     pub through: Option<Through>,
 }
@@ -155,7 +158,7 @@ impl Management {
             host: Some(server.address().to_string()),
             port: Some(port.into()),
         };
-        let controllers = capi::controllers(controllers, host, endpoint);
+        let controllers = capi::controllers(controllers, host, endpoint, variation.extensions);
         let controllers = platform::add_controllers(controllers);
         plane.show_metrics("platform", controllers.gauge());
         tasks.spawn("platform", controllers.run(std::future::pending()));

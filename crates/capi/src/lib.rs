@@ -12,6 +12,8 @@ pub mod condition;
 pub mod contract;
 mod departing;
 pub mod etcd;
+pub mod extensionconfig;
+pub mod hook;
 pub mod infra;
 pub mod kcp;
 mod kubeconfig;
@@ -43,20 +45,25 @@ use runtime::Controllers;
 use infra::local::Host;
 
 /// Adds all controllers of Cluster API. `host` runs what simulated machines need; `endpoint` is where the API servers of all clusters on it
-/// answer.
+/// answer; `extensions` are those that are parts of this process.
 #[must_use]
 pub fn controllers(
     controllers: Controllers,
     host: Arc<dyn Host>,
     endpoint: Endpoint,
+    extensions: hook::Extensions,
 ) -> Controllers {
+    let caller = Arc::new(hook::Caller::new(extensions));
     let local_cluster = infra::local::cluster::LocalClusterController {
         host: Arc::clone(&host),
         endpoint,
     };
     controllers
         .add(clusterclass::ClusterClassController)
-        .add(topology::TopologyController)
+        .add(extensionconfig::ExtensionConfigController {
+            caller: Arc::clone(&caller),
+        })
+        .add(topology::TopologyController { caller })
         .add(cluster::ClusterController)
         .add(machine::MachineController)
         .add(machineset::MachineSetController)

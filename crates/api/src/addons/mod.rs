@@ -2,6 +2,7 @@
 
 pub mod cluster_resource_set;
 pub mod cluster_resource_set_binding;
+pub mod v1beta1;
 
 pub use cluster_resource_set::{
     ClusterResourceSet, ClusterResourceSetSpec, ClusterResourceSetStatus,

@@ -238,6 +238,10 @@ pub mod reasons {
     pub const TOPOLOGY_CLUSTER_UPGRADING: &str = "ClusterUpgrading";
     /// TopologyReconciled is false: all that is left of an upgrade is what annotations defer.
     pub const TOPOLOGY_UPGRADE_DEFERRED: &str = "MachineDeploymentsUpgradeDeferred";
+    /// TopologyReconciled is false: the Cluster is not begun, because a runtime extension holds it back; the message says which.
+    pub const TOPOLOGY_CLUSTER_CREATING: &str = "ClusterCreating";
+    /// TopologyReconciled is false: all is as the topology asks, but a runtime extension holds back what comes next.
+    pub const TOPOLOGY_HOOK_BLOCKING: &str = "LifecycleHookBlocking";
     /// TopologyReconciled is false: the Cluster is being deleted.
     pub const TOPOLOGY_DELETING: &str = "Deleting";
     /// ControlPlaneInitialized is true.
@@ -250,6 +254,8 @@ pub mod reasons {
     pub const PROBE_SUCCEEDED: &str = "ProbeSucceeded";
     /// The API server did not answer the last probe, or there is none yet.
     pub const PROBE_FAILED: &str = "ProbeFailed";
+    /// Deleting: runtime extensions have not agreed yet; TopologyReconciled says which.
+    pub const WAITING_FOR_BEFORE_DELETE_HOOK: &str = "WaitingForBeforeDeleteHook";
     /// Deleting: MachineDeployments, MachineSets or worker Machines still exist.
     pub const WAITING_FOR_WORKERS_DELETION: &str = "WaitingForWorkersDeletion";
     /// Deleting: the control plane object still exists.
@@ -325,6 +331,14 @@ impl Cluster {
     pub fn is_control_plane_initialized(&self) -> bool {
         self.initialization()
             .is_some_and(|i| i.control_plane_initialized == Some(true))
+    }
+
+    /// Whether runtime extensions are still to be asked this hook.
+    #[must_use]
+    pub fn is_pending(&self, hook: &str) -> bool {
+        let annotations = self.metadata.annotations.as_ref();
+        let pending = annotations.and_then(|a| a.get(crate::meta::labels::PENDING_HOOKS));
+        pending.is_some_and(|pending| pending.split(',').any(|name| name == hook))
     }
 
     fn initialization(&self) -> Option<&ClusterInitialization> {

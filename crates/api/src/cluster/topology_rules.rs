@@ -374,6 +374,12 @@ pub fn check_settled(
             behind.join(", ")
         ));
     }
+    if old.is_pending("AfterClusterUpgrade") {
+        waiting.push(
+            "a runtime extension has not agreed to the end of the last upgrade (AfterClusterUpgrade)"
+                .to_owned(),
+        );
+    }
     if waiting.is_empty() {
         return vec![];
     }

@@ -28,11 +28,14 @@ pub use legacy::Legacy;
 pub use moves::{How, Move};
 pub use review::review;
 
+use crate::addons::v1beta1::{cluster_resource_set, cluster_resource_set_binding};
 use crate::bootstrap::v1beta1::{kubeadm_config, kubeadm_config_template};
 use crate::cluster::v1beta1::{
-    cluster, machine, machine_deployment, machine_health_check, machine_pool, machine_set,
+    cluster, machine, machine_deployment, machine_drain_rule, machine_health_check, machine_pool,
+    machine_set,
 };
 use crate::controlplane::v1beta1::kubeadm_control_plane;
+use crate::ipam::v1beta1::{ip_address, ip_address_claim};
 use crate::meta::{FieldError, V1BETA1, V1BETA2};
 
 /// A kind that is served as v1beta1 too.
@@ -59,6 +62,11 @@ pub static KINDS: &[&Kind] = &[
     &machine_deployment::KIND,
     &machine_pool::KIND,
     &machine_health_check::KIND,
+    &machine_drain_rule::KIND,
+    &cluster_resource_set::KIND,
+    &cluster_resource_set_binding::KIND,
+    &ip_address::KIND,
+    &ip_address_claim::KIND,
     &kubeadm_config::KIND,
     &kubeadm_config_template::KIND,
     &kubeadm_control_plane::KIND,

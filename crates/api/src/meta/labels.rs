@@ -105,6 +105,10 @@ pub const TOPOLOGY_UNSAFE_VERSION: &str =
 /// Annotation of Clusters: a topology may be added to a Cluster that is there.
 pub const TOPOLOGY_UNSAFE_CLASS: &str =
     "unsafe.topology.cluster.x-k8s.io/disable-update-class-name-check";
+/// Annotation of Clusters: hooks that runtime extensions are still to be asked, separated by commas.
+pub const PENDING_HOOKS: &str = "runtime.cluster.x-k8s.io/pending-hooks";
+/// Annotation of Clusters that are deleted: runtime extensions have nothing against it.
+pub const OK_TO_DELETE: &str = "runtime.cluster.x-k8s.io/ok-to-delete";
 /// Taint of nodes that no Machine has claimed yet.
 pub const UNINITIALIZED_TAINT: &str = "node.cluster.x-k8s.io/uninitialized";
 /// Taint of nodes whose Machine belongs to an older revision of its MachineDeployment.

@@ -27,6 +27,10 @@ pub const BOOTSTRAP_GROUP: &str = "bootstrap.cluster.x-k8s.io";
 pub const CONTROL_PLANE_GROUP: &str = "controlplane.cluster.x-k8s.io";
 /// The group of infrastructure providers.
 pub const INFRASTRUCTURE_GROUP: &str = "infrastructure.cluster.x-k8s.io";
+/// The group of addresses and those who ask for them.
+pub const IPAM_GROUP: &str = "ipam.cluster.x-k8s.io";
+/// The group of runtime extensions.
+pub const RUNTIME_GROUP: &str = "runtime.cluster.x-k8s.io";
 /// The version of all those groups that is stored, and the contract between them.
 pub const V1BETA2: &str = "v1beta2";
 /// The version of core, bootstrap and control plane kinds that is served for existing manifests and tools.

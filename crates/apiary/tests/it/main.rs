@@ -11,6 +11,7 @@ mod arrows;
 mod chaos;
 mod chart;
 mod docs;
+mod hooks;
 mod outside;
 mod scenario;
 mod source;

@@ -55,6 +55,12 @@ impl World {
         pause::is_paused(Some(&self.cluster), &self.cluster.metadata)
     }
 
+    /// Whether the controller of topologies has not written down yet that nobody has anything against the deletion.
+    fn waits_for_extensions(&self) -> bool {
+        let is_ok = object::annotation(&self.cluster.metadata, labels::OK_TO_DELETE).is_some();
+        self.cluster.spec.topology.is_some() && !is_ok
+    }
+
     /// Whether the infrastructure is there: it says so, it said so once, or nobody manages it here.
     pub(super) fn is_provisioned(&self) -> bool {
         self.cluster.is_infrastructure_provisioned() || self.is_newly_provisioned()
@@ -130,6 +136,13 @@ pub(super) fn is_unmanaged(machine: &Machine) -> bool {
 }
 
 fn delete(world: &World, plan: &mut Plan<Act>) {
+    if world.waits_for_extensions() {
+        plan.wait(
+            reasons::WAITING_FOR_BEFORE_DELETE_HOOK,
+            "Waiting for the runtime extensions that are asked before a cluster is deleted; TopologyReconciled names them",
+        );
+        return;
+    }
     let has_control_plane = world.cluster.spec.control_plane_ref.is_some();
     // Without a control plane object nobody else deletes the machines of the control plane.
     let is_worker = |m: &Machine| !m.is_control_plane() || !has_control_plane;

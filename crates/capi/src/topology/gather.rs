@@ -1,6 +1,6 @@
 //! Reads what a topology needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::cluster::{Cluster, ClusterClass};
@@ -9,10 +9,16 @@ use kube::ResourceExt;
 use kube::core::DynamicObject;
 use runtime::{Cx, GatherError, Selector};
 
+use super::hooks;
 use super::{SHARED, World};
 use crate::contract;
+use crate::hook::{self, Caller};
 
-pub(super) async fn gather(cx: &Cx, cluster: &Cluster) -> Result<World, GatherError> {
+pub(super) async fn gather(
+    caller: &Caller,
+    cx: &Cx,
+    cluster: &Cluster,
+) -> Result<World, GatherError> {
     let mut world = World {
         cluster: cluster.clone(),
         class: None,
@@ -22,6 +28,8 @@ pub(super) async fn gather(cx: &Cx, cluster: &Cluster) -> Result<World, GatherEr
         sets: vec![],
         checks: vec![],
         copies: vec![],
+        hooks: BTreeSet::new(),
+        answers: BTreeMap::new(),
     };
     let Some((class_namespace, _)) = cluster.class() else {
         return Ok(world);
@@ -57,7 +65,20 @@ pub(super) async fn gather(cx: &Cx, cluster: &Cluster) -> Result<World, GatherEr
             world.copies.extend(found);
         }
     }
+    ask(caller, cx, &mut world).await?;
     Ok(world)
+}
+
+/// Asks extensions, one thing after the other as far as they agree.
+async fn ask(caller: &Caller, cx: &Cx, world: &mut World) -> Result<(), GatherError> {
+    let namespace = world.cluster.namespace().unwrap_or_default();
+    let registered = hook::registered(cx, &namespace).await?;
+    world.hooks = registered.iter().map(|r| r.hook).collect();
+    while let Some(question) = hooks::question(world) {
+        let answer = caller.ask(cx, &world.cluster, &registered, &question).await;
+        world.answers.insert(question.hook, answer);
+    }
+    Ok(())
 }
 
 /// The class of a Cluster with a topology, if it is there. What is not shared is not there for other namespaces.

@@ -6,10 +6,11 @@
 //! that follow from the topology: the number of machines of a pool is the autoscaler's if the topology does not say one.
 //!
 //! A template is never changed: what is rendered otherwise gets another name, by a hash of what it is rendered to, and the one before
-//! goes when nobody refers to it any more. Versions are rolled out in the order of [`upgrade`].
+//! goes when nobody refers to it any more. Versions are rolled out in the order of [`upgrade`]; extensions are asked as [`hooks`] says.
 
 mod build;
 mod gather;
+mod hooks;
 mod parts;
 mod patches;
 mod plan;
@@ -21,6 +22,7 @@ mod tests;
 
 mod upgrade;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -33,12 +35,16 @@ use serde_json::Value;
 pub(crate) use gather::class_of;
 pub use rules::{check_expressions, check_values};
 
+use crate::hook::{Answer, Caller, Hook};
+
 /// Annotation by which the owner of a ClusterClass lets Clusters of other namespaces use it, and so see what is in its templates.
 pub const SHARED: &str = "topology.apiary.io/shared";
 
 /// The controller.
 #[derive(Debug)]
-pub struct TopologyController;
+pub struct TopologyController {
+    pub caller: Arc<Caller>,
+}
 
 /// All that planning needs.
 #[derive(Debug)]
@@ -66,6 +72,12 @@ pub struct World {
     /// Templates that were made for the topology, also those that nobody refers to any more.
     #[cfg_attr(test, serde(default))]
     pub copies: Vec<Arc<DynamicObject>>,
+    /// Hooks that some extension has a handler for.
+    #[cfg_attr(test, serde(default))]
+    pub hooks: BTreeSet<Hook>,
+    /// What extensions said in this pass.
+    #[cfg_attr(test, serde(default))]
+    pub answers: BTreeMap<Hook, Answer>,
 }
 
 impl Reconciler for TopologyController {
@@ -80,11 +92,11 @@ impl Reconciler for TopologyController {
     type Act = Infallible;
 
     async fn gather(&self, cx: &Cx, cluster: &Cluster) -> Result<World, GatherError> {
-        gather::gather(cx, cluster).await
+        gather::gather(&self.caller, cx, cluster).await
     }
 
-    fn plan(world: &World, _now: Timestamp) -> Plan<Infallible> {
-        plan::plan(world)
+    fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
+        plan::plan(world, now)
     }
 
     fn status(

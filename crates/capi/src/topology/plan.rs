@@ -6,6 +6,7 @@ use api::cluster::ClusterClass;
 use api::cluster::cluster::reasons;
 use api::cluster::topology_rules;
 use api::meta::{FieldError, labels};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use runtime::{Change, Plan};
@@ -13,18 +14,23 @@ use serde_json::{Value, json};
 
 use super::build::{Parts, build};
 use super::gather::{contract_ref, is_named_by, reference_to};
+use super::hooks;
 use super::upgrade::{Upgrade, upgrade};
 use super::{SHARED, World, rules, templates};
+use crate::hook::Hook;
 use crate::{object, pause, template};
 
-pub(super) fn plan(world: &World) -> Plan<Infallible> {
+pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
     let mut plan = Plan::default();
-    let is_deleting = world.cluster.metadata.deletion_timestamp.is_some();
-    if world.cluster.spec.topology.is_none() || is_deleting {
+    if world.cluster.spec.topology.is_none() {
         return plan;
     }
     if world.is_paused() {
         return pause::plan();
+    }
+    if world.cluster.metadata.deletion_timestamp.is_some() {
+        delete(world, &mut plan, now);
+        return plan;
     }
     let Some(class) = &world.class else {
         let is_own = world.cluster.class().map(|c| c.0) == world.cluster.namespace();
@@ -46,15 +52,41 @@ pub(super) fn plan(world: &World) -> Plan<Infallible> {
         plan.wait(reasons::TOPOLOGY_CLASS_NOT_RECONCILED, why);
         return plan;
     }
+    if let Some(hook) = world.creation_gate() {
+        let why = (hook, reasons::TOPOLOGY_CLUSTER_CREATING);
+        hooks::wait(world, why, &mut plan, now);
+        return plan;
+    }
     let upgrade = upgrade(world, class);
     match parts(world, class, &upgrade) {
         Ok(parts) => {
             make(world, parts, &upgrade, &mut plan);
-            upgrade.tell(world, &mut plan);
+            upgrade.tell(world, &mut plan, now);
+            hooks::tell_initialized(world, &mut plan, now);
         }
         Err(why) => plan.wait(reasons::TOPOLOGY_RECONCILE_FAILED, why),
     }
     plan
+}
+
+/// The controller of Clusters deletes nothing until extensions have agreed.
+fn delete(world: &World, plan: &mut Plan<Infallible>, now: Timestamp) {
+    if world.is_ok_to_delete() {
+        return;
+    }
+    let hook = Hook::BeforeClusterDelete;
+    if !world.is_open(hook) {
+        hooks::wait(world, (hook, reasons::TOPOLOGY_DELETING), plan, now);
+        return;
+    }
+    plan.changes.push(Change::Patch {
+        target: object::target(&world.cluster),
+        subresource: "",
+        patch: json!({"metadata": {
+            "annotations": {labels::OK_TO_DELETE: ""},
+            "resourceVersion": world.cluster.resource_version(),
+        }}),
+    });
 }
 
 impl World {
@@ -137,6 +169,12 @@ fn make(world: &World, parts: Parts, upgrade: &Upgrade, plan: &mut Plan<Infallib
         objects.iter().map(DynamicObject::name_any).collect()
     };
     let checks = names(&parts.checks);
+    // What is to be asked later is noted before the version is there that it is about.
+    let (mut first, mut then) = (refer(world, &references, upgrade), None);
+    if !upgrade.picks_up {
+        std::mem::swap(&mut first, &mut then);
+    }
+    plan.changes.extend(first);
     for copy in parts.copies {
         plan.apply(copy);
     }
@@ -144,7 +182,7 @@ fn make(world: &World, parts: Parts, upgrade: &Upgrade, plan: &mut Plan<Infallib
     if let Some(control_plane) = parts.control_plane {
         plan.apply(control_plane);
     }
-    plan.changes.extend(refer(world, &references, upgrade));
+    plan.changes.extend(then);
     for part in parts.deployments.into_iter().chain(parts.checks) {
         plan.apply(part);
     }
@@ -217,6 +255,9 @@ fn refer(
     let step = is_going.then_some(upgrade.version.as_str());
     if object::annotation(&cluster.metadata, labels::TOPOLOGY_UPGRADE_STEP) != step {
         patch["metadata"]["annotations"][labels::TOPOLOGY_UPGRADE_STEP] = json!(step);
+    }
+    if let Some(pending) = hooks::pending(world, upgrade) {
+        patch["metadata"]["annotations"][labels::PENDING_HOOKS] = json!(pending);
     }
     if patch == json!({}) {
         return None;

@@ -3,14 +3,16 @@
 use std::convert::Infallible;
 
 use api::cluster::cluster::{conditions, reasons};
+use jiff::Timestamp;
 use kube::ResourceExt;
 use runtime::{Outcome, Plan};
 use serde_json::{Value, json};
 
-use super::World;
 use super::upgrade::{Progress, Step, Upgrade, deployment_of, upgrade};
+use super::{World, hooks};
 use crate::condition::{Condition, named};
 use crate::contract::Contract;
+use crate::hook::Hook;
 
 pub(super) fn status(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) -> Option<Value> {
     world.cluster.spec.topology.as_ref()?;
@@ -36,7 +38,9 @@ pub(super) fn status(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) 
 fn condition(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) -> Condition {
     let type_ = conditions::TOPOLOGY_RECONCILED;
     if world.cluster.metadata.deletion_timestamp.is_some() {
-        return Condition::no(type_, reasons::TOPOLOGY_DELETING, "Cluster is deleting");
+        let why = plan.waits.first().map(|wait| wait.message.as_str());
+        let why = why.unwrap_or("Cluster is deleting");
+        return Condition::no(type_, reasons::TOPOLOGY_DELETING, why);
     }
     if world.is_paused() {
         let why =
@@ -54,7 +58,14 @@ fn condition(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) -> Condi
 
 impl Upgrade {
     /// Says what is on its way and what waits for what.
-    pub(super) fn tell(&self, world: &World, plan: &mut Plan<Infallible>) {
+    pub(super) fn tell(&self, world: &World, plan: &mut Plan<Infallible>, now: Timestamp) {
+        if let Some(hook) = self.gate
+            && self.is_over()
+        {
+            let why = (hook, reasons::TOPOLOGY_HOOK_BLOCKING);
+            hooks::wait(world, why, plan, now);
+            return;
+        }
         let held = self.with(|step| *step == Step::Hold);
         if !self.is_in_progress() || (held.is_empty() && self.is_first(world)) {
             return;
@@ -64,6 +75,10 @@ impl Upgrade {
         };
         let mut lines = vec![];
         lines.extend(self.about_control_plane(world));
+        if let Some(hook) = self.gate {
+            hooks::follow(world, hook, plan, now);
+            lines.push(hooks::obstacle(world, hook));
+        }
         let there = |name: &str| deployment_of(world, name).map(ResourceExt::name_any);
         let object =
             |names: Vec<&str>| -> Vec<String> { names.into_iter().filter_map(there).collect() };
@@ -121,6 +136,15 @@ impl Upgrade {
         );
     }
 
+    /// Whether all that is left of an upgrade is that extensions agree.
+    fn is_over(&self) -> bool {
+        self.control_plane == Progress::Settled
+            && self.ahead.is_empty()
+            && self.workers_ahead.is_empty()
+            && self.upgrading.is_empty()
+            && self.steps.values().all(|s| matches!(s, Step::Run(_)))
+    }
+
     /// Whether the cluster is only set up, with the version that it should have.
     fn is_first(&self, world: &World) -> bool {
         let is_new = world.control_plane.is_none() || self.control_plane == Progress::Provisioning;
@@ -149,10 +173,13 @@ impl Upgrade {
                 Some(format!("{kind} being set up with version {version}{then}"))
             }
             Progress::Upgrading => Some(format!("{kind} upgrading to {version}{then}")),
-            Progress::Waiting => Some(format!(
-                "{kind} pending upgrade to {}: it waits for MachineDeployments",
-                self.ahead.join(", ")
-            )),
+            Progress::Waiting => {
+                let what = self.gate.map_or("MachineDeployments", Hook::name);
+                let ahead = self.ahead.join(", ");
+                Some(format!(
+                    "{kind} pending upgrade to {ahead}: it waits for {what}"
+                ))
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Worlds as text in, plans and statuses as text out.
 
+mod hooks;
+
 use expect_test::{Expect, expect};
 use kube::core::DynamicObject;
 use runtime::{Change, Outcome, Reconciler};
@@ -676,6 +678,7 @@ fn what_is_wrong_is_said() {
     say(
         "cluster: {metadata: {deletionTimestamp: 2026-01-01T00:00:00Z}}",
         &expect![[r#"
+            patch Cluster acme/hello {"metadata":{"annotations":{"runtime.cluster.x-k8s.io/ok-to-delete":""},"resourceVersion":"7"}}
             TopologyReconciled=False Deleting Cluster is deleting
         "#]],
     );

@@ -14,6 +14,7 @@ use kube::ResourceExt;
 
 use super::World;
 use crate::contract::Contract;
+use crate::hook::Hook;
 
 /// So many minor versions may kubelets be older than their API server.
 const SKEW_MAX: u64 = 3;
@@ -59,9 +60,28 @@ pub(super) struct Upgrade {
     pub upgrading: Vec<String>,
     /// Versions that workers still go to.
     pub workers_ahead: Vec<String>,
+    /// The hook that extensions have not agreed to, and that the next step waits for.
+    pub gate: Option<Hook>,
+    /// Pending hooks that extensions have agreed to.
+    pub passed: Vec<Hook>,
+    /// Whether extensions have agreed to its beginning in this pass.
+    pub begins: bool,
+    /// Whether the control plane gets another version in this pass.
+    pub picks_up: bool,
 }
 
 impl Upgrade {
+    /// Goes past a hook, or says that it is in the way. Returns whether extensions have agreed.
+    fn ask(&mut self, world: &World, hook: Hook) -> bool {
+        let is_open = world.is_open(hook);
+        if is_open {
+            self.passed.push(hook);
+        } else {
+            self.gate = Some(hook);
+        }
+        is_open
+    }
+
     /// Whether an upgrade is on its way, or about to be.
     pub(super) fn is_in_progress(&self) -> bool {
         !matches!(
@@ -69,6 +89,7 @@ impl Upgrade {
             Progress::Settled | Progress::Provisioning
         ) || !self.ahead.is_empty()
             || !self.upgrading.is_empty()
+            || self.gate.is_some()
             || self.steps.values().any(|s| !matches!(s, Step::Run(_)))
     }
 }
@@ -137,7 +158,8 @@ pub(super) fn upgrade(world: &World, class: &ClusterClass) -> Upgrade {
     let concurrency = annotations.and_then(|a| a.get(labels::TOPOLOGY_UPGRADE_CONCURRENCY));
     let concurrency = concurrency.and_then(|c| c.parse().ok()).unwrap_or(1_usize);
     // Workers may move while the control plane waits for them.
-    let may_move = matches!(found.control_plane, Progress::Settled | Progress::Waiting);
+    let may_move = matches!(found.control_plane, Progress::Settled | Progress::Waiting)
+        && found.gate != Some(Hook::AfterControlPlaneUpgrade);
     let mut is_held = false;
     for entry in entries {
         let annotations = entry.metadata.as_ref().and_then(|m| m.annotations.as_ref());
@@ -146,7 +168,10 @@ pub(super) fn upgrade(world: &World, class: &ClusterClass) -> Upgrade {
         let step = match deployment_of(world, &entry.name) {
             // With the first control plane come the first workers.
             None if world.control_plane.is_none() => Step::Run(topology.version.clone()),
-            None if found.control_plane == Progress::Settled && found.ahead.is_empty() => {
+            None if found.control_plane == Progress::Settled
+                && found.ahead.is_empty()
+                && may_move =>
+            {
                 Step::Run(topology.version.clone())
             }
             None => Step::Hold,
@@ -169,7 +194,22 @@ pub(super) fn upgrade(world: &World, class: &ClusterClass) -> Upgrade {
         };
         found.steps.insert(entry.name.clone(), step);
     }
+    finish(world, &topology.version, &mut found);
     found
+}
+
+/// The end of an upgrade, if it has come to it.
+fn finish(world: &World, target: &str, found: &mut Upgrade) {
+    let hook = Hook::AfterClusterUpgrade;
+    let is_there = found.control_plane == Progress::Settled
+        && found.ahead.is_empty()
+        && found.upgrading.is_empty()
+        && found.gate.is_none()
+        && found.version == target;
+    let has_target = |step: &Step| matches!(step, Step::Run(version) if version == target);
+    if is_there && found.steps.values().all(has_target) && world.is_pending(hook) {
+        found.ask(world, hook);
+    }
 }
 
 /// Versions from the one that the control plane has to the one that it should have.
@@ -220,6 +260,13 @@ fn control_plane(
         found.control_plane = Progress::Upgrading;
         return;
     }
+    let hook = Hook::AfterControlPlaneUpgrade;
+    if world.is_pending(hook) && !found.ask(world, hook) {
+        if !found.ahead.is_empty() {
+            found.control_plane = Progress::Waiting;
+        }
+        return;
+    }
     let Some(next) = found.ahead.first().cloned() else {
         return;
     };
@@ -227,9 +274,20 @@ fn control_plane(
         found.control_plane = Progress::Waiting;
         return;
     }
+    let is_new = !world.is_pending(Hook::AfterClusterUpgrade);
+    let begin = is_new.then_some(Hook::BeforeClusterUpgrade);
+    for hook in begin.into_iter().chain([Hook::BeforeControlPlaneUpgrade]) {
+        if !world.is_open(hook) {
+            found.gate = Some(hook);
+            found.control_plane = Progress::Waiting;
+            return;
+        }
+        found.begins |= hook == Hook::BeforeClusterUpgrade;
+    }
     found.version = next;
     found.ahead.remove(0);
     found.control_plane = Progress::Upgrading;
+    found.picks_up = true;
 }
 
 /// Whether a control plane of this version would be too new for workers of the other.

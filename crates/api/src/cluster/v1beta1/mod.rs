@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod health;
 pub mod machine;
 pub mod machine_deployment;
+pub mod machine_drain_rule;
 pub mod machine_health_check;
 pub mod machine_pool;
 pub mod machine_set;

@@ -102,7 +102,8 @@ machine: {spec: {bootstrap: {dataSecretName: m}}}
         again in 300s
         ---
         again in 300s
-    "#]].assert_eq(&plans.join("---\n"));
+    "#]]
+    .assert_eq(&plans.join("---\n"));
 }
 
 #[test]
