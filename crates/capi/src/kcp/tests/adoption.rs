@@ -54,3 +54,16 @@ fn nothing_is_changed_while_machines_belong_to_somebody_else() {
     "#]]
     .assert_eq(&planned(&[INITIALIZED, wish, &one, "foreign: [n8, n9]"]));
 }
+
+#[test]
+fn an_authority_that_the_user_brings_stays() {
+    let mut world: World = layers(BASE, &[]);
+    world.authorities = Authorities::of([(Purpose::Cluster, pair())]);
+    expect![[r#"
+        act GenerateCertificate(Etcd)
+        act GenerateCertificate(FrontProxy)
+        act GenerateCertificate(ServiceAccount)
+        wait NotAvailable: Making Secrets hello-etcd, hello-proxy, hello-sa
+    "#]]
+    .assert_eq(&plan::plan(&world, now()).to_string());
+}
