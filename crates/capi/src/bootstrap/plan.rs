@@ -108,13 +108,7 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         .flatten();
     if let Some(problem) = missing_certificates(world, role) {
         if role == Role::Init && cluster.spec.control_plane_ref.is_none() {
-            // Nobody else makes them.
-            let missing = world.authorities.missing().into_iter();
-            let missing = missing.filter(|p| {
-                !(contents::is_etcd_external(&world.config.spec) && *p == Purpose::Etcd)
-            });
-            let made = missing.map(|p| Change::Act(Act::GenerateCertificate(p)));
-            plan.changes.extend(made);
+            plan.changes.extend(certificates(world));
         } else {
             plan.changes.extend(release);
         }
@@ -138,6 +132,15 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     plan.changes
         .push(data_secret(world, cluster, document, format));
     plan
+}
+
+/// What makes the certificates that are missing, where nobody else does.
+fn certificates(world: &World) -> impl Iterator<Item = Change<Act>> {
+    let is_external = contents::is_etcd_external(&world.config.spec);
+    let missing = world.authorities.missing().into_iter();
+    missing
+        .filter(move |p| !(is_external && *p == Purpose::Etcd))
+        .map(|p| Change::Act(Act::GenerateCertificate(p)))
 }
 
 /// The Secret that the machine boots from.

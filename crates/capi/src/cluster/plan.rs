@@ -143,6 +143,34 @@ fn delete(world: &World, plan: &mut Plan<Act>) {
         );
         return;
     }
+    if !workers_are_gone(world, plan) {
+        return;
+    }
+    for (part, reason) in [
+        (
+            &world.control_plane,
+            reasons::WAITING_FOR_CONTROL_PLANE_DELETION,
+        ),
+        (
+            &world.infrastructure,
+            reasons::WAITING_FOR_INFRASTRUCTURE_DELETION,
+        ),
+    ] {
+        if let Some(part) = part {
+            if part.metadata.deletion_timestamp.is_none() {
+                plan.changes.push(object::delete_dynamic(part));
+            }
+            let kind = Contract(part).kind().to_owned();
+            plan.wait(reason, format!("Waiting for {kind} to be deleted"));
+            return;
+        }
+    }
+    plan.is_finished = true;
+    plan.note("Deleted", "The cluster is deleted");
+}
+
+/// Deletes the workers; says whether none is left.
+fn workers_are_gone(world: &World, plan: &mut Plan<Act>) -> bool {
     let has_control_plane = world.cluster.spec.control_plane_ref.is_some();
     // Without a control plane object nobody else deletes the machines of the control plane.
     let is_worker = |m: &Machine| !m.is_control_plane() || !has_control_plane;
@@ -200,29 +228,8 @@ fn delete(world: &World, plan: &mut Plan<Act>) {
         .collect();
     if !message.is_empty() {
         plan.wait(reasons::WAITING_FOR_WORKERS_DELETION, message.join("\n"));
-        return;
     }
-    for (part, reason) in [
-        (
-            &world.control_plane,
-            reasons::WAITING_FOR_CONTROL_PLANE_DELETION,
-        ),
-        (
-            &world.infrastructure,
-            reasons::WAITING_FOR_INFRASTRUCTURE_DELETION,
-        ),
-    ] {
-        if let Some(part) = part {
-            if part.metadata.deletion_timestamp.is_none() {
-                plan.changes.push(object::delete_dynamic(part));
-            }
-            let kind = Contract(part).kind().to_owned();
-            plan.wait(reason, format!("Waiting for {kind} to be deleted"));
-            return;
-        }
-    }
-    plan.is_finished = true;
-    plan.note("Deleted", "The cluster is deleted");
+    message.is_empty()
 }
 
 fn names(names: impl Iterator<Item = String>) -> Vec<String> {

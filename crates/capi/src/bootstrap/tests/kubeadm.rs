@@ -234,14 +234,13 @@ fn external_etcd_is_told_with_its_files() {
     let configuration = configuration(&[CONTROL_PLANE, LOCKED, external]);
     let (_, etcd) = configuration.split_once("etcd:").unwrap();
     let (etcd, _) = etcd.split_once("kind:").unwrap();
+    let etcd: Vec<_> = etcd.trim().lines().map(str::trim).collect();
     expect![[r#"
-
-          external:
-            caFile: /e/ca.crt
-            certFile: /e/client.crt
-            endpoints:
-            - https://e:2379
-            keyFile: /e/client.key
-    "#]]
-    .assert_eq(etcd);
+        external:
+        caFile: /e/ca.crt
+        certFile: /e/client.crt
+        endpoints:
+        - https://e:2379
+        keyFile: /e/client.key"#]]
+    .assert_eq(&etcd.join("\n"));
 }
