@@ -252,7 +252,7 @@ fn extensions_are_asked_about_the_namespaces_that_they_select() {
         until,
     };
     memory.keep(about.clone(), &answer, now());
-    assert_eq!(memory.recall(&about, now()), Some(answer.clone()));
+    assert_eq!(memory.recall(&about, now()), Some(answer));
     assert_eq!(memory.recall(&about, until), None);
     let mut changed = cluster.clone();
     changed.metadata.generation = Some(2);
