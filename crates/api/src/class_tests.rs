@@ -605,12 +605,22 @@ fn a_version_changes_when_the_last_one_is_there() {
         let found = validate_for_class(&new, Some(&cluster("{}")), &around);
         text += &format!("- {}\n", lines(&found).trim_end());
     }
+    let pending =
+        "metadata: {annotations: {runtime.cluster.x-k8s.io/pending-hooks: 'AfterClusterUpgrade'}}";
+    let new = cluster("spec: {topology: {version: v1.36.0}}");
+    let around = Surroundings {
+        control_plane: control_plane(old, &[old]),
+        ..around("{}")
+    };
+    let found = validate_for_class(&new, Some(&cluster(pending)), &around);
+    text += &format!("- {}\n", lines(&found).trim_end());
     expect![[r#"
         - 
         - spec.topology.version: Forbidden: cannot be changed now: KubeadmControlPlane is being set up
         - spec.topology.version: Forbidden: cannot be changed now: KubeadmControlPlane is upgrading to v1.35.0
         - spec.topology.version: Forbidden: cannot be changed now: KubeadmControlPlane does not have v1.35.0 yet
         - spec.topology.version: Forbidden: cannot be changed now: not upgraded to v1.35.0 yet: d-v1.34.0-v1.34.0, d-v1.35.0-v1.34.0
+        - spec.topology.version: Forbidden: cannot be changed now: a runtime extension has not agreed to the end of the last upgrade (AfterClusterUpgrade)
     "#]].assert_eq(&text);
 }
 

@@ -16,6 +16,7 @@ mod place;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::cluster::Cluster;
@@ -135,11 +136,19 @@ pub async fn registered(cx: &Cx, namespace: &str) -> Result<Vec<Registered>, Gat
     let found: Option<Arc<Namespace>> = cx.get("", namespace).await?;
     let labels = found.and_then(|n| n.metadata.labels.clone());
     let labels = labels.unwrap_or_default();
+    Ok(of_namespace(&configs, &labels))
+}
+
+/// The handlers for the Clusters of a namespace with these labels, by name.
+fn of_namespace(
+    configs: &[Arc<ExtensionConfig>],
+    labels: &BTreeMap<String, String>,
+) -> Vec<Registered> {
     let is_meant = |config: &&Arc<ExtensionConfig>| {
         let selector = config.spec.namespace_selector.as_ref();
         let is_here = selector.is_none_or(|s| {
             // A selector that selects by nothing selects all namespaces.
-            rules::is_empty_selector(s) || rules::selects(s, &labels)
+            rules::is_empty_selector(s) || rules::selects(s, labels)
         });
         config.metadata.deletion_timestamp.is_none() && is_here
     };
@@ -158,7 +167,7 @@ pub async fn registered(cx: &Cx, namespace: &str) -> Result<Vec<Registered>, Gat
         }
     }
     all.sort_by(|a, b| a.handler.name.cmp(&b.handler.name));
-    Ok(all)
+    all
 }
 
 /// Asks extensions.
@@ -234,7 +243,7 @@ impl Caller {
     }
 }
 
-/// The longest that a blocking answer is good for without a number: what [`Answer::Failed`] is.
+/// When those who could not be asked are asked again.
 fn again(now: Timestamp) -> Timestamp {
     now.checked_add(RETRY).unwrap_or(Timestamp::MAX)
 }

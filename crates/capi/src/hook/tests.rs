@@ -5,12 +5,15 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use api::cluster::Cluster;
+use api::runtime::ExtensionConfig;
 use api::runtime::extension_config::ServiceRef;
 use expect_test::{Expect, expect};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -22,8 +25,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::answer::Said;
 use super::call::{path, send};
+use super::memory::{self, Memory};
 use super::place::{Place, addresses};
-use super::{Answer, Hook, discovered, discovery};
+use super::{API_VERSION, Answer, Hook, Question, Registered, discovered, discovery, of_namespace};
 use crate::testing::now;
 
 fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> T {
@@ -202,6 +206,62 @@ fn answers_of_several_handlers_become_one() {
         Failed { lines: ["h1.ext: kind of the answer must be BeforeClusterCreateResponse"], until: 2026-01-02T03:04:35Z }
         Failed { lines: ["h1.ext: apiVersion of the answer must be hooks.runtime.cluster.x-k8s.io/v1alpha1"], until: 2026-01-02T03:04:35Z }
     "#]].assert_eq(&text);
+}
+
+#[test]
+fn extensions_are_asked_about_the_namespaces_that_they_select() {
+    let config = |name: &str, rest: &str| -> Arc<ExtensionConfig> {
+        let hook = format!("{{apiVersion: {API_VERSION}, hook: BeforeClusterCreate}}");
+        let other = format!("{{apiVersion: {API_VERSION}, hook: GeneratePatches}}");
+        let handlers = format!(
+            "[{{name: b.{name}, requestHook: {hook}}}, {{name: a.{name}, requestHook: {other}}}]"
+        );
+        Arc::new(yaml(&format!(
+            "{{metadata: {{name: {name}, uid: {name}}}, spec: {{clientConfig: {{url: 'https://a'}}{rest}}}, status: {{handlers: {handlers}}}}}"
+        )))
+    };
+    let configs = [
+        config("z", ", namespaceSelector: {}"),
+        config(
+            "y",
+            ", namespaceSelector: {matchLabels: {stage: production}}",
+        ),
+        config("x", ""),
+    ];
+    let names = |labels: &str| {
+        let found = of_namespace(&configs, &yaml(labels));
+        let names = found.iter().map(|r| r.handler.name.clone());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names("{stage: production}"), "b.x b.y b.z");
+    assert_eq!(names("{stage: test}"), "b.x b.z");
+
+    // What was answered is known until it is time, or something changes.
+    let cluster: Cluster = yaml("{metadata: {name: c, uid: u1, generation: 1}, spec: {}}");
+    let question = Question {
+        hook: Hook::BeforeClusterCreate,
+        about: json!({}),
+    };
+    let all = of_namespace(&configs, &yaml("{}"));
+    let all: Vec<&Registered> = all.iter().collect();
+    let memory = Memory::default();
+    let about = memory::about(&cluster, &question, &all);
+    let until = now() + SignedDuration::from_secs(5);
+    let answer = Answer::Wait {
+        lines: vec![],
+        until,
+    };
+    memory.keep(about.clone(), &answer, now());
+    assert_eq!(memory.recall(&about, now()), Some(answer));
+    assert_eq!(memory.recall(&about, until), None);
+    let mut changed = cluster.clone();
+    changed.metadata.generation = Some(2);
+    let other = memory::about(&changed, &question, &all);
+    assert_eq!(memory.recall(&other, now()), None);
+    let fewer = memory::about(&cluster, &question, &all[1..]);
+    assert_eq!(memory.recall(&fewer, now()), None);
+    memory.keep(about.clone(), &Answer::Go, now());
+    assert_eq!(memory.recall(&about, now()), None);
 }
 
 #[test]

@@ -147,10 +147,8 @@ impl World {
     /// Waits until the condition says that a hook is in the way, and shows it.
     async fn held(&self, hook: &str) -> String {
         let wanted = format!("{hook} holds back: {}.ext: not yet", hook.to_lowercase());
-        let cluster = self
-            .until(CLUSTER, |cluster| said(cluster).contains(&wanted))
-            .await;
-        said(&cluster)
+        let cluster = self.until(CLUSTER, |cluster| said(cluster).contains(&wanted));
+        said(&cluster.await)
     }
 
     async fn is_settled(&self) -> Value {
@@ -161,8 +159,16 @@ impl World {
     }
 
     async fn create(&self) {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/topology");
-        let manifests = manifests::read(&path).unwrap();
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/topology");
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+        let parts = ["organization.yaml", "class.yaml", "cluster.yaml"].map(read);
+        // Few machines are enough for a story.
+        let text = parts.join("\n---\n");
+        let text = text
+            .replace("replicas: 3", "replicas: 1")
+            .replace("replicas: 2", "replicas: 1");
+        let manifests = manifests::parse("the example", &text).unwrap();
         manifests::apply_all(self.management.client(), &manifests)
             .await
             .unwrap();
@@ -225,11 +231,6 @@ fn a_cluster_waits_for_extensions_at_each_step_of_its_life() {
         ] {
             script.hold(hook);
             text += &format!("{}\n", world.held(hook).await);
-            if hook == "AfterClusterUpgrade" {
-                let next = json!({"spec": {"topology": {"version": "v1.36.0"}}});
-                let refused = world.send(Method::PATCH, CLUSTER, next).await.unwrap_err();
-                text += &format!("{refused}\n");
-            }
             script.agree();
         }
         world.is_settled().await;
@@ -268,7 +269,6 @@ fn a_cluster_waits_for_extensions_at_each_step_of_its_life() {
               * AfterControlPlaneUpgrade holds back: aftercontrolplaneupgrade.ext: not yet
               * MachineDeployments hello-blue, hello-green pending upgrade to v1.36.1
             LifecycleHookBlocking AfterClusterUpgrade holds back: afterclusterupgrade.ext: not yet
-            ApiError: Cluster.cluster.x-k8s.io "hello" is invalid: spec.topology.version: Forbidden: cannot go back from v1.36.1 to v1.36.0: Invalid (Status { status: Some(Failure), code: 422, message: "Cluster.cluster.x-k8s.io \"hello\" is invalid: spec.topology.version: Forbidden: cannot go back from v1.36.1 to v1.36.0", metadata: Some(ListMeta { continue_: None, remaining_item_count: None, resource_version: None, self_link: None, shard_info: None }), reason: "Invalid", details: Some(StatusDetails { name: "hello", group: "cluster.x-k8s.io", kind: "Cluster", uid: "", causes: [StatusCause { reason: "FieldValueForbidden", message: "Forbidden: cannot go back from v1.36.1 to v1.36.0", field: "spec.topology.version" }], retry_after_seconds: 0 }) })
             BeforeClusterUpgrade {"controlPlaneUpgrades":[{"version":"v1.36.1"}],"fromKubernetesVersion":"v1.36.0","toKubernetesVersion":"v1.36.1","workersUpgrades":[{"version":"v1.36.1"}]}
             BeforeControlPlaneUpgrade {"controlPlaneUpgrades":[{"version":"v1.36.1"}],"fromKubernetesVersion":"v1.36.0","toKubernetesVersion":"v1.36.1","workersUpgrades":[{"version":"v1.36.1"}]}
             AfterControlPlaneUpgrade {"controlPlaneUpgrades":[],"kubernetesVersion":"v1.36.1","workersUpgrades":[{"version":"v1.36.1"}]}

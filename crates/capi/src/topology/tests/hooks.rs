@@ -86,7 +86,7 @@ fn nothing_is_made_until_extensions_agree() {
     "#]],
     );
     // What was said is not told again.
-    let mut told = held.clone();
+    let mut told = held;
     told["cluster"]["status"]["conditions"] = json!([{
         "type": "TopologyReconciled", "status": "False", "reason": "ClusterCreating", "lastTransitionTime": "2026-01-02T03:04:05Z",
         "message": "BeforeClusterCreate holds back: first.ext: the network is not there",
