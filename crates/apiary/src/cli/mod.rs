@@ -17,6 +17,7 @@ mod status;
 mod template;
 mod up;
 mod version;
+mod webhook;
 mod why;
 
 use std::io::IsTerminal;
@@ -69,6 +70,8 @@ enum Command {
     #[command(subcommand)]
     Rotate(rotate::Rotate),
     Down(down::Down),
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     Version(version::Version),
     Completions(completions::Completions),
 }
@@ -113,6 +116,7 @@ fn run(args: Args, ui: &Ui) -> anyhow::Result<ExitCode> {
             Command::Restore(restore) => restore.run(ui).await,
             Command::Rotate(rotate) => rotate.run(ui).await,
             Command::Down(down) => down.run(ui).await,
+            Command::Webhook(webhook) => webhook.run(ui).await,
             Command::Version(version) => version.run(ui),
             Command::Completions(completions) => completions.run(ui),
         }

@@ -26,4 +26,5 @@ mod rollout;
 mod streams;
 mod terminal;
 mod verbs;
+mod webhook;
 mod world;
