@@ -63,6 +63,10 @@ impl Host for LocalHost {
         self.set_version(&id, &spec.kubernetes_version).await
     }
 
+    fn has_control_plane(&self, cluster: &ClusterId) -> bool {
+        self.planes.running(&cluster.to_string()).is_some()
+    }
+
     async fn stop_control_plane(&self, cluster: &ClusterId) -> Result<(), String> {
         self.planes
             .remove(&cluster.to_string())

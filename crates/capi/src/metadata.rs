@@ -1,11 +1,12 @@
 //! Labels and annotations that go on from a machine to its bootstrap config and infrastructure object. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use api::meta::labels;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
-use runtime::{Change, ObjectRef};
+use runtime::{Change, Cx, GatherError, ObjectRef};
 use serde_json::{Map, Value, json};
 
 use crate::object;
@@ -25,6 +26,34 @@ pub(crate) struct Wanted<'a> {
     pub template: Option<&'a DynamicObject>,
     /// Who made the part and changes it: what it gave once, and is not wanted any more, goes.
     pub controller: &'static str,
+}
+
+/// The part, with its managed fields if it has labels or annotations that are not wanted: only those tell whose they are.
+///
+/// # Errors
+/// If it can't be read.
+pub(crate) async fn whole(
+    cx: &Cx,
+    part: Option<Arc<DynamicObject>>,
+    labels: &BTreeMap<String, String>,
+    annotations: &BTreeMap<String, String>,
+) -> Result<Option<Arc<DynamicObject>>, GatherError> {
+    let Some(part) = part else { return Ok(None) };
+    let is_more = |have: &BTreeMap<String, String>, want: &BTreeMap<String, String>| {
+        let mut keys = have.keys();
+        keys.any(|key| !OWN.contains(&key.as_str()) && !want.contains_key(key))
+    };
+    if !is_more(part.labels(), labels) && !is_more(part.annotations(), annotations) {
+        return Ok(Some(part));
+    }
+    let target = ObjectRef::of(&part);
+    match cx.resolve(&target.group, &target.kind).await? {
+        Some(resource) => {
+            let whole = cx.get_whole(&resource, &target.namespace, &target.name);
+            Ok(whole.await?.or(Some(part)))
+        }
+        None => Ok(Some(part)),
+    }
 }
 
 /// The change that brings the part to what is wanted, if one is needed. What others gave it stays.

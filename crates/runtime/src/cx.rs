@@ -119,6 +119,24 @@ impl Cx {
         Ok(Some(with_types(object, resource)))
     }
 
+    /// As [`Cx::get_dynamic`], with `metadata.managedFields`, which other reads leave out. It is parsed each time.
+    ///
+    /// # Errors
+    /// If the kind can't be listed, or the object does not parse.
+    pub async fn get_whole(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Arc<DynamicObject>>, GatherError> {
+        let Some(entry) = self.entry(resource, namespace, name).await? else {
+            return Ok(None);
+        };
+        let object = serde_json::from_str::<DynamicObject>(entry.json())
+            .map_err(|error| malformed(resource, &entry, &Arc::from(error.to_string())))?;
+        Ok(Some(with_types(Arc::new(object), resource)))
+    }
+
     /// As [`Cx::list`], for a kind known only at run time.
     ///
     /// # Errors

@@ -194,6 +194,8 @@ pub mod reasons {
     pub const NOT_AVAILABLE: &str = "NotAvailable";
     /// The bootstrap data was given by the user.
     pub const DATA_SECRET_PROVIDED: &str = "DataSecretProvided";
+    /// The bootstrap config or infrastructure object belongs to somebody else.
+    pub const OWNED_BY_ANOTHER: &str = "OwnedByAnother";
     /// A Machine of somebody else has the name of one of the pool's machines.
     pub const NAME_TAKEN: &str = "NameTaken";
     /// Deleting: the infrastructure object is still there.

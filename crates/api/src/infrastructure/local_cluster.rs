@@ -110,6 +110,8 @@ pub mod conditions {
 pub mod reasons {
     /// No Cluster owns the object yet.
     pub const WAITING_FOR_OWNER: &str = "WaitingForOwner";
+    /// A cluster of this name was moved to another management cluster, and its control plane still runs here.
+    pub const NAME_IN_USE: &str = "NameInUse";
     /// The Cluster was moved here, and its control plane goes on running where it was made.
     pub const HOSTED_ELSEWHERE: &str = "HostedElsewhere";
     /// Deleting: LocalMachines of the cluster still exist.

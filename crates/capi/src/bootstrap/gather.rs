@@ -29,6 +29,7 @@ pub(super) async fn gather(cx: &Cx, config: &KubeadmConfig) -> Result<World, Gat
         secrets: BTreeMap::new(),
         data_secret: None,
         link: Link::default(),
+        is_token_there: false,
         token_expires: None,
     };
     let mut owners = config.metadata.owner_references.iter().flatten();
@@ -83,6 +84,7 @@ pub(super) async fn gather(cx: &Cx, config: &KubeadmConfig) -> Result<World, Gat
         {
             let found: Option<Arc<Secret>> =
                 remote.get("kube-system", &token::secret_name(id)).await?;
+            world.is_token_there = found.is_some();
             world.token_expires = found.as_deref().and_then(token::expiry);
         }
     }

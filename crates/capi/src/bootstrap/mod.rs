@@ -69,6 +69,9 @@ pub struct World {
     pub data_secret: Option<Arc<Secret>>,
     #[cfg_attr(test, serde(default))]
     pub link: Link,
+    /// The workload cluster has the token in the config.
+    #[cfg_attr(test, serde(default))]
+    pub is_token_there: bool,
     /// When the token in the config expires; `None` if the workload cluster has no such token.
     #[cfg_attr(test, serde(default))]
     pub token_expires: Option<Timestamp>,

@@ -78,6 +78,10 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         if machine.is_deleting() {
             return plan;
         }
+        // It may have been there and is gone, or the user has given one.
+        if token::of(&world.config).is_some() && world.link.is_up() && !world.is_token_there {
+            plan.changes.push(Change::Act(Act::ProlongToken));
+        }
     } else if world.is_done() {
         plan.changes.extend(own_data(world, cluster));
         prolong(world, machine, now, &mut plan);
@@ -158,11 +162,10 @@ fn data_secret(world: &World, cluster: &Cluster, document: String, format: &str)
 impl World {
     /// Whether the machine has its data, from here or from wherever it came.
     pub(super) fn is_done(&self) -> bool {
+        // A pool may have its data from another config, which this one takes the place of.
+        let machine = self.machine.as_ref().filter(|_| !self.is_for_pool);
         self.config.is_data_secret_created()
-            || self
-                .machine
-                .as_ref()
-                .is_some_and(|m| m.spec.bootstrap.data_secret_name.is_some())
+            || machine.is_some_and(|m| m.spec.bootstrap.data_secret_name.is_some())
     }
 }
 
@@ -268,8 +271,11 @@ fn discover(world: &World, cluster: &Cluster, now: Timestamp, plan: &mut Plan<Ac
         return true;
     }
     let said = discovery.and_then(|d| d.bootstrap_token.as_ref());
-    let is_used_up =
-        world.is_for_pool && world.link.is_up() && token::is_half_over(world.token_expires, now);
+    // One without an end is never used up.
+    let is_half_over = world
+        .token_expires
+        .is_some_and(|at| token::is_half_over(at, now));
+    let is_used_up = world.is_for_pool && world.link.is_up() && is_half_over;
     let has_token = token::of(&world.config).is_some() && !is_used_up;
     let wants_endpoint = said.is_none_or(|t| t.api_server_endpoint.is_none());
     let wants_hashes = said.is_none_or(|t| {

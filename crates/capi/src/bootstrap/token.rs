@@ -65,11 +65,11 @@ pub fn is_due(expires: Option<Timestamp>, now: Timestamp) -> bool {
     expires.is_none_or(|expires| expires < now + margin)
 }
 
-/// Whether half of the time of a token that expires then is over, or it is gone: machines that come now get another one.
+/// Whether half of the time of a token that expires then is over: machines that come now get another one.
 #[must_use]
-pub fn is_half_over(expires: Option<Timestamp>, now: Timestamp) -> bool {
+pub fn is_half_over(expires: Timestamp, now: Timestamp) -> bool {
     let half = SignedDuration::try_from(TTL).unwrap_or_default() / 2;
-    expires.is_none_or(|expires| expires < now + half)
+    expires < now + half
 }
 
 fn random(len: usize) -> String {

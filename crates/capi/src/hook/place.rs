@@ -92,11 +92,11 @@ pub(super) async fn place(cx: &Cx, config: &ExtensionConfig) -> Result<Place, St
     let addresses = addresses(service, found.as_deref(), &slices)
         .map_err(|why| format!("spec.clientConfig.service: {why}"))?;
     let host = format!("{name}.{namespace}.svc");
-    let port = service.port.unwrap_or(DEFAULT_PORT);
     let path = service.path.as_deref().unwrap_or_default();
     let path = path.trim_end_matches('/');
     Ok(Place {
-        base: format!("https://{host}:{port}{path}"),
+        // Without a port: that of the endpoints counts, which need not be the Service's.
+        base: format!("https://{host}{path}"),
         dialled: Some((host, addresses)),
     })
 }

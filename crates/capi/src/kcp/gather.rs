@@ -12,10 +12,10 @@ use kube::ResourceExt;
 use runtime::{Cx, GatherError, Selector};
 use serde_json::Value;
 
-use super::{Parts, Workload, World, encryption};
+use super::{Parts, Workload, World, encryption, machines};
 use crate::link::Link;
 use crate::secret::Authorities;
-use crate::{contract, etcd, kubeconfig, object};
+use crate::{contract, etcd, kubeconfig, metadata, object};
 
 pub(super) async fn gather(
     cx: &Cx,
@@ -60,17 +60,20 @@ pub(super) async fn gather(
     let (foreign, machines): (Vec<_>, Vec<_>) = machines.into_iter().partition(|m| is_foreign(m));
     world.foreign = foreign.iter().map(|m| m.name_any()).collect();
     world.machines = machines;
+    let annotations = machines::template_annotations(control_plane);
     for machine in &world.machines {
         let bootstrap = machine.spec.bootstrap.config_ref.as_ref();
         let bootstrap = contract::get(cx, &namespace, bootstrap).await?;
+        let infrastructure = Some(&machine.spec.infrastructure_ref);
+        let infrastructure = contract::get(cx, &namespace, infrastructure).await?;
+        let labels = machine.labels();
         let parts = Parts {
             // Who cannot be asked may have it: a key that is made anew makes everything unreadable.
             has_encryption_key: bootstrap
                 .as_ref()
                 .is_none_or(|b| encryption::is_in(b, &name)),
-            bootstrap,
-            infrastructure: contract::get(cx, &namespace, Some(&machine.spec.infrastructure_ref))
-                .await?,
+            bootstrap: metadata::whole(cx, bootstrap, labels, &annotations).await?,
+            infrastructure: metadata::whole(cx, infrastructure, labels, &annotations).await?,
         };
         world.parts.insert(machine.name_any(), parts);
     }

@@ -8,6 +8,7 @@ use api::bootstrap::{KubeadmConfig, KubeadmConfigSpec};
 use api::cluster::machine::Bootstrap;
 use api::cluster::rules::Version;
 use api::cluster::{Machine, MachineSpec};
+use api::controlplane::KubeadmControlPlane;
 use api::meta::{BOOTSTRAP_GROUP, ContractRef, Gate, labels};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -46,7 +47,7 @@ pub(super) fn wanted(
         labels::CONTROL_PLANE_NAME.to_owned(),
         labels::name_value(&control_plane.name_any()),
     );
-    let mut annotations = template_annotations(world);
+    let mut annotations = template_annotations(&world.control_plane);
     annotations.insert(labels::KCP_CLEANUP_HOOK.to_owned(), String::new());
     let hash = match existing {
         Some(machine) => object::annotation(&machine.metadata, CONFIG_HASH).map(str::to_owned),
@@ -176,8 +177,11 @@ fn kept_spec(machine: &Machine) -> MachineSpec {
     }
 }
 
-fn template_annotations(world: &World) -> BTreeMap<String, String> {
-    let template = &world.control_plane.spec.machine_template;
+/// What machines of the control plane and their parts have.
+pub(super) fn template_annotations(
+    control_plane: &KubeadmControlPlane,
+) -> BTreeMap<String, String> {
+    let template = &control_plane.spec.machine_template;
     let metadata = template.metadata.as_ref();
     metadata
         .and_then(|m| m.annotations.clone())
@@ -189,7 +193,7 @@ pub(super) fn part_changes(world: &World, machine: &Machine) -> Vec<Change<Act>>
     let Some(parts) = world.parts.get(&machine.name_any()) else {
         return vec![];
     };
-    let annotations = template_annotations(world);
+    let annotations = template_annotations(&world.control_plane);
     [
         (&parts.bootstrap, None),
         (&parts.infrastructure, world.template.as_deref()),
@@ -232,7 +236,7 @@ pub(super) fn complete(world: &World) -> Vec<Change<Act>> {
                 cluster: &machine.spec.cluster_name,
                 owner: object::owner_ref(&**machine, true),
                 labels: machine.metadata.labels.clone().unwrap_or_default(),
-                annotations: template_annotations(world),
+                annotations: template_annotations(&world.control_plane),
             };
             changes.push(Change::Create(Box::new(instantiate(template, particulars))));
         }
@@ -273,7 +277,7 @@ fn config(world: &World, machine: &Machine) -> DynamicObject {
             name: machine.metadata.name.clone(),
             namespace: machine.metadata.namespace.clone(),
             labels: machine.metadata.labels.clone(),
-            annotations: Some(template_annotations(world)).filter(|a| !a.is_empty()),
+            annotations: Some(template_annotations(&world.control_plane)).filter(|a| !a.is_empty()),
             owner_references: Some(vec![object::owner_ref(machine, true)]),
             ..ObjectMeta::default()
         },

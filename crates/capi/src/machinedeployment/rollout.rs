@@ -46,7 +46,7 @@ fn scale_new(sets: &[Set], new: &Set, bounds: Bounds) -> i32 {
         return bounds.replicas;
     }
     let total: i32 = sets.iter().map(|s| s.wanted.max(s.replicas)).sum();
-    let room = (bounds.replicas + bounds.max_surge - total).max(0);
+    let room = (bounds.replicas.saturating_add(bounds.max_surge) - total).max(0);
     new.wanted + room.min(bounds.replicas - new.wanted)
 }
 
@@ -137,7 +137,10 @@ pub fn proportional(sets: &[Set], bounds: Bounds) -> BTreeMap<String, i32> {
     let total: i32 = sets.iter().map(|s| s.wanted).sum();
     let is_rolling = sets.iter().filter(|s| s.wanted > 0).count() > 1;
     let replicas = if is_rolling && bounds.replicas > 0 {
-        total.clamp(bounds.replicas, bounds.replicas + bounds.max_surge)
+        total.clamp(
+            bounds.replicas,
+            bounds.replicas.saturating_add(bounds.max_surge),
+        )
     } else {
         bounds.replicas
     };

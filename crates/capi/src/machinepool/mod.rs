@@ -46,6 +46,12 @@ pub struct World {
     /// The infrastructure's objects for single machines.
     #[cfg_attr(test, serde(default))]
     pub instances: Vec<Arc<DynamicObject>>,
+    /// Whether there are such, and they could be listed.
+    #[cfg_attr(test, serde(default))]
+    pub is_listed: bool,
+    /// What of somebody else's the pool refers to, in words.
+    #[cfg_attr(test, serde(default))]
+    pub foreign: Vec<String>,
     /// The pool's Machines.
     #[cfg_attr(test, serde(default))]
     pub machines: Vec<Arc<Machine>>,
@@ -126,9 +132,19 @@ impl Reconciler for MachinePoolController {
         let selector = Selector::label(labels::CLUSTER_NAME, &pool.spec.cluster_name)
             .with(labels::POOL_NAME, labels::name_value(&pool.name_any()));
         let machines: Vec<Arc<Machine>> = cx.list(Some(&namespace), &selector).await?;
+        let mut foreign = vec![];
+        let infrastructure = own(pool, infrastructure, &mut foreign);
+        let bootstrap = own(
+            pool,
+            contract::get(cx, &namespace, bootstrap).await?,
+            &mut foreign,
+        );
+        let listed = instances(cx, infrastructure.as_deref(), &namespace, &selector).await?;
         let mut world = World {
-            bootstrap: contract::get(cx, &namespace, bootstrap).await?,
-            instances: instances(cx, infrastructure.as_deref(), &namespace, &selector).await?,
+            bootstrap,
+            is_listed: listed.is_some(),
+            instances: listed.unwrap_or_default(),
+            foreign,
             machines: machines
                 .into_iter()
                 .filter(|m| is_member(pool, m))
@@ -176,23 +192,48 @@ impl Reconciler for MachinePoolController {
     }
 }
 
-/// The infrastructure's objects for single machines of the pool, if it keeps such.
+/// The infrastructure's objects for single machines of the pool; `None` if it keeps no such, or their kind is not served (now).
 async fn instances(
     cx: &Cx,
     infrastructure: Option<&DynamicObject>,
     namespace: &str,
     selector: &Selector,
-) -> Result<Vec<Arc<DynamicObject>>, GatherError> {
+) -> Result<Option<Vec<Arc<DynamicObject>>>, GatherError> {
     let contract = infrastructure.map(Contract);
     let Some(kind) = contract.as_ref().and_then(Contract::machine_kind) else {
-        return Ok(vec![]);
+        return Ok(None);
     };
     let types = infrastructure.and_then(|i| i.types.as_ref());
     let group = types.and_then(|t| t.api_version.split_once('/'));
     let group = group.map_or("", |(group, _)| group);
     match cx.resolve(group, kind).await? {
-        Some(resource) => cx.list_dynamic(&resource, Some(namespace), selector).await,
-        None => Ok(vec![]),
+        Some(resource) => {
+            let found = cx.list_dynamic(&resource, Some(namespace), selector);
+            found.await.map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+/// The part that a pool refers to, unless somebody else has it.
+fn own(
+    pool: &MachinePool,
+    part: Option<Arc<DynamicObject>>,
+    foreign: &mut Vec<String>,
+) -> Option<Arc<DynamicObject>> {
+    let part = part?;
+    match object::controller_of(&part.metadata) {
+        Some(owner) if Some(&owner.uid) != pool.metadata.uid.as_ref() => {
+            foreign.push(format!(
+                "{} {} belongs to {} {}: each pool needs one of its own",
+                Contract(&part).kind(),
+                part.name_any(),
+                owner.kind,
+                owner.name
+            ));
+            None
+        }
+        _ => Some(part),
     }
 }
 

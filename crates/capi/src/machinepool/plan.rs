@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api::cluster::machine::Bootstrap;
 use api::cluster::machine_pool::reasons;
+use api::cluster::rules::Version;
 use api::cluster::{Machine, MachineSpec};
 use api::meta::{ContractRef, labels};
 use jiff::{SignedDuration, Timestamp};
@@ -20,6 +21,8 @@ use crate::condition::named;
 use crate::contract::Contract;
 use crate::{object, pause, remediation};
 
+/// The longest version that a Machine has, in bytes.
+const VERSION_MAX: usize = 256;
 /// How often deletion is looked at, beside on changes.
 const AGAIN: Duration = Duration::from_secs(15);
 
@@ -40,6 +43,10 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
         );
         return plan;
     };
+    if !world.foreign.is_empty() {
+        plan.wait(reasons::OWNED_BY_ANOTHER, world.foreign.join("; "));
+        return plan;
+    }
     own(world, &object::owner_ref(cluster, false), &mut plan);
     let spec = spec_changes(world);
     if spec != json!({}) {
@@ -169,9 +176,8 @@ fn machines(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
 
 /// Whether the infrastructure has taken away what the Machine stands for.
 fn is_left_over(world: &World, machine: &Machine) -> bool {
-    let is_listed = world.contract().is_some_and(|i| i.machine_kind().is_some());
     let name = &machine.spec.infrastructure_ref.name;
-    is_listed && !world.instances.iter().any(|i| i.name_any() == *name)
+    world.is_listed && !world.instances.iter().any(|i| i.name_any() == *name)
 }
 
 /// The Machine of one of the infrastructure's objects. Its version is what its Node runs: the infrastructure decides what machines
@@ -226,7 +232,13 @@ fn wanted(world: &World, instance: &DynamicObject, existing: Option<&Machine>) -
 /// The version of a Node's kubelet.
 pub(super) fn kubelet_version(node: &Node) -> Option<&str> {
     let info = node.status.as_ref()?.node_info.as_ref()?;
-    Some(&*info.kubelet_version).filter(|version| !version.is_empty())
+    // Nodes write this themselves: what no Machine could have is not known.
+    let is_version = |version: &&str| {
+        version.len() <= VERSION_MAX
+            && version.starts_with('v')
+            && Version::parse(version).is_some()
+    };
+    Some(&*info.kubelet_version).filter(is_version)
 }
 
 /// Names of the pool's Nodes as they were last known.
@@ -327,10 +339,17 @@ fn min_ready(world: &World) -> SignedDuration {
     SignedDuration::from_secs(i64::from(seconds.unwrap_or_default()))
 }
 
+/// When a Node that is ready since then has been so for long enough. Nodes say it themselves: any time may come.
+fn available_at(world: &World, since: Timestamp) -> Timestamp {
+    since
+        .checked_add(min_ready(world))
+        .unwrap_or(Timestamp::MAX)
+}
+
 /// Whether a Node is ready, and whether it has been so for long enough.
 pub(super) fn readiness(world: &World, node: &Node, now: Timestamp) -> (bool, bool) {
     let since = ready_since(node);
-    let is_available = since.is_some_and(|since| now >= since + min_ready(world));
+    let is_available = since.is_some_and(|since| now >= available_at(world, since));
     (since.is_some(), is_available)
 }
 
@@ -338,7 +357,7 @@ pub(super) fn readiness(world: &World, node: &Node, now: Timestamp) -> (bool, bo
 fn until_available(world: &World, now: Timestamp) -> Option<Duration> {
     let nodes = pool_nodes(world);
     let since = nodes.iter().filter_map(|node| ready_since(node));
-    let left = since.map(|since| (since + min_ready(world)).duration_since(now));
+    let left = since.map(|since| available_at(world, since).duration_since(now));
     let left = left.filter_map(|left| Duration::try_from(left).ok());
     left.filter(|left| !left.is_zero()).min()
 }

@@ -304,6 +304,9 @@ fn infrastructure_ready(world: &World, status: &Value) -> Condition {
             Contract(infrastructure).is_provisioned(),
             "status.initialization.provisioned",
         ),
+        None if !world.foreign.is_empty() => {
+            Condition::no(type_, reasons::OWNED_BY_ANOTHER, world.foreign.join("; "))
+        }
         None => {
             let was_there = status["initialization"]["infrastructureProvisioned"] == true;
             missing(world, type_, (&reference.kind, &reference.name), was_there)

@@ -70,6 +70,7 @@ nodes:
 
 /// The infrastructure has objects for single machines.
 const INSTANCES: &str = "
+is_listed: true
 infrastructure: {status: {infrastructureMachineKind: LocalMachine}}
 instances:
 - {apiVersion: infrastructure.cluster.x-k8s.io/v1beta2, kind: LocalMachine, metadata: {name: pool-1, namespace: acme}, spec: {providerID: 'local:///acme/pool-1'}}
@@ -426,6 +427,31 @@ machines:
               version: v1.36.0
         "#]],
     );
+}
+
+#[test]
+fn what_belongs_to_somebody_else_is_left_alone() {
+    let foreign = "{foreign: ['LocalMachinePool pool belongs to MachinePool other: each pool needs one of its own'], infrastructure: null}";
+    let world: World = layers(BASE, &[OWNED, foreign]);
+    expect![[r#"
+        wait OwnedByAnother: LocalMachinePool pool belongs to MachinePool other: each pool needs one of its own
+    "#]].assert_eq(&MachinePoolController::plan(&world, now()).to_string());
+}
+
+#[test]
+fn what_nodes_say_of_themselves_breaks_nothing() {
+    let odd = "
+nodes:
+- metadata: {name: pool-1, uid: n1, resourceVersion: '7'}
+  spec: {providerID: 'local:///acme/pool-1'}
+  status:
+    conditions: [{type: Ready, status: 'True', lastTransitionTime: '9999-12-30T22:00:00Z'}]
+    nodeInfo: {architecture: amd64, bootID: '', containerRuntimeVersion: '', kernelVersion: '', kubeProxyVersion: '', kubeletVersion: x, machineID: '', operatingSystem: linux, osImage: '', systemUUID: ''}
+";
+    let world: World = layers(BASE, &[OWNED, PROVISIONED, odd]);
+    let plan = MachinePoolController::plan(&world, now());
+    let status = MachinePoolController::status(&world, &plan, &runtime::Outcome::default(), now());
+    assert_eq!(status.unwrap()["versions"], serde_json::Value::Null);
 }
 
 #[test]

@@ -25,7 +25,7 @@ use kube::core::DynamicObject;
 use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler, Selector};
 use serde_json::Value;
 
-use crate::{contract, object};
+use crate::{contract, metadata, object};
 
 /// The controller.
 #[derive(Debug)]
@@ -90,13 +90,17 @@ impl Reconciler for MachineSetController {
         let candidates = Selector::label(labels::CLUSTER_NAME, &spec.cluster_name);
         let machines: Vec<Arc<Machine>> = cx.list(Some(&namespace), &candidates).await?;
         let machines: Vec<_> = machines.into_iter().filter(|m| is_member(set, m)).collect();
+        let annotations = plan::template_annotations(set);
         let mut parts = BTreeMap::new();
         for machine in machines.iter().filter(|m| !m.is_deleting()) {
             let bootstrap = machine.spec.bootstrap.config_ref.as_ref();
             let infrastructure = Some(&machine.spec.infrastructure_ref);
+            let bootstrap = contract::get(cx, &namespace, bootstrap).await?;
+            let infrastructure = contract::get(cx, &namespace, infrastructure).await?;
+            let labels = machine.labels();
             let of_machine = Parts {
-                bootstrap: contract::get(cx, &namespace, bootstrap).await?,
-                infrastructure: contract::get(cx, &namespace, infrastructure).await?,
+                bootstrap: metadata::whole(cx, bootstrap, labels, &annotations).await?,
+                infrastructure: metadata::whole(cx, infrastructure, labels, &annotations).await?,
             };
             parts.insert(machine.name_any(), of_machine);
         }

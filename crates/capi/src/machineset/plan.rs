@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::cluster::{Machine, MachineSpec};
+use api::cluster::{Machine, MachineSet, MachineSpec};
 use api::meta::{ContractRef, labels};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -99,7 +99,7 @@ fn part_changes(world: &World, machine: &Machine) -> Vec<Change<Infallible>> {
     let Some(parts) = world.parts.get(&machine.name_any()) else {
         return vec![];
     };
-    let annotations = template_annotations(world);
+    let annotations = template_annotations(&world.set);
     [
         (&parts.bootstrap, &world.bootstrap_template),
         (&parts.infrastructure, &world.infrastructure_template),
@@ -117,8 +117,9 @@ fn part_changes(world: &World, machine: &Machine) -> Vec<Change<Infallible>> {
     .collect()
 }
 
-fn template_annotations(world: &World) -> BTreeMap<String, String> {
-    let template = world.set.spec.template.metadata.as_ref();
+/// What machines of the set and their parts have.
+pub(super) fn template_annotations(set: &MachineSet) -> BTreeMap<String, String> {
+    let template = set.spec.template.metadata.as_ref();
     template
         .and_then(|m| m.annotations.clone())
         .unwrap_or_default()
@@ -227,7 +228,7 @@ fn part(world: &World, machine: &Machine, template: &DynamicObject) -> DynamicOb
         cluster: &world.set.spec.cluster_name,
         owner: object::owner_ref(machine, true),
         labels: machine.metadata.labels.clone().unwrap_or_default(),
-        annotations: template_annotations(world),
+        annotations: template_annotations(&world.set),
     };
     instantiate(template, particulars)
 }

@@ -82,7 +82,10 @@ impl Fetched {
         let core = format!("/apis/{CLUSTER_GROUP}/{V1BETA2}/namespaces");
         let clusters = [Some(&asked.object), asked.old.as_ref()];
         for cluster in clusters.into_iter().flatten() {
-            if let Some((namespace, name)) = class_of(cluster) {
+            // One that is no name is not looked for: that it is wrong is said of its field.
+            let class = class_of(cluster);
+            let class = class.filter(|(namespace, name)| is_name(namespace) && is_name(name));
+            if let Some((namespace, name)) = class {
                 let path = format!("{core}/{namespace}/clusterclasses/{name}");
                 if let Some(class) = get(client, &path).await? {
                     self.classes.insert((namespace, name), class);
@@ -100,7 +103,7 @@ impl Fetched {
         self.deployments = list(client, &path).await?;
         let reference = &old["spec"]["controlPlaneRef"];
         let text = |field: &str| reference[field].as_str().unwrap_or_default();
-        if text("name").is_empty() {
+        if !is_name(text("name")) || !is_name(text("apiGroup")) {
             return Ok(());
         }
         let (group, kind) = (text("apiGroup"), text("kind"));
@@ -118,6 +121,12 @@ impl Fetched {
         }
         Ok(())
     }
+}
+
+/// Whether this can be a part of a path.
+fn is_name(text: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
+    !text.is_empty() && text.len() <= 253 && text.bytes().all(is_plain)
 }
 
 /// `None` if it isn't there.

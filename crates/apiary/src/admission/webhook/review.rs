@@ -111,7 +111,21 @@ impl Asked {
             old: None,
         };
         let old = request["oldObject"].take();
+        // Where many objects are deleted at once, the request names none of them.
+        let known = |said: String, field: &str| match said.is_empty() {
+            true => old["metadata"][field]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            false => said,
+        };
+        let (name, namespace) = (
+            known(asked.name.clone(), "name"),
+            known(asked.namespace.clone(), "namespace"),
+        );
         Ok(Self {
+            name,
+            namespace,
             object: request["object"].take(),
             old: Some(old).filter(|old| !old.is_null()),
             ..asked

@@ -1,7 +1,9 @@
 //! The HTTPS server.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -25,6 +27,14 @@ const CONNECTIONS_MAX: usize = 1_000;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a request's body takes to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection on which nobody has asked anything for so long is closed.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection is ended after this long, when what is under way is done: API servers make another one.
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(600);
+/// Requests at a time on one connection.
+const STREAMS_MAX: u32 = 64;
+/// Reviews that are read or answered at a time; further ones wait.
+const REVIEWS_MAX: usize = 64;
 /// Bytes of a review: two states of the largest object, as JSON.
 const REVIEW_MAX: usize = 16 << 20;
 
@@ -41,6 +51,7 @@ pub async fn serve(
     let followed = Arc::clone(&certificates);
     tokio::spawn(async move { followed.follow().await });
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let reviews = Arc::new(Semaphore::new(REVIEWS_MAX));
     loop {
         let slot = Arc::clone(&slots).acquire_owned().await?;
         let stream = match listener.accept().await {
@@ -52,9 +63,9 @@ pub async fn serve(
                 continue;
             }
         };
-        let (tls, client) = (tls.clone(), client.clone());
+        let (tls, client, reviews) = (tls.clone(), client.clone(), Arc::clone(&reviews));
         tokio::spawn(async move {
-            if let Err(error) = connection(&tls, stream, client).await {
+            if let Err(error) = connection(&tls, stream, client, reviews).await {
                 tracing::debug!(%error, "a connection ended");
             }
             drop(slot);
@@ -68,11 +79,15 @@ async fn connection(
     tls: &TlsAcceptor,
     stream: TcpStream,
     client: Client,
+    reviews: Arc<Semaphore>,
 ) -> Result<(), ConnectionError> {
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await??;
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&has_asked);
     let service = hyper::service::service_fn(move |request| {
-        let client = client.clone();
-        async move { Ok::<_, Infallible>(respond(&client, request).await) }
+        asked.store(true, Ordering::Relaxed);
+        let (client, reviews) = (client.clone(), Arc::clone(&reviews));
+        async move { Ok::<_, Infallible>(respond(&client, &reviews, request).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -82,13 +97,28 @@ async fn connection(
     builder
         .http2()
         .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
         .keep_alive_interval(Duration::from_secs(30));
-    builder
-        .serve_connection(TokioIo::new(stream), service)
-        .await
+    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    match tokio::time::timeout(FIRST_REQUEST_TIMEOUT, served.as_mut()).await {
+        Ok(ended) => return ended,
+        Err(_) if !has_asked.load(Ordering::Relaxed) => {
+            return Err("nobody asked anything".into());
+        }
+        Err(_) => {}
+    }
+    if let Ok(ended) = tokio::time::timeout(CONNECTION_LIFETIME, served.as_mut()).await {
+        return ended;
+    }
+    served.as_mut().graceful_shutdown();
+    tokio::time::timeout(BODY_TIMEOUT + super::READ_LIMIT, served).await?
 }
 
-async fn respond(client: &Client, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn respond(
+    client: &Client,
+    reviews: &Semaphore,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     if matches!(path.as_str(), "/healthz" | "/readyz" | "/livez") {
         return text(StatusCode::OK, "ok");
@@ -103,6 +133,13 @@ async fn respond(client: &Client, request: Request<Incoming>) -> Response<Full<B
     if request.method() != Method::POST {
         return text(StatusCode::METHOD_NOT_ALLOWED, "reviews are sent with POST");
     }
+    let turn = tokio::time::timeout(BODY_TIMEOUT, reviews.acquire()).await;
+    let Ok(Ok(_turn)) = turn else {
+        return text(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many reviews at a time: ask again",
+        );
+    };
     let body = Limited::new(request.into_body(), REVIEW_MAX).collect();
     let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),

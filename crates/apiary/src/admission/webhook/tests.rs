@@ -227,6 +227,16 @@ fn a_class_in_use_stays() {
 }
 
 #[test]
+fn where_many_are_deleted_each_is_named_by_its_state() {
+    let request = json!({
+        "uid": "u1", "operation": "DELETE", "resource": {"group": "cluster.x-k8s.io", "resource": "clusterclasses"},
+        "oldObject": {"metadata": {"name": "standard", "namespace": "acme"}},
+    });
+    let asked = Asked::parse(review(request)).unwrap();
+    assert_eq!((&*asked.namespace, &*asked.name), ("acme", "standard"));
+}
+
+#[test]
 fn what_is_no_review_is_told() {
     let errors = [
         json!({}),

@@ -196,6 +196,28 @@ fn told<F: Future<Output = ()>>(is_paused: bool, story: F) {
     runtime.block_on(story);
 }
 
+/// Deletes the cluster, which an extension holds back at first: how that is said.
+async fn deleted(world: &World) -> String {
+    let script = &world.script;
+    script.hold("BeforeClusterDelete");
+    world
+        .send(Method::DELETE, CLUSTER, Value::Null)
+        .await
+        .unwrap();
+    let text = format!("{}\n", world.held("BeforeClusterDelete").await);
+    let cluster = world.get(CLUSTER).await.unwrap();
+    assert!(cluster.pointer(ANNOTATIONS).is_none());
+    let parts = "/apis/infrastructure.cluster.x-k8s.io/v1beta2/localclusters";
+    let parts = world.get(parts).await.unwrap();
+    assert!(parts["items"][0]["metadata"]["deletionTimestamp"].is_null());
+    script.agree();
+    let look = async || world.get(CLUSTER).await.is_none().then_some(());
+    sim::until(&world.management.plane, PATIENCE, look)
+        .await
+        .unwrap();
+    text
+}
+
 #[test]
 fn a_cluster_waits_for_extensions_at_each_step_of_its_life() {
     told(true, async {
@@ -236,22 +258,7 @@ fn a_cluster_waits_for_extensions_at_each_step_of_its_life() {
         world.is_settled().await;
         text += &script.asked();
 
-        script.hold("BeforeClusterDelete");
-        world
-            .send(Method::DELETE, CLUSTER, Value::Null)
-            .await
-            .unwrap();
-        text += &format!("{}\n", world.held("BeforeClusterDelete").await);
-        let cluster = world.get(CLUSTER).await.unwrap();
-        assert!(cluster.pointer(ANNOTATIONS).is_none());
-        let parts = "/apis/infrastructure.cluster.x-k8s.io/v1beta2/localclusters";
-        let parts = world.get(parts).await.unwrap();
-        assert!(parts["items"][0]["metadata"]["deletionTimestamp"].is_null());
-        script.agree();
-        let look = async || world.get(CLUSTER).await.is_none().then_some(());
-        sim::until(&world.management.plane, PATIENCE, look)
-            .await
-            .unwrap();
+        text += &deleted(&world).await;
         text += &script.asked();
         expect![[r#"
             ClusterCreating BeforeClusterCreate holds back: beforeclustercreate.ext: not yet

@@ -218,7 +218,7 @@ fn a_chart_that_does_not_render_is_named_with_the_line() {
 fn a_machine_that_cannot_boot_says_why() {
     let discovery = "      joinConfiguration:
         discovery:
-          bootstrapToken: {token: abcdef.0123456789abcdef, unsafeSkipCAVerification: true}
+          file: {kubeConfigPath: /etc/kubernetes/nowhere.conf}
 ";
     let cluster = example("cluster.yaml").replace("      joinConfiguration:\n", discovery);
     broken(
@@ -226,7 +226,7 @@ fn a_machine_that_cannot_boot_says_why() {
         &[
             "machine",
             "BootFailed",
-            "kubeadm join: discovery.bootstrapToken.apiServerEndpoint is missing",
+            "kubeadm join: the configuration has no discovery.bootstrapToken.token",
         ],
     );
 }

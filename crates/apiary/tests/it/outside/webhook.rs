@@ -1,16 +1,16 @@
 //! The rules of Cluster API's kinds as webhooks of a Kubernetes that does not know them: a workload cluster.
 
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use expect_test::expect;
 
 use super::world::{Kubectl, Server, apiary, finish, free_port, kubectl};
 
-/// A running `apiary webhook serve`. It is killed when this is dropped.
-struct Webhooks(Child);
+/// A running `apiary webhook serve`, and what it said first. It is killed when this is dropped.
+struct Webhooks(Child, String);
 
 impl Drop for Webhooks {
     fn drop(&mut self) {
@@ -28,20 +28,18 @@ impl Webhooks {
         std::fs::write(&certificate, signed.cert.pem()).unwrap();
         std::fs::write(&key, signed.signing_key.serialize_pem()).unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        let server = apiary()
+        let mut server = apiary()
             .args(["webhook", "serve", "--listen", &address.to_string()])
             .args(["--tls-cert-file".as_ref(), certificate.as_os_str()])
             .args(["--tls-private-key-file".as_ref(), key.as_os_str()])
             .args(["--kubeconfig".as_ref(), of.kubeconfig.as_os_str()])
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let server = Self(server);
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while std::net::TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < deadline, "nobody answers on {address}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let mut said = BufReader::new(server.stderr.take().unwrap()).lines();
+        let server = Self(server, said.next().unwrap().unwrap());
+        assert_eq!(server.1, format!("Serving webhooks on {address}."));
+        std::thread::spawn(move || said.for_each(drop));
         let url = format!("https://{address}");
         let mut command = apiary();
         command

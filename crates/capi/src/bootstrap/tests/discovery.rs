@@ -77,6 +77,7 @@ fn tokens_are_prolonged_until_the_machine_has_joined() {
 fn data_of_a_pool_is_written_anew_with_another_token() {
     const POOL: &str = "
 is_for_pool: true
+is_token_there: true
 config: {status: {initialization: {dataSecretCreated: true}, dataSecretName: m}}
 machine: {spec: {bootstrap: {dataSecretName: m}}}
 ";
@@ -88,6 +89,8 @@ machine: {spec: {bootstrap: {dataSecretName: m}}}
         plan("token_expires: '2026-01-02T03:14:00Z'"),
         plan("token_expires: '2026-01-02T03:10:00Z'"),
         plan("{link: NotYet}"),
+        plan("{}"),
+        plan("is_token_there: false"),
         plan("machine: {metadata: {deletionTimestamp: '2026-01-02T03:04:00Z'}}"),
     ];
     expect![[r#"
@@ -98,6 +101,13 @@ machine: {spec: {bootstrap: {dataSecretName: m}}}
         wait NotAvailable: Making a bootstrap token
         again in 300s
         ---
+        apply Secret acme/m
+        again in 300s
+        ---
+        apply Secret acme/m
+        again in 300s
+        ---
+        act ProlongToken
         apply Secret acme/m
         again in 300s
         ---

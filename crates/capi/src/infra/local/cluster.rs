@@ -49,6 +49,9 @@ pub struct World {
     /// The name of this management cluster.
     #[cfg_attr(test, serde(default))]
     pub own: Option<String>,
+    /// A control plane of this name runs on the host.
+    #[cfg_attr(test, serde(default))]
+    pub has_control_plane: bool,
 }
 
 /// What happens on the host.
@@ -88,7 +91,12 @@ impl Reconciler for LocalClusterController {
             }
             None => vec![],
         };
+        let id = cluster_name(local).map(|name| ClusterId {
+            namespace: namespace.clone(),
+            name: name.to_owned(),
+        });
         Ok(World {
+            has_control_plane: id.is_some_and(|id| self.host.has_control_plane(&id)),
             local: local.clone(),
             cluster,
             machines: machines.iter().map(|m| m.name_any()).collect(),
@@ -182,6 +190,15 @@ impl World {
         home::is_away(&self.local, self.own.as_deref())
     }
 
+    /// Whether nothing has been started for this object, but a control plane of its name runs: that of a cluster that was moved away.
+    fn is_name_in_use(&self) -> bool {
+        let status = self.local.status.as_ref();
+        let initialization = status.and_then(|s| s.initialization.as_ref());
+        let was_provisioned = initialization.is_some_and(|i| i.provisioned == Some(true));
+        let is_placed = object::annotation(&self.local.metadata, HOST).is_some();
+        self.has_control_plane && !is_placed && !was_provisioned
+    }
+
     fn is_managed_elsewhere(&self) -> bool {
         object::annotation(&self.local.metadata, labels::MANAGED_BY).is_some()
     }
@@ -198,11 +215,12 @@ fn plan(world: &World) -> Plan<Act> {
         .extend(unwanted.map(|bastion| object::delete(&**bastion)));
     if world.local.metadata.deletion_timestamp.is_some() {
         if world.machines.is_empty() {
-            plan.changes.extend(
-                world
-                    .id()
-                    .map(|id| Change::Act(Act::RemoveControlPlane(id))),
-            );
+            // One that runs elsewhere, or is another cluster's, stays.
+            let own = world
+                .id()
+                .filter(|_| !world.is_away() && !world.is_name_in_use());
+            plan.changes
+                .extend(own.map(|id| Change::Act(Act::RemoveControlPlane(id))));
             plan.is_finished = true;
         } else {
             let names: Vec<_> = world.machines.iter().map(String::as_str).collect();
@@ -218,6 +236,13 @@ fn plan(world: &World) -> Plan<Act> {
         plan.wait(
             reasons::WAITING_FOR_OWNER,
             "Waiting for a Cluster to own this object",
+        );
+        return plan;
+    }
+    if let Some(id) = world.id().filter(|_| world.is_name_in_use()) {
+        plan.wait(
+            reasons::NAME_IN_USE,
+            format!("The control plane of another cluster {id} still runs here: it was moved to another management cluster. Choose another name, or move it back"),
         );
         return plan;
     }
@@ -384,6 +409,35 @@ endpoint: {host: 127.0.0.1, port: 6443}
                 tlsServerName: hello.acme.clusters.apiary.internal
             "#]],
         );
+    }
+
+    #[test]
+    fn leaves_a_moved_cluster_of_its_name_alone() {
+        check(
+            "{own: u1, has_control_plane: true}",
+            &expect![[r#"
+            wait NameInUse: The control plane of another cluster acme/hello still runs here: it was moved to another management cluster. Choose another name, or move it back
+            Ready=False NameInUse The control plane of another cluster acme/hello still runs here: it was moved to another management cluster. Choose another name, or move it back
+            Paused=False NotPaused
+        "#]],
+        );
+        let deleting = "local: {metadata: {deletionTimestamp: '2026-01-02T03:04:00Z'}}";
+        let plan = |more: &str| {
+            let world: World = crate::testing::layers(BASE, &[deleting, more]);
+            LocalClusterController::plan(&world, crate::testing::now()).to_string()
+        };
+        let away = "{own: u1, has_control_plane: true, local: {metadata: {annotations: {infrastructure.cluster.x-k8s.io/host: u2}}}}";
+        let home = away.replace("u2", "u1");
+        let plans = [plan("has_control_plane: true"), plan(away), plan(&home)];
+        expect![[r#"
+            finished
+            ---
+            finished
+            ---
+            act RemoveControlPlane(ClusterId { namespace: "acme", name: "hello" })
+            finished
+        "#]]
+        .assert_eq(&plans.join("---\n"));
     }
 
     #[test]

@@ -105,6 +105,9 @@ pub trait Host: Send + Sync + 'static {
     /// What went wrong.
     async fn start_control_plane(&self, spec: ControlPlaneSpec) -> Result<(), String>;
 
+    /// Whether there is a control plane, running or not.
+    fn has_control_plane(&self, cluster: &ClusterId) -> bool;
+
     /// Stops the control plane and removes everything in it. None is fine.
     ///
     /// # Errors

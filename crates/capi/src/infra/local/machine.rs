@@ -365,6 +365,12 @@ impl World {
         object::label(&self.local.metadata, BASTION).is_some()
     }
 
+    /// Whether the cluster has a name on the network of this host.
+    fn is_placed(&self) -> bool {
+        let status = self.infrastructure.as_ref().and_then(|i| i.status.as_ref());
+        status.is_some_and(|s| s.tls_server_name.is_some())
+    }
+
     fn has_booted(&self) -> bool {
         self.disk.is_some()
     }
@@ -391,12 +397,7 @@ impl World {
                 "Waiting for the cluster's infrastructure",
             );
         }
-        let is_named = self
-            .infrastructure
-            .as_ref()
-            .and_then(|i| i.status.as_ref())
-            .is_some_and(|s| s.tls_server_name.is_some());
-        if !is_named {
+        if !self.is_placed() {
             return wait(
                 reasons::WAITING_FOR_CLUSTER_INFRASTRUCTURE,
                 "Waiting for the Cluster's infrastructure to be a LocalCluster with status.tlsServerName",
@@ -446,7 +447,11 @@ fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     }
     let mut plan = Plan::default();
     if world.local.metadata.deletion_timestamp.is_some() {
-        let is_last_of_control_plane = world.is_control_plane() && world.control_plane_peers == 0;
+        // Nothing was started of it here unless the cluster has its place on this host.
+        let is_last_of_control_plane = world.is_control_plane()
+            && world.control_plane_peers == 0
+            && !world.is_away
+            && (world.infrastructure.is_none() || world.is_placed());
         plan.changes.push(Change::Act(Act::PullPlug {
             is_last_of_control_plane,
         }));

@@ -11,6 +11,12 @@ use super::document::{
     Command, Document, FILES_MAX, Files, command, commands_of, gunzip, nothing_to_do,
 };
 
+/// Bytes of all files together.
+const CONTENT_MAX: usize = 32 << 20;
+/// Commands that a document runs.
+const COMMANDS_MAX: usize = 10_000;
+/// The script with the commands of a KubeadmConfig, which are shown.
+const KUBEADM_SCRIPT: &str = "/etc/kubeadm.sh";
 /// Permissions of a file of which the document says none.
 const PERMISSIONS: &str = "0644";
 
@@ -96,6 +102,7 @@ fn files(section: &Value) -> Result<Files, String> {
         ));
     }
     let mut files = Files::default();
+    let mut all = 0;
     for (i, entry) in list.iter().enumerate() {
         let path = entry["path"]
             .as_str()
@@ -103,6 +110,12 @@ fn files(section: &Value) -> Result<Files, String> {
             .ok_or_else(|| format!("storage.files[{i}] has no absolute path"))?;
         let wrong = |why: String| format!("storage.files[{i}] ({path}): {why}");
         let content = content(&entry["contents"]).map_err(wrong)?;
+        all += content.len();
+        if all > CONTENT_MAX {
+            return Err(format!(
+                "the files are larger than {CONTENT_MAX} bytes together when unpacked"
+            ));
+        }
         let is_more = entry["append"] == true;
         let mode = match &entry["mode"] {
             Value::Null => files
@@ -279,6 +292,11 @@ fn started(
     for line in lines {
         let run = execute(line, files);
         commands.extend(run.map_err(|why| format!("unit {name}: {why}"))?);
+        if commands.len() > COMMANDS_MAX {
+            return Err(format!(
+                "unit {name} runs more than {COMMANDS_MAX} commands"
+            ));
+        }
     }
     Ok(Ok(commands))
 }
@@ -316,18 +334,34 @@ fn script(path: &str, files: &Files) -> Result<Vec<Command>, String> {
         .text(path)
         .ok_or_else(|| format!("{path}: no such file"))?;
     let mut commands = vec![];
-    let mut lines = whole_lines(text).into_iter();
-    while let Some(line) = lines.next() {
+    let lines = whole_lines(text);
+    let mut next = 0;
+    while let Some(line) = lines.get(next) {
+        next += 1;
+        if commands.len() > COMMANDS_MAX {
+            return Err(format!("{path} has more than {COMMANDS_MAX} commands"));
+        }
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') || line.starts_with("set ") {
             continue;
         }
-        match here_document(line) {
-            Some(end) => {
+        // Without the line that ends it, it is none: a shift in arithmetic, say.
+        let end = here_document(line);
+        let end = end.and_then(|end| lines[next..].iter().position(|l| l.trim() == end));
+        match end {
+            Some(rest) => {
                 commands.push(Command::Other(line.to_owned()));
-                lines.by_ref().find(|l| l.trim() == end);
+                next += rest + 1;
             }
             None => commands.extend(commands_of(line)),
+        }
+    }
+    if path != KUBEADM_SCRIPT {
+        // Whatever is in it may come from a Secret, and nothing of it is done: the console says no more than that.
+        for command in &mut commands {
+            if let Command::Other(text) = command {
+                *text = format!("a command of {path}");
+            }
         }
     }
     Ok(commands)

@@ -146,6 +146,10 @@ impl Host for Shared {
         Ok(())
     }
 
+    fn has_control_plane(&self, _cluster: &ClusterId) -> bool {
+        false
+    }
+
     async fn stop_control_plane(&self, cluster: &ClusterId) -> Result<(), String> {
         self.0.note(format!("no control plane {cluster}"));
         Ok(())

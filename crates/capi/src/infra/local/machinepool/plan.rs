@@ -92,14 +92,15 @@ fn provider_ids(world: &World) -> Vec<String> {
 /// Names what machines are made from now.
 pub(super) fn revision(world: &World, pool: &MachinePool) -> String {
     let template = &pool.spec.template.spec;
-    let bootstrap = &template.bootstrap;
-    let config = bootstrap.config_ref.as_ref().map(|r| r.name.as_str());
     let spec = json!(world.local.spec.template.spec).to_string();
+    // By what machines boot from, not by the config that writes it: another config counts when its data is there.
     names::suffix(&[
         &spec,
         template.version.as_deref().unwrap_or_default(),
-        config
-            .or(bootstrap.data_secret_name.as_deref())
+        template
+            .bootstrap
+            .data_secret_name
+            .as_deref()
             .unwrap_or_default(),
     ])
 }
