@@ -18,6 +18,7 @@ use apiserver::status::Status;
 use kube::Client;
 use serde_json::Value;
 
+use objects::Fetched;
 use review::{Answer, Asked};
 
 pub use server::serve;
@@ -51,11 +52,13 @@ impl Task {
 /// # Errors
 /// What is wrong with the review itself.
 async fn answer(client: &Client, task: Task, review: Value) -> Result<Value, String> {
-    if task == Task::Convert {
-        return Ok(api::conversion::review(review));
-    }
+    let decide = match task {
+        Task::Mutate => mutate,
+        Task::Validate => validate,
+        Task::Convert => return Ok(api::conversion::review(review)),
+    };
     let asked = Asked::parse(review)?;
-    let read = tokio::time::timeout(READ_LIMIT, objects::Fetched::read(client, &asked)).await;
+    let read = tokio::time::timeout(READ_LIMIT, Fetched::read(client, &asked)).await;
     let objects = match read {
         Ok(Ok(objects)) => objects,
         Ok(Err(why)) => return Ok(asked.answer(Err(Status::internal(why)))),
@@ -65,26 +68,23 @@ async fn answer(client: &Client, task: Task, review: Value) -> Result<Value, Str
             return Ok(asked.answer(Err(Status::new(504, "Timeout", why))));
         }
     };
-    let answer = decide(&asked, task, &objects);
-    Ok(asked.answer(answer))
+    Ok(asked.answer(decide(&asked, &objects)))
 }
 
-/// Applies the rules. Pure.
-fn decide(asked: &Asked, task: Task, objects: &objects::Fetched) -> Result<Answer, Status> {
+/// Fills what was left out. Pure.
+fn mutate(asked: &Asked, objects: &Fetched) -> Result<Answer, Status> {
     let review = asked.review(objects);
-    let refused = |refusal: super::Refusal| refusal.status(review.group, review.kind, review.name);
-    match task {
-        Task::Mutate => {
-            let mut object = asked.object.clone();
-            let warnings = super::admit(&review, &mut object).map_err(refused)?;
-            Ok(Answer {
-                patch: review::patch(&asked.object, &object),
-                warnings,
-            })
-        }
-        Task::Validate | Task::Convert => {
-            super::check(&review, &asked.object).map_err(refused)?;
-            Ok(Answer::default())
-        }
-    }
+    let mut object = asked.object.clone();
+    let warnings = super::admit(&review, &mut object).map_err(|why| asked.refused(why))?;
+    Ok(Answer {
+        patch: review::patch(&asked.object, &object),
+        warnings,
+    })
+}
+
+/// Says why something must not be written, if so. Pure.
+fn validate(asked: &Asked, objects: &Fetched) -> Result<Answer, Status> {
+    let checked = super::check(&asked.review(objects), &asked.object);
+    checked.map_err(|why| asked.refused(why))?;
+    Ok(Answer::default())
 }

@@ -124,7 +124,7 @@ impl Fetched {
 }
 
 /// Whether this can be a part of a path.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
     !text.is_empty() && text.len() <= 253 && text.bytes().all(is_plain)
 }

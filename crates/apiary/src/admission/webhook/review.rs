@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::admission::{Objects, Review};
+use crate::admission::{Objects, Refusal, Review};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
@@ -110,23 +110,20 @@ impl Asked {
             object: Value::Null,
             old: None,
         };
-        let old = request["oldObject"].take();
-        // Where many objects are deleted at once, the request names none of them.
-        let known = |said: String, field: &str| match said.is_empty() {
-            true => old["metadata"][field]
-                .as_str()
+        let (object, old) = (request["object"].take(), request["oldObject"].take());
+        // Where many objects are deleted at once, the request names none of them, and on creation it may not either.
+        let known = |said: &str, field: &str| {
+            let states = [&object, &old].into_iter();
+            let mut states = states.filter_map(|state| state["metadata"][field].as_str());
+            let said = Some(said).filter(|said| !said.is_empty());
+            said.or_else(|| states.next())
                 .unwrap_or_default()
-                .to_owned(),
-            false => said,
+                .to_owned()
         };
-        let (name, namespace) = (
-            known(asked.name.clone(), "name"),
-            known(asked.namespace.clone(), "namespace"),
-        );
         Ok(Self {
-            name,
-            namespace,
-            object: request["object"].take(),
+            name: known(&asked.name, "name"),
+            namespace: known(&asked.namespace, "namespace"),
+            object,
             old: Some(old).filter(|old| !old.is_null()),
             ..asked
         })
@@ -141,14 +138,15 @@ impl Asked {
             kind: &self.kind,
             subresource: &self.subresource,
             namespace: &self.namespace,
-            // One that the server makes up is not in the request yet.
-            name: Some(self.name.as_str())
-                .filter(|name| !name.is_empty())
-                .or_else(|| self.object["metadata"]["name"].as_str())
-                .unwrap_or_default(),
+            name: &self.name,
             old: self.old.as_ref(),
             objects,
         }
+    }
+
+    /// A refusal as the API server says it.
+    pub(super) fn refused(&self, why: Refusal) -> Status {
+        why.status(&self.group, &self.kind, &self.name)
     }
 
     /// The review that goes back.

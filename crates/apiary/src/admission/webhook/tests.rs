@@ -1,14 +1,15 @@
 //! Reviews as text in, answers as text out.
 
+use apiserver::status::Status;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
 use super::manifests::{Place, manifests};
-use super::objects::Fetched;
-use super::review::Asked;
-use super::{Task, decide};
+use super::objects::{Fetched, is_name};
+use super::review::{Answer, Asked};
+use super::{mutate, validate};
 
 fn review(request: Value) -> Value {
     json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
@@ -23,10 +24,12 @@ fn write(resource: &str, kind: &str, object: Value) -> Value {
     })
 }
 
+type Decide = fn(&Asked, &Fetched) -> Result<Answer, Status>;
+
 /// The answer; a patch in the clear.
-fn answer(task: Task, request: Value, objects: &Fetched) -> String {
+fn answer(decide: Decide, request: Value, objects: &Fetched) -> String {
     let asked = Asked::parse(review(request)).unwrap();
-    let mut answer = asked.answer(decide(&asked, task, objects));
+    let mut answer = asked.answer(decide(&asked, objects));
     if let Some(patch) = answer["response"]["patch"].as_str() {
         let patch = STANDARD.decode(patch).unwrap();
         answer["response"]["patch"] = serde_json::from_slice(&patch).unwrap();
@@ -34,8 +37,8 @@ fn answer(task: Task, request: Value, objects: &Fetched) -> String {
     serde_json::to_string_pretty(&answer["response"]).unwrap()
 }
 
-fn check(task: Task, request: Value, expect: &Expect) {
-    expect.assert_eq(&answer(task, request, &Fetched::default()));
+fn check(decide: Decide, request: Value, expect: &Expect) {
+    expect.assert_eq(&answer(decide, request, &Fetched::default()));
 }
 
 fn set(replicas: i64) -> Value {
@@ -51,7 +54,7 @@ fn set(replicas: i64) -> Value {
 #[test]
 fn what_is_left_out_is_filled_by_a_patch() {
     check(
-        Task::Mutate,
+        mutate,
         write("machinesets", "MachineSet", set(1)),
         &expect![[r#"
             {
@@ -105,7 +108,7 @@ fn what_is_left_out_is_filled_by_a_patch() {
     let mut request = write("machinesets", "MachineSet", set(1));
     request["subResource"] = status["subResource"].clone();
     check(
-        Task::Mutate,
+        mutate,
         request,
         &expect![[r#"
         {
@@ -118,7 +121,7 @@ fn what_is_left_out_is_filled_by_a_patch() {
 #[test]
 fn what_cannot_work_is_refused_with_its_fields() {
     check(
-        Task::Validate,
+        validate,
         write("machinesets", "MachineSet", set(-1)),
         &expect![[r#"
             {
@@ -190,7 +193,7 @@ fn sizes_are_checked_against_the_object() {
             "status": "Failure"
           },
           "uid": "u1"
-        }"#]].assert_eq(&answer(Task::Validate, request, &objects));
+        }"#]].assert_eq(&answer(validate, request, &objects));
 }
 
 #[test]
@@ -223,7 +226,7 @@ fn a_class_in_use_stays() {
           },
           "uid": "u1"
         }"#]]
-    .assert_eq(&answer(Task::Validate, request, &objects));
+    .assert_eq(&answer(validate, request, &objects));
 }
 
 #[test]
@@ -234,6 +237,16 @@ fn where_many_are_deleted_each_is_named_by_its_state() {
     });
     let asked = Asked::parse(review(request)).unwrap();
     assert_eq!((&*asked.namespace, &*asked.name), ("acme", "standard"));
+}
+
+#[test]
+fn what_is_no_name_is_not_looked_for() {
+    for good in ["a", "a-b.c", "0"] {
+        assert!(is_name(good), "{good}");
+    }
+    for bad in ["", "a b", "a/b", "x?watch=true", "A", "é", &"a".repeat(254)] {
+        assert!(!is_name(bad), "{bad}");
+    }
 }
 
 #[test]
