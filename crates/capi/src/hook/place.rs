@@ -91,14 +91,19 @@ pub(super) async fn place(cx: &Cx, config: &ExtensionConfig) -> Result<Place, St
         .map_err(unread)?;
     let addresses = addresses(service, found.as_deref(), &slices)
         .map_err(|why| format!("spec.clientConfig.service: {why}"))?;
-    let host = format!("{name}.{namespace}.svc");
+    Ok(behind(service, addresses))
+}
+
+/// Where requests for a Service go that leads to these addresses. Pure.
+pub(super) fn behind(service: &ServiceRef, addresses: Vec<SocketAddr>) -> Place {
+    let host = format!("{}.{}.svc", service.name, service.namespace);
     let path = service.path.as_deref().unwrap_or_default();
     let path = path.trim_end_matches('/');
-    Ok(Place {
+    Place {
         // Without a port: that of the endpoints counts, which need not be the Service's.
         base: format!("https://{host}{path}"),
         dialled: Some((host, addresses)),
-    })
+    }
 }
 
 /// The addresses behind a Service. Pure.

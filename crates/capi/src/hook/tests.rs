@@ -26,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use super::answer::Said;
 use super::call::{path, send};
 use super::memory::{self, Memory};
-use super::place::{Place, addresses};
+use super::place::{addresses, behind};
 use super::{API_VERSION, Answer, Hook, Question, Registered, discovered, discovery, of_namespace};
 use crate::testing::now;
 
@@ -107,14 +107,19 @@ async fn extensions_are_called_over_https_and_nothing_else() {
     let tasks = runtime::Tasks::new();
     let (address, authority) = start(&tasks).await;
     let (_, other) = start(&tasks).await;
-    let port = address.port();
-    let place = |host: &str| Place {
-        base: format!("https://{host}:{port}/base"),
-        dialled: Some((host.to_owned(), vec![address])),
+    // The Service's port is another one than that of its endpoints.
+    let place = |name: &str| {
+        let service = ServiceRef {
+            namespace: "acme".to_owned(),
+            name: name.to_owned(),
+            path: Some("/base/".to_owned()),
+            port: Some(8443),
+        };
+        behind(&service, vec![address])
     };
     let request = json!({"kind": "BeforeClusterCreateRequest"});
     let mut text = String::new();
-    let right = place("ext.acme.svc");
+    let right = place("ext");
     for (place, bundle, handler) in [
         (&right, &authority, ""),
         (&right, &authority, "first"),
@@ -123,23 +128,23 @@ async fn extensions_are_called_over_https_and_nothing_else() {
         (&right, &authority, "words"),
         (&right, &authority, "large"),
         (&right, &other, "first"),
-        (&place("other.acme.svc"), &authority, "first"),
+        (&place("other"), &authority, "first"),
         (&right, &"nonsense".to_owned(), "first"),
     ] {
         let path = path("BeforeClusterCreate", handler);
         let said = send(place, bundle.as_bytes(), &path, (&request, 5)).await;
         let said = said.map_or_else(|why| why, |answer| answer.to_string());
-        writeln!(text, "{}", said.replace(&port.to_string(), "PORT")).unwrap();
+        writeln!(text, "{said}").unwrap();
     }
     expect![[r#"
         ["/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate",{"kind":"BeforeClusterCreateRequest"}]
         ["/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate/first",{"kind":"BeforeClusterCreateRequest"}]
-        POST https://ext.acme.svc:PORT/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate/elsewhere: the answer is 302 Found, and redirects are not followed; spec.clientConfig must name the place itself
-        POST https://ext.acme.svc:PORT/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate/broken: the answer is 500 Internal Server Error, not 200: "no disk"
-        POST https://ext.acme.svc:PORT/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate/words: the answer is no JSON: expected value at line 1 column 1
-        POST https://ext.acme.svc:PORT/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate/large: the answer, 200 OK, has more than 4194304 bytes
-        POST https://ext.acme.svc:PORT/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate/first: error sending request: client error (Connect): invalid peer certificate: BadSignature
-        POST https://other.acme.svc:PORT/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate/first: error sending request: client error (Connect): invalid peer certificate: certificate not valid for name "other.acme.svc"; certificate is only valid for DnsName("ext.acme.svc")
+        POST https://ext.acme.svc/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate/elsewhere: the answer is 302 Found, and redirects are not followed; spec.clientConfig must name the place itself
+        POST https://ext.acme.svc/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate/broken: the answer is 500 Internal Server Error, not 200: "no disk"
+        POST https://ext.acme.svc/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate/words: the answer is no JSON: expected value at line 1 column 1
+        POST https://ext.acme.svc/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate/large: the answer, 200 OK, has more than 4194304 bytes
+        POST https://ext.acme.svc/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate/first: error sending request: client error (Connect): invalid peer certificate: BadSignature
+        POST https://other.acme.svc/base/hooks.runtime.cluster.x-k8s.io/v1alpha1/beforeclustercreate/first: error sending request: client error (Connect): invalid peer certificate: certificate not valid for name "other.acme.svc"; certificate is only valid for DnsName("ext.acme.svc")
         spec.clientConfig.caBundle cannot be used: it has no certificate
     "#]].assert_eq(&text);
 }
