@@ -103,18 +103,6 @@ impl Counters {
         }
     }
 
-    /// The counters of [`STATUS_COUNTERS`] as a status has them.
-    fn add_status(
-        &mut self,
-        counts: [Option<i32>; 4],
-        versions: Option<&[api::meta::VersionCount]>,
-    ) {
-        for (field, count) in STATUS_COUNTERS.into_iter().zip(counts) {
-            self.add(field, count);
-        }
-        self.add_versions(versions.unwrap_or_default());
-    }
-
     fn add_machine(&mut self, machine: &Machine) {
         let has = |type_| Some(i32::from(is_true(machine.conditions(), type_)));
         self.add("desiredReplicas", Some(1));
@@ -167,42 +155,36 @@ fn control_plane_counters(world: &World) -> Value {
     counters.to_json()
 }
 
+/// The counters of a status, in the order of [`STATUS_COUNTERS`], and its versions. The kinds have no type in common.
+macro_rules! counts {
+    ($status:expr) => {
+        $status.as_ref().map(|s| {
+            let counts = [
+                s.replicas,
+                s.ready_replicas,
+                s.available_replicas,
+                s.up_to_date_replicas,
+            ];
+            (counts, s.versions.as_deref().unwrap_or_default())
+        })
+    };
+}
+
 fn worker_counters(world: &World) -> Value {
     let mut counters = Counters::default();
-    for deployment in &world.deployments {
-        counters.add("desiredReplicas", Some(deployment.replicas()));
-        if let Some(s) = &deployment.status {
-            let counts = [
-                s.replicas,
-                s.ready_replicas,
-                s.available_replicas,
-                s.up_to_date_replicas,
-            ];
-            counters.add_status(counts, s.versions.as_deref());
-        }
-    }
-    for pool in &world.pools {
-        counters.add("desiredReplicas", Some(pool.replicas()));
-        if let Some(s) = &pool.status {
-            let counts = [
-                s.replicas,
-                s.ready_replicas,
-                s.available_replicas,
-                s.up_to_date_replicas,
-            ];
-            counters.add_status(counts, s.versions.as_deref());
-        }
-    }
-    for set in world.sets.iter().filter(|s| is_alone(s)) {
-        counters.add("desiredReplicas", Some(set.replicas()));
-        if let Some(s) = &set.status {
-            let counts = [
-                s.replicas,
-                s.ready_replicas,
-                s.available_replicas,
-                s.up_to_date_replicas,
-            ];
-            counters.add_status(counts, s.versions.as_deref());
+    let deployments = world.deployments.iter();
+    let deployments = deployments.map(|d| (d.replicas(), counts!(d.status)));
+    let pools = world.pools.iter();
+    let pools = pools.map(|p| (p.replicas(), counts!(p.status)));
+    let sets = world.sets.iter().filter(|s| is_alone(s));
+    let sets = sets.map(|s| (s.replicas(), counts!(s.status)));
+    for (desired, reported) in deployments.chain(pools).chain(sets) {
+        counters.add("desiredReplicas", Some(desired));
+        if let Some((counts, versions)) = reported {
+            for (field, count) in STATUS_COUNTERS.into_iter().zip(counts) {
+                counters.add(field, count);
+            }
+            counters.add_versions(versions);
         }
     }
     let alone = world
