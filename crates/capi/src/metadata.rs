@@ -1,4 +1,4 @@
-//! Labels and annotations that go on from a machine to its bootstrap config and infrastructure object. Pure.
+//! Labels and annotations that go on from a machine to its bootstrap config and infrastructure object. Pure, but for [`whole`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

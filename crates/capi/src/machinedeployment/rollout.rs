@@ -421,6 +421,8 @@ mod tests {
             (vec![set("a", false, 2), set("b", true, 4)], 3, 1),
             (vec![set("a", false, 2), set("b", true, 2)], 0, 1),
             (vec![set("a", false, 0), set("b", true, 4)], 3, 1),
+            // As many as there can be are no more than there are.
+            (vec![set("a", false, 2), set("b", true, 2)], 3, i32::MAX),
         ] {
             let bounds = Bounds {
                 replicas,
@@ -438,6 +440,7 @@ mod tests {
             3 and 1: {"a": 1, "b": 3}
             0 and 1: {"a": 0, "b": 0}
             3 and 1: {"a": 0, "b": 3}
+            3 and 2147483647: {"a": 2, "b": 2}
         "#]]
         .assert_eq(&text);
     }

@@ -10,7 +10,7 @@ use api::cluster::{Machine, MachineSpec};
 use api::meta::{ContractRef, labels};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use runtime::{Change, ObjectRef, Plan};
@@ -64,11 +64,7 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
 }
 
 /// The pool belongs to the Cluster; bootstrap config and infrastructure belong to the pool.
-fn own(
-    world: &World,
-    cluster: &k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference,
-    plan: &mut Plan<Act>,
-) {
+fn own(world: &World, cluster: &OwnerReference, plan: &mut Plan<Act>) {
     let pool = &world.pool;
     let labels = object::labels([(labels::CLUSTER_NAME, &pool.spec.cluster_name)]);
     if object::controller_of(&pool.metadata).is_none() {

@@ -431,6 +431,17 @@ machines:
 
 #[test]
 fn what_belongs_to_somebody_else_is_left_alone() {
+    let world: World = layers(BASE, &[OWNED]);
+    let part = || world.infrastructure.clone();
+    let mut said = vec![];
+    assert!(super::own(&world.pool, part(), &mut said).is_some());
+    let mut other = world.pool.clone();
+    other.metadata.uid = Some("p2".to_owned());
+    assert!(super::own(&other, part(), &mut said).is_none());
+    assert_eq!(
+        said,
+        ["LocalMachinePool pool belongs to MachinePool pool: each pool needs one of its own"]
+    );
     let foreign = "{foreign: ['LocalMachinePool pool belongs to MachinePool other: each pool needs one of its own'], infrastructure: null}";
     let world: World = layers(BASE, &[OWNED, foreign]);
     expect![[r#"

@@ -1,8 +1,9 @@
 //! How machines find their cluster: tokens, and what users say themselves.
 
 use expect_test::expect;
+use runtime::{Outcome, Reconciler};
 
-use super::super::plan;
+use super::super::{KubeadmConfigController, plan};
 use super::{INITIALIZED, TOKEN, certified, check};
 use crate::testing::now;
 
@@ -145,4 +146,18 @@ fn what_users_say_of_the_discovery_stays() {
         wait NotAvailable: Completing the discovery
     "#]]
     .assert_eq(&planned("{token: abcdef.0123456789abcdef}"));
+}
+
+#[test]
+fn data_of_a_pool_is_there_when_its_own_config_has_written_it() {
+    // The pool boots from what another config wrote.
+    const POOL: &str = "{is_for_pool: true, machine: {spec: {bootstrap: {dataSecretName: other}}}}";
+    let name = |layers: &[&str]| {
+        let world = certified(&[&[INITIALIZED, POOL], layers].concat());
+        let plan = plan::plan(&world, now());
+        let status = KubeadmConfigController::status(&world, &plan, &Outcome::default(), now());
+        status.unwrap()["dataSecretName"].clone()
+    };
+    assert_eq!(name(&[]), serde_json::Value::Null);
+    assert_eq!(name(&[TOKEN, "is_token_there: true"]), "m");
 }

@@ -111,6 +111,18 @@ fn machines_have_what_the_pool_says() {
 }
 
 #[test]
+fn another_config_counts_when_its_data_is_there() {
+    let revision = |more: &str| {
+        let world: World = layers(BASE, &[more]);
+        plan::revision(&world, world.pool.as_ref().unwrap())
+    };
+    let config = "pool: {spec: {template: {spec: {bootstrap: {configRef: {apiGroup: g, kind: KubeadmConfig, name: new}}}}}}";
+    let data = "pool: {spec: {template: {spec: {bootstrap: {dataSecretName: new}}}}}";
+    assert_eq!(revision(config), revision("{}"));
+    assert_ne!(revision(data), revision("{}"));
+}
+
+#[test]
 fn what_is_waited_for_is_said() {
     check(
         &["pool: null"],
