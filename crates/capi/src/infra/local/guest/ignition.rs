@@ -42,6 +42,9 @@ pub(super) fn parse(text: &str) -> Result<Document, String> {
             Ok(commands) => document.commands.extend(commands),
             Err(why) => document.skipped.push(format!("unit {name} {why}")),
         }
+        if document.commands.len() > COMMANDS_MAX {
+            return Err(format!("the units run more than {COMMANDS_MAX} commands"));
+        }
     }
     // The console takes the word after "passwd" for a password.
     for (section, shown) in [("passwd", "users and groups"), ("networkd", "networkd")] {

@@ -236,3 +236,61 @@ fn files_are_read_as_ignition_reads_them() {
     "#]]
     .assert_eq(&shown.concat());
 }
+
+/// A document with one unit, which runs a script with this content at this path.
+fn running(path: &str, script: &str) -> Value {
+    let contents = UNIT
+        .replace("/etc/kubeadm.sh", path)
+        .replace("ConditionPathExists=/etc/kubeadm.yml", "");
+    json!({
+        "ignition": {"version": "2.3.0"},
+        "storage": {"files": [file(path, 0o700, script)]},
+        "systemd": {"units": [{"name": "a.service", "enabled": true, "contents": contents}]},
+    })
+}
+
+#[test]
+fn what_a_document_comes_to_has_limits() {
+    use std::io::Write as _;
+    let mut packed = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+    packed.write_all(&vec![b'0'; 12 << 20]).unwrap();
+    let packed = packed.finish().unwrap();
+    let files = (0..3).map(|i| {
+        use base64::Engine;
+        let encoded = base64::engine::general_purpose::STANDARD.encode(&packed);
+        json!({"path": format!("/{i}"), "contents": {"compression": "gzip", "source": format!("data:;base64,{encoded}")}})
+    });
+    let large =
+        json!({"ignition": {"version": "2.3.0"}, "storage": {"files": files.collect::<Vec<_>>()}});
+    let long = running("/etc/kubeadm.sh", &"a\n".repeat(20_000));
+    let script = "a\n".repeat(3_000);
+    let start = "ExecStart=/bin/sh /etc/kubeadm.sh\n".repeat(4);
+    let mut often = running("/etc/kubeadm.sh", &script);
+    often["systemd"]["units"][0]["contents"] =
+        json!(format!("[Service]\n{start}[Install]\nWantedBy=a\n"));
+    let mut many = running("/etc/kubeadm.sh", &script);
+    let unit = many["systemd"]["units"][0].clone();
+    many["systemd"]["units"] = vec![unit; 4].into();
+    let errors = [large, long, often, many].map(|d| ignition::parse(&d.to_string()).unwrap_err());
+    expect![[r#"
+        the files are larger than 33554432 bytes together when unpacked
+        unit a.service runs more than 10000 commands
+        unit a.service runs more than 10000 commands"#]]
+    .assert_eq(&errors.join("\n"));
+}
+
+#[test]
+fn a_shift_begins_no_document() {
+    let script = "echo $((1 << 20))\nkubeadm join --config /a\n";
+    let found = ignition::parse(&running("/etc/kubeadm.sh", script).to_string()).unwrap();
+    expect![[r#"[Other("echo $((1 << 20))"), Kubeadm { verb: "join", config: "/a" }]"#]]
+        .assert_eq(&format!("{:?}", found.commands));
+}
+
+#[test]
+fn scripts_of_others_are_not_shown() {
+    let script = "curl -u me:0f3a9c https://a\nkubeadm join --config /a\n";
+    let found = ignition::parse(&running("/opt/fetch", script).to_string()).unwrap();
+    expect![[r#"[Other("a command of /opt/fetch"), Kubeadm { verb: "join", config: "/a" }]"#]]
+        .assert_eq(&format!("{:?}", found.commands));
+}
