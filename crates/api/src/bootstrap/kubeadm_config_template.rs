@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::kubeadm_config::{KubeadmConfigSpec, check_spec};
+use crate::cluster::rules;
 use crate::meta::crd::AGE_PATH;
 use crate::meta::{CrdExt, FieldError, ObjectMeta, OptionalSpec};
 
@@ -64,6 +65,8 @@ pub fn validate(
     _old: Option<&KubeadmConfigTemplate>,
 ) -> Vec<FieldError> {
     let mut errors = vec![];
+    // Machines made from it do not grow in number while the checks fail that are not left out here.
+    rules::check_skipped_checks(&new.metadata, &mut errors);
     if let Some(spec) = &new.spec.template.spec {
         check_spec("spec.template.spec", spec, &mut errors);
     }

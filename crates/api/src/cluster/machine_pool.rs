@@ -279,6 +279,8 @@ pub fn validate(new: &MachinePool, old: Option<&MachinePool>) -> Vec<FieldError>
         ));
     }
     rules::check_machine_spec("spec.template.spec", template, false, &mut errors);
+    let metadata = spec.template.metadata.as_ref();
+    rules::check_metadata("spec.template.metadata", metadata, &mut errors);
     if template.taints.as_ref().is_some_and(|t| !t.is_empty()) {
         errors.push(FieldError::forbidden(
             "spec.template.spec.taints",

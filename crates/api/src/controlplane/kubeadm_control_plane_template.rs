@@ -128,6 +128,15 @@ pub fn validate(
         &mut errors,
     );
     let machines = spec.machine_template.as_ref().and_then(|m| m.spec.as_ref());
+    let metadata = spec
+        .machine_template
+        .as_ref()
+        .and_then(|m| m.metadata.as_ref());
+    rules::check_metadata(
+        &format!("{path}.machineTemplate.metadata"),
+        metadata,
+        &mut errors,
+    );
     rules::check_taints(
         &format!("{path}.machineTemplate.spec.taints"),
         machines.and_then(|m| m.taints.as_deref()),
