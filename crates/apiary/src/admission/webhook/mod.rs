@@ -58,7 +58,11 @@ async fn answer(client: &Client, task: Task, review: Value) -> Result<Value, Str
         Task::Convert => return Ok(api::conversion::review(review)),
     };
     let asked = Asked::parse(review)?;
-    let read = tokio::time::timeout(READ_LIMIT, Fetched::read(client, &asked)).await;
+    let read = tokio::time::timeout(
+        READ_LIMIT,
+        Fetched::read(client, &asked, task == Task::Validate),
+    )
+    .await;
     let objects = match read {
         Ok(Ok(objects)) => objects,
         Ok(Err(why)) => return Ok(asked.answer(Err(Status::internal(why)))),

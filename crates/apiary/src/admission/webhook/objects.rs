@@ -46,13 +46,17 @@ impl Objects for Fetched {
 }
 
 impl Fetched {
-    /// Reads what the rules for this request need: nothing for most.
+    /// Reads what the rules for this request need: nothing for most. What is only filled needs less than what is checked.
     ///
     /// # Errors
     /// What could not be read.
-    pub(super) async fn read(client: &Client, asked: &Asked) -> Result<Self, String> {
+    pub(super) async fn read(
+        client: &Client,
+        asked: &Asked,
+        is_check: bool,
+    ) -> Result<Self, String> {
         let mut found = Self::default();
-        if asked.operation == Operation::Update && asked.subresource == "scale" {
+        if is_check && asked.operation == Operation::Update && asked.subresource == "scale" {
             let path = format!(
                 "/apis/{}/{V1BETA2}/namespaces/{}/{}/{}",
                 asked.group, asked.namespace, asked.plural, asked.name
@@ -64,9 +68,12 @@ impl Fetched {
         }
         match asked.kind.as_str() {
             "Cluster" if is_about_topology(&asked.object, asked.old.as_ref()) => {
-                found.read_for_cluster(client, asked).await?;
+                found.read_classes(client, asked).await?;
+                if is_check {
+                    found.read_parts(client, asked).await?;
+                }
             }
-            "ClusterClass" if asked.operation != Operation::Create => {
+            "ClusterClass" if is_check && asked.is_gone_or_changed() => {
                 let path = format!("/apis/{CLUSTER_GROUP}/{V1BETA2}/clusters");
                 found.clusters = list(client, &path).await?;
                 let key = (asked.namespace.clone(), asked.name.clone());
@@ -78,7 +85,8 @@ impl Fetched {
         Ok(found)
     }
 
-    async fn read_for_cluster(&mut self, client: &Client, asked: &Asked) -> Result<(), String> {
+    /// The class of a Cluster, and the one that it had.
+    async fn read_classes(&mut self, client: &Client, asked: &Asked) -> Result<(), String> {
         let core = format!("/apis/{CLUSTER_GROUP}/{V1BETA2}/namespaces");
         let clusters = [Some(&asked.object), asked.old.as_ref()];
         for cluster in clusters.into_iter().flatten() {
@@ -92,6 +100,12 @@ impl Fetched {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// What there is of a Cluster already.
+    async fn read_parts(&mut self, client: &Client, asked: &Asked) -> Result<(), String> {
+        let core = format!("/apis/{CLUSTER_GROUP}/{V1BETA2}/namespaces");
         let Some(old) = &asked.old else {
             return Ok(());
         };
@@ -107,8 +121,15 @@ impl Fetched {
             return Ok(());
         }
         let (group, kind) = (text("apiGroup"), text("kind"));
-        let served = discovery::group(client, group).await;
-        let served = served.map_err(|e| format!("reading the kinds of {group}: {e}"))?;
+        let served = match discovery::group(client, group).await {
+            Ok(served) => served,
+            // A group that is not served has no control planes.
+            Err(kube::Error::Discovery(_)) => return Ok(()),
+            Err(error) => {
+                let why = runtime::chain(&error);
+                return Err(format!("reading the kinds of {group}: {why}"));
+            }
+        };
         if let Some((resource, _)) = served.recommended_kind(kind) {
             let path = format!(
                 "/apis/{}/namespaces/{}/{}/{}",

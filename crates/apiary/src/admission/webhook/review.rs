@@ -129,6 +129,12 @@ impl Asked {
         })
     }
 
+    /// Whether the object goes, or says something else than before.
+    pub(super) fn is_gone_or_changed(&self) -> bool {
+        let old = self.old.as_ref().map(|old| &old["spec"]);
+        old.is_some_and(|old| *old != self.object["spec"])
+    }
+
     /// For the rules.
     pub(super) fn review<'a>(&'a self, objects: &'a dyn Objects) -> Review<'a> {
         Review {
