@@ -25,7 +25,7 @@ const UNCALLED: &[&str] = &[
     "ValidateTopology",
 ];
 /// Mistakes that are told.
-const MAX_TOLD: usize = 10;
+const MAX_ERRORS: usize = 10;
 
 impl Caller {
     /// Asks an extension for its handlers.
@@ -76,8 +76,8 @@ pub(super) fn handlers(config: &str, answer: &Value) -> Result<Vec<Handler>, Str
         found.sort_by(|a, b| a.name.cmp(&b.name));
         return Ok(found);
     }
-    let more = errors.len().saturating_sub(MAX_TOLD);
-    errors.truncate(MAX_TOLD);
+    let more = errors.len().saturating_sub(MAX_ERRORS);
+    errors.truncate(MAX_ERRORS);
     if more > 0 {
         errors.push(format!("{more} more"));
     }

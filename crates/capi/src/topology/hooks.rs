@@ -14,6 +14,7 @@ use runtime::Plan;
 use serde_json::{Value, json};
 
 use super::World;
+use super::plan::parts;
 use super::upgrade::{Upgrade, upgrade};
 use crate::hook::{Answer, Hook, Question};
 use crate::object;
@@ -78,17 +79,23 @@ pub(super) fn question(world: &World) -> Option<Question> {
         let is_asked = world.is_ok_to_delete() || world.is_open(hook);
         return (!is_asked && unanswered(&hook)).then(|| plain(hook));
     }
-    let class = world.class.as_ref()?;
-    if let Some(hook) = world.creation_gate() {
-        return unanswered(&hook).then(|| plain(hook));
-    }
-    if let Some(hook) = world.initialized_gate().filter(unanswered) {
-        return Some(plain(hook));
-    }
+    let class = world
+        .class
+        .as_ref()
+        .filter(|_| world.is_class_reconciled())?;
     let upgrade = upgrade(world, class);
-    let hook = upgrade.gate.filter(unanswered)?;
-    let about = about(hook, &upgrade, &topology.version);
-    Some(Question { hook, about })
+    let question = if let Some(hook) = world.creation_gate() {
+        unanswered(&hook).then(|| plain(hook))
+    } else if let Some(hook) = world.initialized_gate().filter(unanswered) {
+        Some(plain(hook))
+    } else {
+        upgrade.gate.filter(unanswered).map(|hook| Question {
+            hook,
+            about: about(hook, &upgrade, &topology.version),
+        })
+    };
+    // Nobody is asked about what will not come of it.
+    question.filter(|_| parts(world, class, &upgrade).is_ok())
 }
 
 /// What requests about an upgrade say besides the Cluster.
@@ -188,7 +195,16 @@ pub(super) fn follow(world: &World, hook: Hook, plan: &mut Plan<Infallible>, now
 
 /// Nothing waits for this one, but that it could not be asked is said.
 pub(super) fn tell_initialized(world: &World, plan: &mut Plan<Infallible>, now: Timestamp) {
-    if let Some(hook) = world.initialized_gate() {
-        wait(world, (hook, reasons::TOPOLOGY_HOOK_BLOCKING), plan, now);
+    let Some(hook) = world.initialized_gate() else {
+        return;
+    };
+    // Beside what is said already, which may be another matter.
+    match plan.waits.first_mut() {
+        Some(first) => {
+            first.message.push_str("\n* ");
+            first.message.push_str(&obstacle(world, hook));
+            follow(world, hook, plan, now);
+        }
+        None => wait(world, (hook, reasons::TOPOLOGY_HOOK_BLOCKING), plan, now),
     }
 }

@@ -43,8 +43,7 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
         plan.wait(reasons::TOPOLOGY_CLASS_NOT_RECONCILED, why);
         return plan;
     };
-    let observed = class.status.as_ref().and_then(|s| s.observed_generation);
-    if observed != class.metadata.generation {
+    if !world.is_class_reconciled() {
         let why = format!(
             "ClusterClass {} has changed, and its controller has not looked at it yet",
             world.class_name()
@@ -52,20 +51,22 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
         plan.wait(reasons::TOPOLOGY_CLASS_NOT_RECONCILED, why);
         return plan;
     }
+    let upgrade = upgrade(world, class);
+    let parts = match parts(world, class, &upgrade) {
+        Ok(parts) => parts,
+        Err(why) => {
+            plan.wait(reasons::TOPOLOGY_RECONCILE_FAILED, why);
+            return plan;
+        }
+    };
     if let Some(hook) = world.creation_gate() {
         let why = (hook, reasons::TOPOLOGY_CLUSTER_CREATING);
         hooks::wait(world, why, &mut plan, now);
         return plan;
     }
-    let upgrade = upgrade(world, class);
-    match parts(world, class, &upgrade) {
-        Ok(parts) => {
-            make(world, parts, &upgrade, &mut plan);
-            upgrade.tell(world, &mut plan, now);
-            hooks::tell_initialized(world, &mut plan, now);
-        }
-        Err(why) => plan.wait(reasons::TOPOLOGY_RECONCILE_FAILED, why),
-    }
+    make(world, parts, &upgrade, &mut plan);
+    upgrade.tell(world, &mut plan, now);
+    hooks::tell_initialized(world, &mut plan, now);
     plan
 }
 
@@ -90,6 +91,14 @@ fn delete(world: &World, plan: &mut Plan<Infallible>, now: Timestamp) {
 }
 
 impl World {
+    /// Whether the class has been looked at as it is now.
+    pub(super) fn is_class_reconciled(&self) -> bool {
+        self.class.as_ref().is_some_and(|class| {
+            let observed = class.status.as_ref().and_then(|s| s.observed_generation);
+            observed == class.metadata.generation
+        })
+    }
+
     pub(super) fn is_paused(&self) -> bool {
         pause::is_paused(Some(&self.cluster), &self.cluster.metadata)
     }
@@ -101,7 +110,11 @@ fn listed(errors: &[FieldError]) -> Option<String> {
 }
 
 /// What the cluster should be made of, or what is wrong.
-fn parts(world: &World, class: &ClusterClass, upgrade: &Upgrade) -> Result<Parts, String> {
+pub(super) fn parts(
+    world: &World,
+    class: &ClusterClass,
+    upgrade: &Upgrade,
+) -> Result<Parts, String> {
     let missing: Vec<String> = class
         .template_refs()
         .into_iter()

@@ -45,9 +45,19 @@ impl Script {
         asked.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    fn reply(&self, request: &Value) -> Value {
+    /// How often it was asked since [`Script::asked`].
+    fn count(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
+    fn reply(&self, handler: &str, request: &Value) -> Value {
         let kind = request["kind"].as_str().unwrap_or_default();
         let hook = kind.strip_suffix("Request").unwrap_or_default();
+        let own = match hook {
+            "Discovery" => String::new(),
+            hook => hook.to_lowercase(),
+        };
+        assert_eq!(handler, own, "{hook}");
         let response = format!("{hook}Response");
         let mut answer = json!({"apiVersion": HOOKS, "kind": response, "status": "Success"});
         if hook == "Discovery" {
@@ -76,8 +86,30 @@ impl Script {
 
 #[async_trait]
 impl Extension for Script {
+    async fn answer(&self, handler: &str, request: Value) -> Result<Value, String> {
+        Ok(self.reply(handler, &request))
+    }
+}
+
+/// An extension that says what it can do, and then nothing any more.
+#[derive(Default)]
+struct Silent {
+    is_ignored: Mutex<bool>,
+}
+
+#[async_trait]
+impl Extension for Silent {
     async fn answer(&self, _: &str, request: Value) -> Result<Value, String> {
-        Ok(self.reply(&request))
+        if request["kind"] != "DiscoveryRequest" {
+            std::future::pending::<()>().await;
+        }
+        let policy = match *self.is_ignored.lock().unwrap() {
+            true => "Ignore",
+            false => "Fail",
+        };
+        let hook = json!({"apiVersion": HOOKS, "hook": "BeforeClusterCreate"});
+        let handler = json!({"name": "silent", "requestHook": hook, "timeoutSeconds": 3, "failurePolicy": policy});
+        Ok(json!({"status": "Success", "handlers": [handler]}))
     }
 }
 
@@ -151,11 +183,24 @@ impl World {
         said(&cluster.await)
     }
 
-    async fn is_settled(&self) -> Value {
+    /// Waits until nothing is under way, and nobody is still to be asked.
+    async fn settle(&self) {
         self.until(CLUSTER, |cluster| {
             said(cluster) == "ReconcileSucceeded" && cluster["metadata"]["annotations"].is_null()
         })
-        .await
+        .await;
+    }
+
+    /// Changes what extensions are not asked about again before it is time.
+    async fn poke_in_vain(&self) {
+        let before = self.script.count();
+        for i in 0..20 {
+            let poke = json!({"metadata": {"labels": {"poke": i.to_string()}}});
+            self.send(Method::PATCH, CLUSTER, poke).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let asked = self.script.count() - before;
+        assert!(asked <= 2, "asked {asked} times in a second");
     }
 
     async fn create(&self) {
@@ -219,6 +264,30 @@ async fn deleted(world: &World) -> String {
 }
 
 #[test]
+fn an_extension_that_never_answers_counts_by_its_policy() {
+    told(true, async {
+        let silent = Arc::<Silent>::default();
+        let extensions = Extensions::default().with("default", "ext", silent.clone());
+        let world = World::start(sim::clock(), Arc::default(), extensions).await;
+        let client = json!({"service": {"namespace": "default", "name": "ext"}});
+        world.register(client).await;
+        world.create().await;
+        let is_late = |cluster: &Value| said(cluster).contains("no answer within");
+        let cluster = world.until(CLUSTER, is_late).await;
+        expect!["ReconcileFailed BeforeClusterCreate failed: silent.ext: no answer within 3 s"]
+            .assert_eq(&said(&cluster));
+        assert!(cluster["spec"]["controlPlaneRef"].is_null());
+        *silent.is_ignored.lock().unwrap() = true;
+        let settings = json!({"spec": {"settings": {"stage": "other"}}});
+        let config = format!("{CONFIGS}/ext");
+        world.send(Method::PATCH, &config, settings).await.unwrap();
+        let is_begun = |cluster: &Value| !cluster["spec"]["controlPlaneRef"].is_null();
+        world.until(CLUSTER, is_begun).await;
+        world.management.shut_down().await;
+    });
+}
+
+#[test]
 fn a_cluster_waits_for_extensions_at_each_step_of_its_life() {
     told(true, async {
         let script = Arc::<Script>::default();
@@ -235,8 +304,9 @@ fn a_cluster_waits_for_extensions_at_each_step_of_its_life() {
         text += &format!("{}\n", world.held("BeforeClusterCreate").await);
         let cluster = world.get(CLUSTER).await.unwrap();
         assert!(cluster["spec"]["controlPlaneRef"].is_null());
+        world.poke_in_vain().await;
         script.agree();
-        world.is_settled().await;
+        world.settle().await;
         text += &script.asked();
 
         let upgrade = json!({"spec": {"topology": {"version": "v1.36.1"}}});
@@ -255,7 +325,7 @@ fn a_cluster_waits_for_extensions_at_each_step_of_its_life() {
             text += &format!("{}\n", world.held(hook).await);
             script.agree();
         }
-        world.is_settled().await;
+        world.settle().await;
         text += &script.asked();
 
         text += &deleted(&world).await;

@@ -67,9 +67,15 @@ async fn serve(connection: TcpStream, acceptor: TlsAcceptor, script: &Arc<Script
         let script = Arc::clone(script);
         async move {
             assert_eq!(request.method(), Method::POST);
-            assert!(request.uri().path().starts_with(&format!("/base/{HOOKS}/")));
+            let base = format!("/base/{HOOKS}/");
+            let path = request.uri().path().strip_prefix(&base).unwrap().to_owned();
+            // The hook, and the handler but for discovery.
+            let handler = path
+                .split_once('/')
+                .map_or("", |(_, handler)| handler)
+                .to_owned();
             let body = request.into_body().collect().await.unwrap().to_bytes();
-            let answer = script.reply(&serde_json::from_slice(&body).unwrap());
+            let answer = script.reply(&handler, &serde_json::from_slice(&body).unwrap());
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer.to_string()))))
         }
     });
