@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::{Act, World, node_id};
 use crate::condition::named;
 use crate::contract::Contract;
-use crate::{object, pause, remediation};
+use crate::{departing, object, pause, remediation};
 
 /// The longest version that a Machine has, in bytes.
 const VERSION_MAX: usize = 256;
@@ -127,7 +127,10 @@ fn machines(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
             .iter()
             .find(|m| m.spec.infrastructure_ref.name == name);
         match machine {
-            Some(machine) if machine.is_deleting() => {}
+            Some(machine) if machine.is_deleting() => {
+                let wanted = wanted(world, instance, Some(machine));
+                plan.changes.extend(departing::follow(machine, &wanted));
+            }
             Some(machine) => plan.apply(wanted(world, instance, Some(machine))),
             None if instance.metadata.deletion_timestamp.is_some() => {}
             None if world.taken.contains(&name) => plan.wait(

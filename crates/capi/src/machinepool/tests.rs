@@ -466,6 +466,31 @@ nodes:
 }
 
 #[test]
+fn a_machine_that_hangs_in_its_deletion_follows_the_pool() {
+    let machine = MACHINE.replace(
+        "uid: m1,",
+        "uid: m1, deletionTimestamp: '2026-01-02T03:04:00Z',",
+    );
+    let limit = "pool: {spec: {template: {spec: {deletion: {nodeDrainTimeoutSeconds: 60}}}}}";
+    let world: World = layers(
+        BASE,
+        &[
+            OWNED,
+            PROVISIONED,
+            INSTANCES,
+            &machine,
+            limit,
+            "{taken: [pool-2]}",
+        ],
+    );
+    expect![[r#"
+        patch MachinePool acme/pool {"metadata":{"resourceVersion":"5"},"spec":{"providerIDList":["local:///acme/pool-1","local:///acme/pool-2"]}}
+        patch Machine acme/pool-1 {"spec":{"deletion":{"nodeDrainTimeoutSeconds":60},"minReadySeconds":30}}
+        wait NameTaken: Machine pool-2 exists and does not belong to this pool: LocalMachine pool-2 gets no Machine until it is gone
+    "#]].assert_eq(&MachinePoolController::plan(&world, now()).to_string());
+}
+
+#[test]
 fn a_machine_whose_object_is_gone_goes_too() {
     let world: World = layers(
         BASE,

@@ -53,6 +53,13 @@ impl World {
         self.local.metadata.deletion_timestamp.is_some()
     }
 
+    /// How many machines must be of use at any time.
+    fn least(&self) -> usize {
+        let wanted = self.pool.as_ref().map_or(0, |pool| pool.replicas());
+        let (_, unavailable) = self.local.bounds(wanted);
+        usize::try_from(wanted.saturating_sub(unavailable)).unwrap_or_default()
+    }
+
     /// How many machines there should be.
     fn replicas(&self) -> usize {
         let wanted = self.pool.as_ref().map_or(0, |pool| pool.replicas());

@@ -73,8 +73,10 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
         return plan;
     }
     let revision = revision(world, pool);
-    remove(world, pool, &revision, &mut plan);
-    create(world, pool, &revision, now, &mut plan);
+    let live = candidates(world, &revision);
+    remove(world, &live, &mut plan);
+    let current = live.iter().filter(|c| c.is_current).count();
+    create(world, pool, (&revision, current), now, &mut plan);
     plan
 }
 
@@ -154,14 +156,12 @@ fn order(candidate: &Candidate<'_>) -> (bool, bool, bool, Option<Timestamp>, Str
 }
 
 /// Removes what is outdated as far as enough machines stay available, and what is too much.
-fn remove(world: &World, pool: &MachinePool, revision: &str, plan: &mut Plan<Infallible>) {
+fn remove(world: &World, live: &[Candidate<'_>], plan: &mut Plan<Infallible>) {
     let wanted = world.replicas();
-    let (_, unavailable) = world.local.bounds(pool.replicas());
-    let least = wanted.saturating_sub(usize::try_from(unavailable).unwrap_or_default());
-    let live = candidates(world, revision);
+    let least = world.least();
     let mut available = live.iter().filter(|c| c.is_available).count();
     let mut current = live.iter().filter(|c| c.is_current).count();
-    for candidate in &live {
+    for candidate in live {
         // What is outdated and of no use goes at once; the rest, as long as enough stay.
         let may_go = !candidate.is_available || available > least;
         let must_go = !candidate.is_current || current > wanted;
@@ -188,20 +188,16 @@ fn remove(world: &World, pool: &MachinePool, revision: &str, plan: &mut Plan<Inf
     }
 }
 
-/// Makes what is missing, with as many machines too many as allowed.
+/// Makes what is missing of the `current` machines of a revision, with as many machines too many as allowed.
 fn create(
     world: &World,
     pool: &MachinePool,
-    revision: &str,
+    (revision, current): (&str, usize),
     now: Timestamp,
     plan: &mut Plan<Infallible>,
 ) {
     let wanted = world.replicas();
     let (surge, _) = world.local.bounds(pool.replicas());
-    let current = candidates(world, revision)
-        .iter()
-        .filter(|c| c.is_current)
-        .count();
     let most = wanted + usize::try_from(surge).unwrap_or_default();
     let missing = wanted
         .saturating_sub(current)

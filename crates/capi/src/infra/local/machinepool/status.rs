@@ -43,9 +43,9 @@ fn ready(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) -> Condition
     if let Some(wait) = plan.waits.first() {
         return Condition::no(type_, wait.reason, wait.message.clone());
     }
-    let Some(pool) = &world.pool else {
+    if world.pool.is_none() {
         return Condition::unknown(type_, reasons::WAITING_FOR_OWNER, "");
-    };
+    }
     let found: Vec<_> = world
         .instances
         .iter()
@@ -58,9 +58,7 @@ fn ready(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) -> Condition
     let ready = found.iter().filter_map(|(_, c)| c.as_ref());
     let ready = ready.filter(|c| c.is_true()).count();
     let (have, wanted) = (world.instances.len(), world.replicas());
-    let (_, unavailable) = world.local.bounds(pool.replicas());
-    let least = wanted.saturating_sub(usize::try_from(unavailable).unwrap_or_default());
-    if ready >= least {
+    if ready >= world.least() {
         return Condition::yes(type_, type_);
     }
     let all = aggregate(type_, "Ready", "LocalMachine", &found);
