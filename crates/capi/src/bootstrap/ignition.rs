@@ -55,21 +55,30 @@ pub(super) fn render(spec: &KubeadmConfigSpec, contents: &Contents) -> Result<St
     {
         let addition = container_linux::translate(text, config.strict == Some(true))
             .map_err(|why| format!("{ADDITIONAL}: {why}"))?;
+        let files = addition["storage"]["files"].as_array();
+        // What is added to them comes after what runs kubeadm.
+        let whole = files.into_iter().flatten().filter(|f| f["append"] != true);
+        let mut paths = whole.filter_map(|f| f["path"].as_str());
+        if let Some(taken) = paths.find(|path| is_taken(path)) {
+            return Err(format!("{ADDITIONAL}: {}", why_taken(taken)));
+        }
         container_linux::merge(&mut document, addition);
     }
     Ok(document.to_string())
 }
 
+/// Whether a machine could not join if a file were another one.
+fn is_taken(path: &str) -> bool {
+    path == CONFIGURATION || path == SCRIPT
+}
+
+fn why_taken(path: &str) -> String {
+    format!("file {path}: the path is that of a file that runs kubeadm; choose another one")
+}
+
 fn files(spec: &KubeadmConfigSpec, contents: &Contents) -> Result<Vec<Value>, String> {
-    if let Some(taken) = contents
-        .files
-        .iter()
-        .find(|f| f.path == CONFIGURATION || f.path == SCRIPT)
-    {
-        return Err(format!(
-            "file {}: the path is that of a file that runs kubeadm; choose another one",
-            taken.path
-        ));
+    if let Some(taken) = contents.files.iter().find(|f| is_taken(&f.path)) {
+        return Err(why_taken(&taken.path));
     }
     // A file that the user brings takes the place of one that would be made from other fields.
     let is_free = |made: &Written| {
@@ -94,9 +103,9 @@ fn files(spec: &KubeadmConfigSpec, contents: &Contents) -> Result<Vec<Value>, St
         },
     ];
     let all = made
+        .chain(ntp)
         .chain(contents.files.iter().cloned())
-        .chain(kubeadm)
-        .chain(ntp);
+        .chain(kubeadm);
     all.map(|f| file(&f).map_err(|why| format!("file {}: {why}", f.path)))
         .collect()
 }

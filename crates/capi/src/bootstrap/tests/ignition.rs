@@ -218,6 +218,7 @@ fn what_ignition_cannot_say_is_told() {
         "{mounts: [[/dev/sdb, /a], [data, /data]]}",
         "{diskSetup: {partitions: [{device: /dev/sdb, diskLayout: [{percentage: 50}]}]}}",
         "{ignition: {containerLinuxConfig: {additionalConfig: 'storage: {files: [{mode: 1}]}'}}}",
+        "{ignition: {containerLinuxConfig: {additionalConfig: 'storage: {files: [{path: /etc/kubeadm.yml}]}'}}}",
         "{ntp: {enabled: false, servers: [a]}, mounts: [[x, /x]]}",
     ] {
         text += &wrong(spec);
@@ -233,6 +234,7 @@ fn what_ignition_cannot_say_is_told() {
         wait InternalError: spec.mounts[1][0]: "data" must be a path, LABEL=…, UUID=… or the label of one of spec.diskSetup.filesystems
         wait InternalError: spec.diskSetup.partitions[0].diskLayout: ignition has no partitions by percentage; use one partition of 100, or layout: true
         wait InternalError: spec.ignition.containerLinuxConfig.additionalConfig: storage.files[0].path is missing
+        wait InternalError: spec.ignition.containerLinuxConfig.additionalConfig: file /etc/kubeadm.yml: the path is that of a file that runs kubeadm; choose another one
         wait InternalError: spec.mounts[0][0]: "x" must be a path, LABEL=…, UUID=… or the label of one of spec.diskSetup.filesystems
     "#]].assert_eq(&text);
 }
