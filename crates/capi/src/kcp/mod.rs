@@ -147,14 +147,17 @@ impl World {
         self.control_plane.is_initialized() || (self.is_initialized() && !is_going)
     }
 
-    /// kubeadm's record of the cluster as it should be, if it isn't so.
-    fn configuration_to_write(&self) -> Option<Value> {
-        let record = self.workload.as_ref()?.configuration.as_ref()?;
+    /// Whether kubeadm's record of the cluster is not as it should be.
+    fn must_write_configuration(&self) -> bool {
+        let record = self
+            .workload
+            .as_ref()
+            .and_then(|w| w.configuration.as_ref());
+        let Some(record) = record else { return false };
         let spec = &self.control_plane.spec;
         let config = spec.kubeadm_config_spec.clone().unwrap_or_default();
         // A version that kubeadm does not know is told where the machine gets its configuration.
-        let wanted = kubeadm::follow(record, &config, &spec.version).ok()?;
-        (wanted != *record).then_some(wanted)
+        kubeadm::follow(record, &config, &spec.version).is_ok_and(|wanted| wanted != *record)
     }
 
     fn is_etcd_stacked(&self) -> bool {

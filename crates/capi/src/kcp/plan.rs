@@ -320,7 +320,7 @@ fn scale(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
         }
         // Machines join by the record: what has changed must be in it before the first of them.
         let is_joined_by = has_outdated || have < wanted;
-        if is_joined_by && world.configuration_to_write().is_some() {
+        if is_joined_by && world.must_write_configuration() {
             plan.changes
                 .push(Change::Act(Act::WriteClusterConfiguration));
         }

@@ -78,11 +78,12 @@ pub(super) fn status(world: &World, plan: &Plan<Act>, outcome: &Outcome, now: Ti
 fn certificates_expiry(world: &World) -> Option<Timestamp> {
     let own = object::annotation(&world.machine.metadata, labels::CERTIFICATES_EXPIRY);
     let bootstrap = world.bootstrap.as_deref();
-    let text =
-        own.or_else(|| object::annotation(&bootstrap?.metadata, labels::CERTIFICATES_EXPIRY));
-    text.filter(|_| world.machine.is_control_plane())?
-        .parse()
-        .ok()
+    let config =
+        bootstrap.and_then(|b| object::annotation(&b.metadata, labels::CERTIFICATES_EXPIRY));
+    // One that is no time does not hide one that is.
+    let mut times = [own, config].into_iter().flatten();
+    let time = times.find_map(|text| text.parse().ok());
+    time.filter(|_| world.machine.is_control_plane())
 }
 
 fn is_infrastructure_provisioned(world: &World) -> bool {

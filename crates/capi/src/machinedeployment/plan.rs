@@ -494,7 +494,6 @@ fn wanted(
     object::dynamic(&set)
 }
 
-/// Annotations of a set: those of the deployment, and what the deployment notes there for itself.
 /// Revisions that a set had before `revision`.
 fn history(existing: Option<&MachineSet>, revision: Option<&str>) -> Option<String> {
     let annotation = |key| object::annotation(&existing?.metadata, key);
@@ -507,6 +506,7 @@ fn history(existing: Option<&MachineSet>, revision: Option<&str>) -> Option<Stri
     }
 }
 
+/// Annotations of a set: those of the deployment, and what the deployment notes there for itself.
 fn annotations(
     deployment: &MachineDeployment,
     existing: Option<&MachineSet>,

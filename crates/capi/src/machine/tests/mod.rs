@@ -501,7 +501,7 @@ fn the_expiry_of_certificates_is_taken_over_from_an_annotation() {
         certificatesExpiryDate: "2026-07-01T00:00:00Z"
         certificatesExpiryDate: "2026-06-01T00:00:00Z"
         -
-        -
+        certificatesExpiryDate: "2026-07-01T00:00:00Z"
         -
     "#]]
     .assert_eq(&text);

@@ -274,8 +274,9 @@ fn what_a_document_comes_to_has_limits() {
     let errors = [large, long, often, many].map(|d| ignition::parse(&d.to_string()).unwrap_err());
     expect![[r#"
         the files are larger than 33554432 bytes together when unpacked
+        unit a.service: /etc/kubeadm.sh has more than 10000 commands
         unit a.service runs more than 10000 commands
-        unit a.service runs more than 10000 commands"#]]
+        the units run more than 10000 commands"#]]
     .assert_eq(&errors.join("\n"));
 }
 
