@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use api::cluster::Cluster;
-use api::controlplane::kubeadm_control_plane::reasons;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -13,8 +12,9 @@ use runtime::{Cx, GatherError, Wait};
 use serde_json::Value;
 
 use crate::contract::Contract;
+use crate::object;
 use crate::pki::{self, Pair};
-use crate::{object, secret};
+use crate::secret::{self, failed};
 
 /// Seconds that the client certificate of a kubeconfig is valid.
 const SECONDS: i64 = 365 * 86400;
@@ -43,17 +43,16 @@ pub(crate) struct Server {
 impl Server {
     /// `None` before the endpoint is known.
     pub(crate) fn of(cluster: &Cluster, infrastructure: Option<&DynamicObject>) -> Option<Self> {
-        let (host, port) = cluster.endpoint()?;
-        let host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
-        };
         Some(Self {
-            address: format!("https://{host}:{port}"),
+            address: format!("https://{}", cluster.address()?),
             tls_name: infrastructure.and_then(|i| Contract(i).tls_server_name().map(str::to_owned)),
         })
     }
+}
+
+/// The Secret with the kubeconfig of a cluster.
+fn secret_name(cluster: &str) -> String {
+    format!("{cluster}-kubeconfig")
 }
 
 /// Reads the kubeconfig of a cluster, which the object with the uid `owner` may have made.
@@ -63,7 +62,7 @@ pub(crate) async fn gather(
     cluster: &str,
     owner: Option<&str>,
 ) -> Result<Option<KubeconfigState>, GatherError> {
-    let found: Option<Arc<Secret>> = cx.get(namespace, &format!("{cluster}-kubeconfig")).await?;
+    let found: Option<Arc<Secret>> = cx.get(namespace, &secret_name(cluster)).await?;
     let Some(found) = found else { return Ok(None) };
     let text = secret::text(&found, "value").unwrap_or_default();
     let parsed: Value = serde_saphyr::from_str(&text).unwrap_or_default();
@@ -97,10 +96,6 @@ pub(crate) async fn write(
     ca: &Pair,
     server: &Server,
 ) -> Result<(), Wait> {
-    let failed = |what: &str, error: &(dyn std::error::Error + 'static)| Wait {
-        reason: reasons::CERTIFICATES_NOT_AVAILABLE,
-        message: format!("{what}: {}", runtime::chain(error)),
-    };
     let client =
         pki::client_certificate(ca, "kubernetes-admin", "system:masters", SECONDS, cx.now())
             .map_err(|e| failed("making the client certificate of the kubeconfig", &e))?;
@@ -112,13 +107,11 @@ pub(crate) async fn write(
         client: &client,
     }
     .render();
-    let name = format!("{cluster}-kubeconfig");
+    let name = secret_name(cluster);
     let secret = secret::build(namespace, &name, cluster, owner, [("value", text)]);
     let secrets: Api<Secret> = Api::namespaced(cx.client(), namespace);
     let params = PatchParams::apply(manager).force();
-    let written = secrets
-        .patch(&name, &params, &Patch::Apply(&secret::typed(secret)))
-        .await;
+    let written = secrets.patch(&name, &params, &Patch::Apply(&secret)).await;
     written
         .map(drop)
         .map_err(|e| failed(&format!("writing Secret {name}"), &e))

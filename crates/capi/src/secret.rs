@@ -11,7 +11,6 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::ResourceExt;
 use kube::api::{Api, PostParams};
-use kube::core::DynamicObject;
 use runtime::{Cx, GatherError, Wait};
 
 use crate::object;
@@ -114,8 +113,8 @@ pub fn build(
     cluster: &str,
     owner: OwnerReference,
     data: impl IntoIterator<Item = (&'static str, String)>,
-) -> DynamicObject {
-    let secret = Secret {
+) -> Secret {
+    Secret {
         metadata: ObjectMeta {
             namespace: Some(namespace.to_owned()),
             name: Some(name.to_owned()),
@@ -130,24 +129,14 @@ pub fn build(
                 .collect(),
         ),
         ..Secret::default()
-    };
-    object::dynamic(&secret)
+    }
 }
 
 /// Days that a certificate authority is valid if nobody says anything.
 const AUTHORITY_DAYS: i32 = 3650;
 
-/// A Secret of a plan, for the typed client.
-pub(crate) fn typed(secret: DynamicObject) -> Secret {
-    let DynamicObject { metadata, data, .. } = secret;
-    let mut secret: Secret = serde_json::from_value(data).unwrap_or_default();
-    secret.metadata = metadata;
-    secret
-}
-
 /// Writes a Secret that must never be written twice: one that is there counts.
-pub(crate) async fn create(cx: &Cx, secret: DynamicObject) -> Result<(), Wait> {
-    let secret = typed(secret);
+pub(crate) async fn create(cx: &Cx, secret: Secret) -> Result<(), Wait> {
     let namespace = secret.metadata.namespace.clone().unwrap_or_default();
     let secrets: Api<Secret> = Api::namespaced(cx.client(), &namespace);
     match secrets.create(&PostParams::default(), &secret).await {
@@ -186,7 +175,8 @@ pub(crate) async fn generate(
     create(cx, build(namespace, &name, cluster, owner, data)).await
 }
 
-fn failed(what: &str, error: &(dyn std::error::Error + 'static)) -> Wait {
+/// What went wrong with the certificates and keys of a cluster.
+pub(crate) fn failed(what: &str, error: &(dyn std::error::Error + 'static)) -> Wait {
     Wait {
         reason: reasons::CERTIFICATES_NOT_AVAILABLE,
         message: format!("{what}: {}", runtime::chain(error)),

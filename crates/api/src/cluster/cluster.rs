@@ -351,6 +351,16 @@ impl Cluster {
         self.spec.control_plane_endpoint.as_ref()?.known()
     }
 
+    /// `HOST:PORT` of the API server, once they are known; IPv6 addresses are in brackets.
+    #[must_use]
+    pub fn address(&self) -> Option<String> {
+        let (host, port) = self.endpoint()?;
+        Some(match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        })
+    }
+
     /// Whether the user stopped reconciliation of the whole cluster.
     #[must_use]
     pub fn is_paused(&self) -> bool {

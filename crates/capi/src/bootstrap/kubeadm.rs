@@ -135,14 +135,9 @@ fn cluster_configuration(
         config["kubernetesVersion"] = json!(version);
     }
     if config["controlPlaneEndpoint"].is_null()
-        && let Some((host, port)) = cluster.endpoint()
+        && let Some(address) = cluster.address()
     {
-        let host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
-        };
-        config["controlPlaneEndpoint"] = json!(format!("{host}:{port}"));
+        config["controlPlaneEndpoint"] = json!(address);
     }
     let network = cluster.spec.cluster_network.as_ref();
     let mut networking = Map::new();

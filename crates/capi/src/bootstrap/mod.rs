@@ -111,8 +111,11 @@ impl Reconciler for KubeadmConfigController {
     }
 
     async fn act(&self, cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
-        match (act, world.cluster.as_deref()) {
-            (Act::GenerateCertificate(purpose), Some(cluster)) => {
+        let Some(cluster) = world.cluster.as_deref() else {
+            return Ok(());
+        };
+        match act {
+            Act::GenerateCertificate(purpose) => {
                 let names = (world.config.namespace(), cluster.name_any());
                 let names = (&*names.0.unwrap_or_default(), &*names.1);
                 // They outlive the machine that they are made for.
@@ -120,7 +123,8 @@ impl Reconciler for KubeadmConfigController {
                 let config = world.config.spec.cluster_configuration.as_ref();
                 secret::generate(cx, names, owner, *purpose, config).await
             }
-            _ => token::act(cx, world, act).await,
+            Act::MakeToken { missing } => token::make(cx, world, cluster, missing).await,
+            Act::ProlongToken => token::prolong(cx, world, cluster).await,
         }
     }
 

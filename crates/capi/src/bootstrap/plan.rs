@@ -156,7 +156,7 @@ fn data_secret(world: &World, cluster: &Cluster, document: String, format: &str)
         object::owner_ref(&world.config, true),
         [("value", document), ("format", format.to_owned())],
     );
-    Change::Apply(Box::new(secret))
+    Change::Apply(Box::new(object::dynamic(&secret)))
 }
 
 impl World {
@@ -285,17 +285,12 @@ fn discover(world: &World, cluster: &Cluster, now: Timestamp, plan: &mut Plan<Ac
     if has_token && !wants_endpoint && !wants_hashes {
         return true;
     }
-    let Some((host, port)) = cluster.endpoint() else {
+    let Some(address) = cluster.address() else {
         plan.wait(
             reasons::NOT_AVAILABLE,
             "Waiting for Cluster spec.controlPlaneEndpoint to be set",
         );
         return false;
-    };
-    let host = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
     };
     let ca = world
         .authorities
@@ -306,7 +301,7 @@ fn discover(world: &World, cluster: &Cluster, now: Timestamp, plan: &mut Plan<Ac
             // What the user says stays.
             let mut missing = json!({});
             if wants_endpoint {
-                missing["apiServerEndpoint"] = json!(format!("{host}:{port}"));
+                missing["apiServerEndpoint"] = json!(address);
             }
             if wants_hashes {
                 missing["caCertHashes"] = json!([ca_cert_hash]);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::bootstrap::KubeadmConfig;
+use api::cluster::Cluster;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -12,9 +13,9 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use rand::Rng;
 use runtime::{Cx, Wait, rfc3339};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Act, World};
+use super::World;
 use crate::infra::local::jws;
 use crate::machine::remote_client;
 
@@ -86,43 +87,45 @@ fn failed(what: &str, error: &kube::Error) -> Wait {
     }
 }
 
-pub(super) async fn act(cx: &Cx, world: &World, act: &Act) -> Result<(), Wait> {
+/// Prolongs the token in the config, or makes it anew.
+pub(super) async fn prolong(cx: &Cx, world: &World, cluster: &Cluster) -> Result<(), Wait> {
+    let Some(token) = of(&world.config) else {
+        return Ok(());
+    };
+    let namespace = cluster.namespace().unwrap_or_default();
+    let client = remote_client(cx, &namespace, &cluster.name_any()).await?;
+    write(&client, token, cx.now()).await
+}
+
+/// Makes a token, and writes it into the config with what is `missing` there.
+pub(super) async fn make(
+    cx: &Cx,
+    world: &World,
+    cluster: &Cluster,
+    missing: &Value,
+) -> Result<(), Wait> {
     let config = &world.config;
-    let namespace = config.namespace().unwrap_or_default();
-    let cluster = world
-        .cluster
-        .as_ref()
-        .map(|c| c.name_any())
-        .unwrap_or_default();
-    let client = remote_client(cx, &namespace, &cluster).await?;
-    match act {
-        Act::GenerateCertificate(_) => Ok(()),
-        Act::ProlongToken => match of(config) {
-            Some(token) => write(&client, token, cx.now()).await,
-            None => Ok(()),
-        },
-        Act::MakeToken { missing } => {
-            let token = format!("{}.{}", random(6), random(16));
-            write(&client, &token, cx.now()).await?;
-            let mut discovery = json!({"bootstrapToken": missing});
-            discovery["bootstrapToken"]["token"] = json!(token);
-            let patch = json!({
-                "metadata": {"resourceVersion": config.metadata.resource_version},
-                "spec": {"joinConfiguration": {"discovery": discovery}},
-            });
-            let configs: Api<KubeadmConfig> = Api::namespaced(cx.client(), &namespace);
-            let params = PatchParams {
-                field_manager: Some("apiary-kubeadmconfig".to_owned()),
-                ..PatchParams::default()
-            };
-            let patched = configs
-                .patch(&config.name_any(), &params, &Patch::Merge(&patch))
-                .await;
-            patched
-                .map(drop)
-                .map_err(|e| failed("writing the token into the KubeadmConfig", &e))
-        }
-    }
+    let namespace = cluster.namespace().unwrap_or_default();
+    let client = remote_client(cx, &namespace, &cluster.name_any()).await?;
+    let token = format!("{}.{}", random(6), random(16));
+    write(&client, &token, cx.now()).await?;
+    let mut discovery = json!({"bootstrapToken": missing});
+    discovery["bootstrapToken"]["token"] = json!(token);
+    let patch = json!({
+        "metadata": {"resourceVersion": config.metadata.resource_version},
+        "spec": {"joinConfiguration": {"discovery": discovery}},
+    });
+    let configs: Api<KubeadmConfig> = Api::namespaced(cx.client(), &namespace);
+    let params = PatchParams {
+        field_manager: Some("apiary-kubeadmconfig".to_owned()),
+        ..PatchParams::default()
+    };
+    let patched = configs
+        .patch(&config.name_any(), &params, &Patch::Merge(&patch))
+        .await;
+    patched
+        .map(drop)
+        .map_err(|e| failed("writing the token into the KubeadmConfig", &e))
 }
 
 /// Writes the token's Secret, valid for another [`TTL`], and signs the cluster's public description with it.
