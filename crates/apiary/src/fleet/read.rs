@@ -56,7 +56,7 @@ async fn read_at(client: &Client, place: &str) -> Result<World, kube::Error> {
         .await?,
         machine_deployments: list(client, &core("machinedeployments")).await?,
         machine_pools: match list(client, &core("machinepools")).await {
-            // Many management clusters do not serve them, and whose roles therefore leave them out is refused before that is said.
+            // Where MachinePools are not served, who has no role for them is refused with 403, not told 404.
             Err(kube::Error::Api(status)) if status.code == 403 => vec![],
             pools => pools?,
         },

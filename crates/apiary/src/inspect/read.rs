@@ -62,7 +62,7 @@ impl Reader {
         let plural = plural.map_or("clusters", |(_, plural)| plural);
         let root = format!("/apis/{CLUSTER_GROUP}/{CLUSTER_VERSION}");
         match self.list_at(&root, kind, plural, scope).await {
-            // Many management clusters do not serve them, and whose roles therefore leave them out is refused before that is said.
+            // Where MachinePools are not served, who has no role for them is refused with 403, not told 404.
             Err(kube::Error::Api(status)) if kind == "MachinePool" && status.code == 403 => {
                 Ok(vec![])
             }
