@@ -26,6 +26,7 @@ pub mod machineset;
 mod metadata;
 mod names;
 pub mod object;
+mod part;
 mod pause;
 pub mod pki;
 mod remediation;

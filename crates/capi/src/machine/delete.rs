@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{Act, World, detach, drain};
 use crate::condition::named;
 use crate::contract::Contract;
-use crate::object;
+use crate::{object, part};
 
 /// How often pods and volumes are looked at, beside on changes.
 const AGAIN: Duration = Duration::from_secs(20);
@@ -53,17 +53,7 @@ pub(super) fn delete(world: &World, now: Timestamp, plan: &mut Plan<Act>) {
         (&world.bootstrap, reasons::WAITING_FOR_BOOTSTRAP_DELETION),
     ] {
         let Some(part) = part else { continue };
-        if part.metadata.deletion_timestamp.is_none() {
-            plan.changes.push(object::delete_dynamic(part));
-        }
-        plan.wait(
-            reason,
-            format!(
-                "Waiting for {} {} to be deleted",
-                Contract(part).kind(),
-                part.name_any()
-            ),
-        );
+        part::remove(part, reason, plan);
         return;
     }
     if is_node_allowed && let Some(name) = node_to_delete(world, now) {

@@ -3,12 +3,12 @@
 use api::meta::labels;
 use jiff::Timestamp;
 use kube::ResourceExt;
-use runtime::{ObjectRef, Plan};
+use runtime::Plan;
 use serde_json::{Value, json};
 
 use super::{Act, World, delete, node};
 use crate::contract::Contract;
-use crate::{object, pause};
+use crate::{object, part, pause};
 
 pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Act> {
     if world.is_paused() {
@@ -72,16 +72,9 @@ fn own_parts(world: &World, plan: &mut Plan<Act>) {
         ));
     }
     let owner = object::owner_ref(machine, true);
-    for part in [&world.bootstrap, &world.infrastructure]
-        .into_iter()
-        .flatten()
-    {
-        plan.changes.extend(object::adopt(
-            ObjectRef::of(part),
-            &part.metadata,
-            &owner,
-            &labels,
-        ));
+    let parts = [&world.bootstrap, &world.infrastructure];
+    for part in parts.into_iter().flatten() {
+        plan.changes.extend(part::adopt(part, &owner, &labels));
     }
 }
 

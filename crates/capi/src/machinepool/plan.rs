@@ -13,13 +13,13 @@ use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::ResourceExt;
 use kube::core::DynamicObject;
-use runtime::{Change, ObjectRef, Plan};
+use runtime::{Change, Plan};
 use serde_json::{Value, json};
 
 use super::{Act, World, node_id};
 use crate::condition::named;
 use crate::contract::Contract;
-use crate::{departing, object, pause, remediation};
+use crate::{departing, object, part, pause, remediation};
 
 /// The longest version that a Machine has, in bytes.
 const VERSION_MAX: usize = 256;
@@ -76,16 +76,9 @@ fn own(world: &World, cluster: &OwnerReference, plan: &mut Plan<Act>) {
         ));
     }
     let owner = object::owner_ref(pool, true);
-    for part in [&world.bootstrap, &world.infrastructure]
-        .into_iter()
-        .flatten()
-    {
-        plan.changes.extend(object::adopt(
-            ObjectRef::of(part),
-            &part.metadata,
-            &owner,
-            &labels,
-        ));
+    let parts = [&world.bootstrap, &world.infrastructure];
+    for part in parts.into_iter().flatten() {
+        plan.changes.extend(part::adopt(part, &owner, &labels));
     }
 }
 
@@ -363,7 +356,7 @@ fn until_available(world: &World, now: Timestamp) -> Option<Duration> {
 
 fn delete(world: &World, plan: &mut Plan<Act>) {
     if let Some(part) = &world.infrastructure {
-        remove(part, reasons::WAITING_FOR_INFRASTRUCTURE_DELETION, plan);
+        part::remove(part, reasons::WAITING_FOR_INFRASTRUCTURE_DELETION, plan);
         return;
     }
     if !world.machines.is_empty() {
@@ -398,23 +391,9 @@ fn delete(world: &World, plan: &mut Plan<Act>) {
         }
     }
     if let Some(part) = &world.bootstrap {
-        remove(part, reasons::WAITING_FOR_BOOTSTRAP_DELETION, plan);
+        part::remove(part, reasons::WAITING_FOR_BOOTSTRAP_DELETION, plan);
         return;
     }
     plan.is_finished = true;
     plan.note("Deleted", "The pool is deleted");
-}
-
-fn remove(part: &DynamicObject, reason: &'static str, plan: &mut Plan<Act>) {
-    if part.metadata.deletion_timestamp.is_none() {
-        plan.changes.push(object::delete_dynamic(part));
-    }
-    plan.wait(
-        reason,
-        format!(
-            "Waiting for {} {} to be deleted",
-            Contract(part).kind(),
-            part.name_any()
-        ),
-    );
 }
