@@ -3,6 +3,8 @@
 use kube::Client;
 use serde_json::Value;
 
+use crate::inspect::read::no_pools;
+
 /// The objects that the tree is made of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct World {
@@ -56,9 +58,8 @@ async fn read_at(client: &Client, place: &str) -> Result<World, kube::Error> {
         .await?,
         machine_deployments: list(client, &core("machinedeployments")).await?,
         machine_pools: match list(client, &core("machinepools")).await {
-            // Where MachinePools are not served, who has no role for them is refused with 403, not told 404.
-            Err(kube::Error::Api(status)) if status.code == 403 => vec![],
-            pools => pools?,
+            Ok(pools) => pools,
+            Err(error) => no_pools(client, error).await?,
         },
         machines: list(client, &core("machines")).await?,
         local_machines: list(

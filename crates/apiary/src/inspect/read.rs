@@ -62,10 +62,7 @@ impl Reader {
         let plural = plural.map_or("clusters", |(_, plural)| plural);
         let root = format!("/apis/{CLUSTER_GROUP}/{CLUSTER_VERSION}");
         match self.list_at(&root, kind, plural, scope).await {
-            // Where MachinePools are not served, who has no role for them is refused with 403, not told 404.
-            Err(kube::Error::Api(status)) if kind == "MachinePool" && status.code == 403 => {
-                Ok(vec![])
-            }
+            Err(error) if kind == "MachinePool" => no_pools(&self.client, error).await,
             other => other,
         }
     }
@@ -446,6 +443,22 @@ async fn get(client: &Client, path: &str) -> Result<Value> {
         .await
 }
 
+/// What there is of MachinePools that could not be listed: none if they are not served. Who has no role for them is then refused
+/// with 403 all the same, and not told 404.
+///
+/// # Errors
+/// `why` they could not be listed, if they are served.
+pub async fn no_pools(client: &Client, why: kube::Error) -> Result<Vec<Value>> {
+    if matches!(&why, kube::Error::Api(status) if status.code == 403) {
+        let served = get(client, &format!("/apis/{CLUSTER_GROUP}/{CLUSTER_VERSION}")).await?;
+        let mut resources = served["resources"].as_array().into_iter().flatten();
+        if !resources.any(|r| r["kind"] == "MachinePool") {
+            return Ok(vec![]);
+        }
+    }
+    Err(why)
+}
+
 /// Items of lists need not say what they are.
 fn typed(mut item: Value, list_version: &Value, kind: &str) -> Value {
     if item["kind"].is_null() {
@@ -453,4 +466,59 @@ fn typed(mut item: Value, list_version: &Value, kind: &str) -> Value {
         item["apiVersion"] = list_version.clone();
     }
     item
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use http::{Request, Response};
+    use kube::client::Body;
+
+    use super::*;
+
+    /// An API server with these kinds, which lets nobody list anything.
+    fn refusing(kinds: &Value) -> Client {
+        let kinds = kinds.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let answer = match request.uri().path() {
+                "/apis/cluster.x-k8s.io/v1beta2" => {
+                    let list = json!({"kind": "APIResourceList", "resources": kinds});
+                    Response::new(Body::from(list.to_string().into_bytes()))
+                }
+                path => {
+                    let status = json!({"kind": "Status", "status": "Failure", "code": 403, "message": path});
+                    let mut refusal = Response::new(Body::from(status.to_string().into_bytes()));
+                    *refusal.status_mut() = http::StatusCode::FORBIDDEN;
+                    refusal
+                }
+            };
+            async move { Ok::<_, std::convert::Infallible>(answer) }
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn who_may_not_see_pools_is_told_so_where_there_are_pools() {
+        let mut told = vec![];
+        for kinds in [
+            json!([{"name": "machines", "kind": "Machine"}]),
+            json!([{"name": "machinepools", "kind": "MachinePool"}]),
+        ] {
+            let mut reader = Reader::new(refusing(&kinds));
+            for kind in ["MachinePool", "Machine"] {
+                let listed = reader.list(kind, &Scope::Namespace("org".to_owned())).await;
+                told.push(match listed {
+                    Ok(items) => format!("{kind}: {}", items.len()),
+                    Err(kube::Error::Api(status)) => format!("{kind}: {}", status.message),
+                    Err(other) => format!("{kind}: {other}"),
+                });
+            }
+        }
+        expect![[r#"
+            MachinePool: 0
+            Machine: /apis/cluster.x-k8s.io/v1beta2/namespaces/org/machines
+            MachinePool: /apis/cluster.x-k8s.io/v1beta2/namespaces/org/machinepools
+            Machine: /apis/cluster.x-k8s.io/v1beta2/namespaces/org/machines"#]]
+        .assert_eq(&told.join("\n"));
+    }
 }
