@@ -253,16 +253,19 @@ pub fn check_scaled(path: &str, value: Option<&IntOrString>, errors: &mut Vec<Fi
     }
 }
 
+/// Whether a name is a DNS label.
+#[must_use]
+pub fn is_label(name: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&name.len())
+        && name.chars().all(is_inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
 /// A cluster's name becomes label values and host names.
 pub fn check_cluster_name(name: &str, errors: &mut Vec<FieldError>) {
-    let is_label = !name.is_empty()
-        && name.len() <= 63
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !name.starts_with('-')
-        && !name.ends_with('-');
-    if !is_label {
+    if !is_label(name) {
         errors.push(FieldError::invalid(
             "metadata.name",
             format!("{name:?} must consist of at most 63 lower-case letters, digits and '-', and start and end with a letter or digit"),

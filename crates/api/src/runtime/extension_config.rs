@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cluster::rules;
+use crate::cluster::rules::{self, is_label};
 use crate::condition_path;
 use crate::meta::crd::AGE_PATH;
 use crate::meta::{Condition, CrdExt, DeprecatedConditions, DeprecatedV1Beta1, FieldError, schema};
@@ -312,16 +312,6 @@ fn check_service(service: &ServiceRef, errors: &mut Vec<FieldError>) {
     {
         invalid("port", format!("{port} must be from 1 to 65535"));
     }
-}
-
-/// Whether a name is a DNS label.
-#[must_use]
-pub fn is_label(name: &str) -> bool {
-    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=63).contains(&name.len())
-        && name.chars().all(is_inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
 }
 
 /// Whether there is at least one certificate, and each one has its end. What is in them is found out when it is used.

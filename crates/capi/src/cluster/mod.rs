@@ -70,9 +70,8 @@ pub enum Act {
 impl World {
     /// Where clients find the cluster, if nobody manages its control plane and the endpoint is known.
     fn server(&self) -> Option<Server> {
-        let spec = &self.cluster.spec;
-        let is_managed = spec.control_plane_ref.is_some() || spec.topology.is_some();
-        Server::of(&self.cluster, self.infrastructure.as_deref()).filter(|_| !is_managed)
+        Server::of(&self.cluster, self.infrastructure.as_deref())
+            .filter(|_| !is_managed(&self.cluster))
     }
 
     /// Further conditions that count for `Available`: the Cluster's own, or those of its class.
@@ -82,6 +81,11 @@ impl World {
         own.or_else(|| class?.spec.availability_gates.as_deref())
             .unwrap_or_default()
     }
+}
+
+/// Whether somebody else manages the control plane of a cluster, and writes its kubeconfig.
+fn is_managed(cluster: &Cluster) -> bool {
+    cluster.spec.control_plane_ref.is_some() || cluster.spec.topology.is_some()
 }
 
 impl Reconciler for ClusterController {
@@ -97,10 +101,8 @@ impl Reconciler for ClusterController {
         let name = cluster.name_any();
         let members = Selector::label(labels::CLUSTER_NAME, &name);
         let scope = Some(namespace.as_str());
-        let is_managed =
-            cluster.spec.control_plane_ref.is_some() || cluster.spec.topology.is_some();
         let (mut authority, mut state) = (None, None);
-        if !is_managed {
+        if !is_managed(cluster) {
             let authorities = Authorities::gather(cx, &namespace, &name).await?;
             authority = authorities.pair(Purpose::Cluster).cloned();
             let uid = cluster.metadata.uid.as_deref();

@@ -1,7 +1,6 @@
 //! What to do about an ExtensionConfig. Pure.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use api::runtime::extension_config::{CA_KEY, reasons};
 use k8s_openapi::ByteString;
@@ -9,10 +8,8 @@ use runtime::Plan;
 use serde_json::json;
 
 use super::{Discovery, World, secret_of};
+use crate::hook::RETRY;
 use crate::{object, pause};
-
-/// An extension that could not be asked is asked again after this time.
-const RETRY: Duration = Duration::from_secs(30);
 
 pub(super) fn plan(world: &World) -> Plan<Infallible> {
     if world.is_paused() {

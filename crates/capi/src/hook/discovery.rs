@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use api::cluster::rules::is_label;
 use api::runtime::ExtensionConfig;
-use api::runtime::extension_config::{
-    FailurePolicy, GroupVersionHook, Handler, MAX_HANDLERS, is_label,
-};
+use api::runtime::extension_config::{FailurePolicy, GroupVersionHook, Handler, MAX_HANDLERS};
 use kube::ResourceExt as _;
 use runtime::Cx;
 use serde_json::{Value, json};

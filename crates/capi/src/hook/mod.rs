@@ -18,13 +18,14 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::cluster::Cluster;
 use api::cluster::rules;
 use api::runtime::ExtensionConfig;
 use api::runtime::extension_config::{FailurePolicy, Handler};
 use futures::StreamExt as _;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use runtime::{Cx, GatherError, Selector};
@@ -44,7 +45,7 @@ pub const DEFAULT_TIMEOUT: i32 = 10;
 /// Seconds that a call may take at most.
 pub const MAX_TIMEOUT: i32 = 30;
 /// After this time an extension that could not be asked is asked again.
-const RETRY: SignedDuration = SignedDuration::from_secs(30);
+pub(crate) const RETRY: Duration = Duration::from_secs(30);
 /// Handlers that are asked at once about one thing.
 const CONCURRENCY: usize = 16;
 
