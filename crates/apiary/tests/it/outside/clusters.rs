@@ -279,6 +279,13 @@ fn tenants_see_their_own_clusters() {
     check_has(&refused.stderr, &["in the namespace \"org-other\""]);
     let machines = as_tenant(&operator, "get machines --cluster hello");
     check_has(&machines.stdout, &["hello-workers-"]);
+    // Node pools of a kind that they may not list are not left out without a word.
+    let pools = as_tenant(&operator, "get nodepools");
+    assert_eq!(pools.code, Some(1), "{pools:?}");
+    check_has(&pools.stderr, &["cannot list resource \"machinepools\""]);
+    let resource = "--resource=machinepools.cluster.x-k8s.io";
+    kubectl.ok(&["create", "role", "pools", "--verb=get,list", resource]);
+    kubectl.does("create rolebinding pools --role=pools --serviceaccount=org-acme:tenant");
     let pools = as_tenant(&operator, "get nodepools");
     check_has(&pools.stdout, &["hello-workers"]);
     check_has(&operator.ok("get clusters"), &["hidden"]);
