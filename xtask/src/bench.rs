@@ -12,7 +12,7 @@ use crate::tools::{self, Places};
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Measure only these: start, fleet, clusters; or `apiserver`, alone or with what of it, e.g. create, watch, memory,
-    /// clusters; or `scale`, alone or with cluster or clusters
+    /// clusters; or `lifecycle`, alone or with 100, 1000, 3+50, 3+500 or upgrades; or `scale`, alone or with cluster or clusters
     measures: Vec<String>,
     /// How often start, fleet and clusters are measured; medians are shown
     #[arg(long, default_value_t = 5)]
@@ -47,9 +47,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.kubeconfig.is_some() || args.up {
         bail!("--kubeconfig and --up choose the server for `cargo xtask bench apiserver`");
     }
-    if args.measures.first().is_some_and(|first| first == "scale") {
-        let mut command = bench(&places, "scale");
-        return tools::run(command.args(&args.measures[1..]));
+    for name in ["lifecycle", "scale"] {
+        if args.measures.first().is_some_and(|first| first == name) {
+            let mut command = bench(&places, name);
+            return tools::run(command.args(&args.measures[1..]));
+        }
     }
     let mut command = bench(&places, "fleet");
     command

@@ -26,7 +26,7 @@ use controlplane::{ControlPlane, ControlPlanes};
 use jiff::Timestamp;
 use runtime::Clock;
 use serde_json::{Value, json};
-use support::{machine, resident};
+use support::{machine, processor, resident};
 
 /// The longest that anything may take.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -253,25 +253,12 @@ async fn available(plane: &ControlPlane, name: &str, replicas: usize) {
     until(plane, &path, LOOK, is_available).await;
 }
 
-/// Processor time of this process, in seconds.
-fn processor() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    ticks / 100.0
-}
-
 /// What the process costs when nothing happens, in percent of a core.
 async fn rest(args: &Args) -> f64 {
     tokio::time::sleep(SETTLE).await;
-    let (before, begin) = (processor(), Instant::now());
+    let (before, begin) = (processor(std::process::id()), Instant::now());
     tokio::time::sleep(Duration::from_secs(args.rest)).await;
-    (processor() - before) / begin.elapsed().as_secs_f64() * 100.0
+    (processor(std::process::id()) - before) / begin.elapsed().as_secs_f64() * 100.0
 }
 
 async fn cluster(args: &Args) -> Value {
@@ -308,7 +295,7 @@ async fn cluster(args: &Args) -> Value {
         available(&plane, &format!("web-{at}"), *size).await;
     }
     let pods_s = begin.elapsed().as_secs_f64();
-    let cpu_s = processor();
+    let cpu_s = processor(std::process::id());
     #[expect(clippy::cast_precision_loss, reason = "counts are small")]
     let rates = (nodes as f64 / nodes_s, pods as f64 / pods_s);
     let megabytes = resident(std::process::id());
@@ -336,7 +323,7 @@ async fn clusters(args: &Args) -> Value {
         available(plane, "web", args.pods_each).await;
     }
     let ready_s = begin.elapsed().as_secs_f64();
-    let cpu_s = processor();
+    let cpu_s = processor(std::process::id());
     #[expect(clippy::cast_precision_loss, reason = "counts are small")]
     let rate = count as f64 / ready_s;
     let megabytes = resident(std::process::id());

@@ -11,7 +11,7 @@ use apiserver::store::Redb;
 use serde_json::{Value, json};
 
 use crate::alone::{config, spec};
-use crate::support::resident;
+use crate::support::{processor, resident};
 
 /// Created before, so that what all share is not counted.
 const WARM_UP: usize = 10;
@@ -91,11 +91,11 @@ pub(crate) async fn create(count: NonZeroUsize, folder: &Path) -> Value {
         create(at).await;
     }
     let (before, file_before) = (resident(me), length(&path));
-    let (begin, cpu) = (Instant::now(), processor());
+    let (begin, cpu) = (Instant::now(), processor(std::process::id()));
     for at in WARM_UP..WARM_UP + count {
         create(at).await;
     }
-    let (created, created_cpu) = (begin.elapsed(), processor() - cpu);
+    let (created, created_cpu) = (begin.elapsed(), processor(std::process::id()) - cpu);
     let (after, file_after) = (resident(me), length(&path));
     server.shut_down().await;
     json!({
@@ -128,13 +128,4 @@ pub(crate) async fn reopen(count: NonZeroUsize, folder: &Path) -> Value {
         "opened_ms": each(opened.as_secs_f64() * 1e3), "opened_kilobytes": each((again - before) * 1024.0),
         "deleted_ms": each(deleted.as_secs_f64() * 1e3),
     })
-}
-
-/// Processor time of this process so far, in seconds.
-fn processor() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
-    // User and system time in hundredths of a second.
-    let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) / 100.0
 }
