@@ -13,7 +13,7 @@ use crate::cluster::{
 use crate::controlplane::{kubeadm_control_plane, kubeadm_control_plane_template};
 use crate::infrastructure::{
     local_cluster, local_cluster_template, local_machine, local_machine_pool,
-    local_machine_template,
+    local_machine_pool_template, local_machine_template,
 };
 use crate::ipam::{ip_address, ip_address_claim};
 use crate::meta::{
@@ -102,6 +102,9 @@ pub fn validate(
         (INFRASTRUCTURE_GROUP, V1BETA2, "LocalMachinePool") => {
             check(new, old, |new, _| local_machine_pool::validate(new))
         }
+        (INFRASTRUCTURE_GROUP, V1BETA2, "LocalMachinePoolTemplate") => {
+            check(new, old, local_machine_pool_template::validate)
+        }
         (INFRASTRUCTURE_GROUP, V1BETA2, "LocalMachineTemplate") => {
             check(new, old, local_machine_template::validate)
         }
@@ -130,8 +133,8 @@ pub struct Surroundings {
     pub old_class: Option<Value>,
     /// Its control plane, if it is there.
     pub control_plane: Option<Value>,
-    /// Its MachineDeployments.
-    pub deployments: Vec<Value>,
+    /// Its MachineDeployments and MachinePools.
+    pub workers: Vec<Value>,
 }
 
 /// What is wrong with a Cluster for its ClusterClass and its state.
@@ -151,9 +154,8 @@ pub fn validate_for_class(
     let class = around.class.as_ref().and_then(parse::<ClusterClass>);
     let mut errors = vec![];
     if let Some(old) = &old {
-        let deployments: Vec<_> = around.deployments.iter().filter_map(parse).collect();
         let control_plane = around.control_plane.as_ref();
-        let unsettled = topology_rules::check_settled(&new, old, control_plane, &deployments);
+        let unsettled = topology_rules::check_settled(&new, old, control_plane, &around.workers);
         errors.extend(unsettled);
         if class.is_none() {
             errors.extend(topology_rules::check_blind(&new, old));
@@ -357,19 +359,27 @@ mod tests {
     fn templates_of_classes_are_not_changed() {
         let object =
             |spec: Value| json!({"metadata": {"name": "x"}, "spec": {"template": {"spec": spec}}});
-        for (group, kind, spec) in [
+        for (group, kind, old, new) in [
             (
                 CONTROL_PLANE_GROUP,
                 "KubeadmControlPlaneTemplate",
+                json!({}),
                 json!({"remediation": {"maxRetry": 1}}),
             ),
             (
                 INFRASTRUCTURE_GROUP,
                 "LocalClusterTemplate",
+                json!({}),
                 json!({"failureDomains": [{"name": "a"}]}),
             ),
+            (
+                INFRASTRUCTURE_GROUP,
+                "LocalMachinePoolTemplate",
+                json!({"template": {"spec": {}}}),
+                json!({"template": {"spec": {"cpus": 1}}}),
+            ),
         ] {
-            let (new, old) = (object(spec), object(json!({})));
+            let (new, old) = (object(new), object(old));
             let found = validate(group, V1BETA2, kind, &new, Some(&old));
             assert_eq!(found.len(), 1, "{kind}");
             assert_eq!(found[0].path, "spec.template.spec", "{kind}");

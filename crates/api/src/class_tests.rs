@@ -273,8 +273,8 @@ spec:
             spec.patches[2].definitions[0].jsonPatches[8]: Invalid value: exactly one of value and valueFrom must be set
             spec.patches[2].definitions[0].jsonPatches[9].valueFrom: Invalid value: exactly one of variable and template must be set
             spec.patches[2].definitions[0].jsonPatches[10].valueFrom.variable: Invalid value: "unknown" is not among spec.variables
-            spec.patches[2].definitions[0].jsonPatches[11].valueFrom.variable: Invalid value: "builtin.machine.name": builtin has cluster, controlPlane, machineDeployment
-            spec.patches[2].definitions[1].selector.matchResources: Required value: must say what the templates are used for: controlPlane, infrastructureCluster or machineDeploymentClass
+            spec.patches[2].definitions[0].jsonPatches[11].valueFrom.variable: Invalid value: "builtin.machine.name": builtin has cluster, controlPlane, machineDeployment, machinePool
+            spec.patches[2].definitions[1].selector.matchResources: Required value: must say what the templates are used for: controlPlane, infrastructureCluster, machineDeploymentClass or machinePoolClass
         "#]],
     );
 }
@@ -472,7 +472,6 @@ spec:
         &expect![[r#"
             spec.topology.version: Invalid value: "1.35" must be a version such as v1.36.0
             metadata.annotations[topology.cluster.x-k8s.io/upgrade-concurrency]: Invalid value: "none" must be a number of 1 or more
-            spec.topology.workers.machinePools: Forbidden: MachinePools are not supported; use machineDeployments
             spec.topology.controlPlane.taints[0].key: Invalid value: node.kubernetes.io/x is set by Kubernetes itself
             spec.topology.workers.machineDeployments[blue].replicas: Invalid value: must be 0 or more
             spec.topology.workers.machineDeployments[green].rollout.strategy.rollingUpdate.maxUnavailable: Invalid value: must not be 0 when maxSurge is 0: no machine could ever be replaced
@@ -483,6 +482,7 @@ spec:
             spec.topology.controlPlane.variables.overrides[size].value: Invalid value: 10 must be at most 9
             spec.topology.controlPlane.healthCheck.enabled: Forbidden: neither the class nor the Cluster says what is checked
             spec.topology.workers.machineDeployments[blue].class: Invalid value: "unknown" must be one of those of the class: worker
+            spec.topology.workers.machinePools[pool].class: Invalid value: "pool" must be one of those of the class: 
             spec.topology.workers.machineDeployments[green].healthCheck.enabled: Forbidden: neither the class nor the Cluster says what is checked
         "#]],
     );
@@ -595,10 +595,10 @@ fn a_version_changes_when_the_last_one_is_there() {
         ),
     ];
     let mut text = String::new();
-    for (control_plane, deployments) in cases {
+    for (control_plane, workers) in cases {
         let around = Surroundings {
             control_plane,
-            deployments,
+            workers,
             ..around("{}")
         };
         let new = cluster("spec: {topology: {version: v1.36.0}}");

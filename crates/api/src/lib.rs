@@ -43,6 +43,7 @@ pub fn crds() -> Vec<Value> {
         infrastructure::local_machine::crd(),
         infrastructure::local_machine_template::crd(),
         infrastructure::local_machine_pool::crd(),
+        infrastructure::local_machine_pool_template::crd(),
         organization::organization::crd(),
         application::catalog::crd(),
         application::app_catalog_entry::crd(),

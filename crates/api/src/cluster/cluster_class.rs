@@ -74,7 +74,8 @@ pub struct InfrastructureClass {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("minProperties" = 1))]
 pub struct ClassNaming {
-    /// A Go template over `.cluster.name`, `.random` and, for workers, `.machineDeployment.topologyName`.
+    /// A Go template over `.cluster.name`, `.random` and, for workers, `.machineDeployment.topologyName` or
+    /// `.machinePool.topologyName`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub template: Option<String>,
@@ -544,6 +545,12 @@ impl ClusterClass {
             .iter()
     }
 
+    /// The class of MachinePools of this name.
+    #[must_use]
+    pub fn machine_pool(&self, class: &str) -> Option<&MachinePoolClass> {
+        self.machine_pools().find(|c| c.class == class)
+    }
+
     /// The classes of MachinePools.
     pub fn machine_pools(&self) -> impl Iterator<Item = &MachinePoolClass> {
         let workers = self.spec.workers.as_ref();
@@ -588,20 +595,15 @@ impl ClusterClass {
             let path = "spec.controlPlane.machineInfrastructure.templateRef";
             refs.push((path.to_owned(), &machines.template_ref));
         }
-        let deployments = self.machine_deployments().enumerate();
-        let pools = self.machine_pools().enumerate();
-        let workers = deployments
-            .map(|(i, c)| ("machineDeployments", i, &c.bootstrap, &c.infrastructure))
-            .chain(pools.map(|(i, c)| ("machinePools", i, &c.bootstrap, &c.infrastructure)));
-        for (list, i, bootstrap, infrastructure) in workers {
-            let path = format!("spec.workers.{list}[{i}]");
+        for class in self.workers() {
+            let path = class.path();
             refs.push((
                 format!("{path}.bootstrap.templateRef"),
-                &bootstrap.template_ref,
+                &class.bootstrap.template_ref,
             ));
             refs.push((
                 format!("{path}.infrastructure.templateRef"),
-                &infrastructure.template_ref,
+                &class.infrastructure.template_ref,
             ));
         }
         refs

@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use super::cluster::Cluster;
 use super::cluster_class::{
-    ClassNames, ClassPatch, ClusterClass, JsonPatch, MachineDeploymentClass, PatchSelector,
+    ClassNames, ClassPatch, ClusterClass, JsonPatch, MatchResources, PatchSelector,
 };
 use super::machine_health_check::{NODE_STARTUP_TIMEOUT_MIN, check_trigger};
 use super::rules::{self, Version};
 use super::topology::{HealthChecks, RemediationTrigger, Topology};
 use super::topology_rules;
 use super::variables::{self, BUILTIN};
+use super::workers::{WorkersClassEntry, WorkersKind};
 use crate::meta::{FieldError, TemplateRef};
 
 /// What is wrong with a ClusterClass, also compared to what it was. There are no defaults.
@@ -89,18 +90,16 @@ pub(super) fn check_health(
 
 fn check_workers(new: &ClusterClass, errors: &mut Vec<FieldError>) {
     let mut names = BTreeSet::new();
-    for (i, class) in new.machine_deployments().enumerate() {
-        let path = format!("spec.workers.machineDeployments[{i}]");
-        if !names.insert(&class.class) {
+    for class in new.workers() {
+        let path = class.path();
+        if !names.insert((class.kind, class.class)) {
             let why = format!("{:?} is there twice", class.class);
             errors.push(FieldError::invalid(format!("{path}.class"), why));
         }
-        rules::check_taints(
-            &format!("{path}.taints"),
-            class.taints.as_deref(),
-            false,
-            errors,
-        );
+        rules::check_taints(&format!("{path}.taints"), class.taints, false, errors);
+    }
+    for (i, class) in new.machine_deployments().enumerate() {
+        let path = format!("spec.workers.machineDeployments[{i}]");
         if let Some(health) = &class.health_check {
             let remediation = health.remediation.as_ref();
             let trigger = remediation.and_then(|r| r.trigger_if.as_ref());
@@ -121,21 +120,21 @@ fn check_namings(new: &ClusterClass, errors: &mut Vec<FieldError>) {
     let mut namings = vec![
         (
             "spec.infrastructure".to_owned(),
-            &spec.infrastructure.naming,
-            "",
+            spec.infrastructure.naming.as_ref(),
+            String::new(),
         ),
         (
             "spec.controlPlane".to_owned(),
-            &spec.control_plane.naming,
-            "",
+            spec.control_plane.naming.as_ref(),
+            String::new(),
         ),
     ];
-    namings.extend(new.machine_deployments().enumerate().map(|(i, class)| {
-        let path = format!("spec.workers.machineDeployments[{i}]");
-        (path, &class.naming, ".machineDeployment.topologyName")
+    namings.extend(new.workers().map(|class| {
+        let own = format!(".{}.topologyName", class.kind.variable());
+        (class.path(), class.naming, own)
     }));
     for (path, naming, own) in namings {
-        let Some(template) = naming.as_ref().and_then(|n| n.template.as_deref()) else {
+        let Some(template) = naming.and_then(|n| n.template.as_deref()) else {
             continue;
         };
         let path = format!("{path}.naming.template");
@@ -146,7 +145,7 @@ fn check_namings(new: &ClusterClass, errors: &mut Vec<FieldError>) {
                 continue;
             }
         };
-        let known = [".cluster.name", ".random", own];
+        let known = [".cluster.name", ".random", &own];
         if let Some(other) = used.iter().find(|v| !known.contains(&v.as_str())) {
             let known: Vec<&str> = known.into_iter().filter(|k| !k.is_empty()).collect();
             let why = format!("{other:?} must be one of {}", known.join(", "));
@@ -238,6 +237,17 @@ fn is_same_kind(selector: &PatchSelector, reference: &TemplateRef) -> bool {
     selector.api_version == reference.api_version && selector.kind == reference.kind
 }
 
+impl MatchResources {
+    /// The classes of groups of workers of a kind, if the selector is about these.
+    #[must_use]
+    pub fn workers_class(&self, kind: WorkersKind) -> Option<&ClassNames> {
+        match kind {
+            WorkersKind::MachineDeployment => self.machine_deployment_class.as_ref(),
+            WorkersKind::MachinePool => self.machine_pool_class.as_ref(),
+        }
+    }
+}
+
 /// A selector must select something, or the change is never made and nobody knows why.
 fn check_selector(
     path: &str,
@@ -273,27 +283,27 @@ fn check_selector(
             refuse("infrastructureCluster", "the infrastructure is not");
         }
     }
-    if let Some(names) = &matches.machine_deployment_class {
+    for kind in WorkersKind::ALL {
+        let Some(names) = matches.workers_class(kind) else {
+            continue;
+        };
         is_any = true;
         for name in names.names.iter().flatten() {
-            let is_used = |c: &MachineDeploymentClass| {
+            let is_used = |c: WorkersClassEntry<'_>| {
                 is_same_kind(selector, &c.bootstrap.template_ref)
                     || is_same_kind(selector, &c.infrastructure.template_ref)
             };
-            let mut selected = class
-                .machine_deployments()
-                .filter(|c| is_named(name, &c.class));
-            if !selected.any(is_used) {
-                let why = format!("no class of MachineDeployments is called {name} and has one");
-                refuse("machineDeploymentClass.names", &why);
+            let of_kind = class.workers().filter(|c| c.kind == kind);
+            if !of_kind.filter(|c| is_named(name, c.class)).any(is_used) {
+                let why = format!("no class of {}s is called {name} and has one", kind.name());
+                refuse(&format!("{}Class.names", kind.variable()), &why);
             }
         }
     }
-    is_any |= matches.machine_pool_class.is_some();
     if !is_any {
         errors.push(FieldError::required(
             format!("{path}.matchResources"),
-            "must say what the templates are used for: controlPlane, infrastructureCluster or machineDeploymentClass",
+            "must say what the templates are used for: controlPlane, infrastructureCluster, machineDeploymentClass or machinePoolClass",
         ));
     }
 }
@@ -376,7 +386,12 @@ fn check_variable(path: &str, class: &ClusterClass, variable: &str, errors: &mut
             .split('.')
             .next()
             .unwrap_or_default();
-        let known = ["cluster", "controlPlane", "machineDeployment"];
+        let known = [
+            "cluster",
+            "controlPlane",
+            "machineDeployment",
+            "machinePool",
+        ];
         if !known.contains(&part) {
             let why = format!("{variable:?}: builtin has {}", known.join(", "));
             errors.push(FieldError::invalid(path, why));
@@ -425,12 +440,21 @@ pub fn check_compatible(old: &ClusterClass, new: &ClusterClass, errors: &mut Vec
         machines(old).as_ref(),
         machines(new).as_ref(),
     );
-    for (i, class) in new.machine_deployments().enumerate() {
-        if let Some(before) = old.machine_deployment(&class.class) {
+    for class in new.workers() {
+        let Some(before) = old.workers_class(class.kind, class.class) else {
+            continue;
+        };
+        same(
+            format!("{}.infrastructure.templateRef", class.path()),
+            Some(&before.infrastructure.template_ref),
+            Some(&class.infrastructure.template_ref),
+        );
+        // The config of a pool stays the same object, whatever it says.
+        if class.kind == WorkersKind::MachinePool {
             same(
-                format!("spec.workers.machineDeployments[{i}].infrastructure.templateRef"),
-                Some(&before.infrastructure.template_ref),
-                Some(&class.infrastructure.template_ref),
+                format!("{}.bootstrap.templateRef", class.path()),
+                Some(&before.bootstrap.template_ref),
+                Some(&class.bootstrap.template_ref),
             );
         }
     }
@@ -449,20 +473,18 @@ pub fn check_in_use(
         let Some(topology) = &cluster.spec.topology else {
             continue;
         };
-        let used = topology.workers.iter();
-        for used in used.flat_map(|w| w.machine_deployments.iter().flatten()) {
-            if new.machine_deployment(&used.class).is_none()
-                && old.machine_deployment(&used.class).is_some()
-            {
+        for used in topology.groups() {
+            let has = |c: &ClusterClass| c.workers_class(used.kind, used.class).is_some();
+            if has(old) && !has(new) {
                 let why = format!(
                     "class {:?} cannot be removed: Cluster {name} uses it",
                     used.class
                 );
-                errors.push(FieldError::forbidden(
-                    "spec.workers.machineDeployments",
-                    why,
-                ));
+                let path = format!("spec.workers.{}", used.kind.list());
+                errors.push(FieldError::forbidden(path, why));
             }
+        }
+        for used in topology.machine_deployments() {
             let has = |c: &ClusterClass| {
                 let class = c.machine_deployment(&used.class);
                 class.is_some_and(|c| c.health_check.is_some())

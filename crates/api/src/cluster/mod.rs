@@ -18,6 +18,7 @@ pub mod topology;
 pub mod topology_rules;
 pub mod v1beta1;
 pub mod variables;
+pub mod workers;
 
 pub use cluster::{Cluster, ClusterSpec, ClusterStatus};
 pub use cluster_class::{ClusterClass, ClusterClassSpec, ClusterClassStatus};
@@ -29,3 +30,4 @@ pub use machine_health_check::{
 };
 pub use machine_pool::{MachinePool, MachinePoolSpec, MachinePoolStatus};
 pub use machine_set::{MachineSet, MachineSetSpec, MachineSetStatus};
+pub use workers::WorkersKind;

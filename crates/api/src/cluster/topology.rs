@@ -1,4 +1,4 @@
-//! A Cluster as an instance of a ClusterClass: the wire format. Nothing reconciles it yet.
+//! A Cluster as an instance of a ClusterClass: the wire format.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

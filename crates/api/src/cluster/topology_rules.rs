@@ -6,9 +6,8 @@ use serde_json::Value;
 use super::cluster::Cluster;
 use super::cluster_class::ClusterClass;
 use super::cluster_class_rules::{check_compatible, check_health};
-use super::machine_deployment::MachineDeployment;
 use super::rules::{self, Version};
-use super::topology::{MachineDeploymentTopology, Topology};
+use super::topology::{MachineDeploymentTopology, MachinePoolTopology, Topology};
 use super::variables;
 use crate::meta::{FieldError, labels};
 
@@ -20,9 +19,11 @@ impl Topology {
         entries.unwrap_or_default().iter()
     }
 
-    fn has_pools(&self) -> bool {
-        let pools = self.workers.as_ref().and_then(|w| w.machine_pools.as_ref());
-        pools.is_some_and(|pools| !pools.is_empty())
+    /// The entries for MachinePools.
+    pub fn machine_pools(&self) -> impl Iterator<Item = &MachinePoolTopology> {
+        let workers = self.workers.as_ref();
+        let entries = workers.and_then(|w| w.machine_pools.as_deref());
+        entries.unwrap_or_default().iter()
     }
 }
 
@@ -57,12 +58,6 @@ pub fn check(cluster: &Cluster, topology: &Topology, errors: &mut Vec<FieldError
         let why = format!("{text:?} must be a number of 1 or more");
         errors.push(FieldError::invalid(path, why));
     }
-    if topology.has_pools() {
-        errors.push(FieldError::forbidden(
-            "spec.topology.workers.machinePools",
-            "MachinePools are not supported; use machineDeployments",
-        ));
-    }
     let path = "spec.topology.controlPlane";
     if let Some(control_plane) = &topology.control_plane {
         let taints = control_plane.taints.as_deref();
@@ -78,6 +73,16 @@ pub fn check(cluster: &Cluster, topology: &Topology, errors: &mut Vec<FieldError
             );
         }
     }
+    for entry in topology.groups() {
+        let path = entry.path();
+        if entry.replicas.is_some_and(|r| r < 0) {
+            errors.push(FieldError::invalid(
+                format!("{path}.replicas"),
+                "must be 0 or more",
+            ));
+        }
+        rules::check_taints(&format!("{path}.taints"), entry.taints, false, errors);
+    }
     for entry in topology.machine_deployments() {
         check_machine_deployment(entry, errors);
     }
@@ -89,18 +94,6 @@ fn path_of(entry: &MachineDeploymentTopology) -> String {
 
 fn check_machine_deployment(entry: &MachineDeploymentTopology, errors: &mut Vec<FieldError>) {
     let path = path_of(entry);
-    if entry.replicas.is_some_and(|r| r < 0) {
-        errors.push(FieldError::invalid(
-            format!("{path}.replicas"),
-            "must be 0 or more",
-        ));
-    }
-    rules::check_taints(
-        &format!("{path}.taints"),
-        entry.taints.as_deref(),
-        false,
-        errors,
-    );
     if let Some(health) = &entry.health_check {
         let remediation = health.remediation.as_ref();
         let trigger = remediation.and_then(|r| r.trigger_if.as_ref());
@@ -192,11 +185,12 @@ pub fn default_for_class(topology: &mut Topology, class: &ClusterClass) {
         .into_iter()
         .filter_map(|c| c.variables.as_mut())
         .collect();
-    let workers = topology.workers.as_mut();
-    let entries = workers
-        .into_iter()
-        .flat_map(|w| w.machine_deployments.iter_mut().flatten());
-    overrides.extend(entries.filter_map(|e| e.variables.as_mut()));
+    if let Some(workers) = &mut topology.workers {
+        let deployments = workers.machine_deployments.iter_mut().flatten();
+        overrides.extend(deployments.filter_map(|e| e.variables.as_mut()));
+        let pools = workers.machine_pools.iter_mut().flatten();
+        overrides.extend(pools.filter_map(|e| e.variables.as_mut()));
+    }
     for overrides in overrides {
         variables::default_values(&mut overrides.overrides, definitions, true);
     }
@@ -237,28 +231,26 @@ pub fn check_for_class(topology: &Topology, class: &ClusterClass) -> Vec<FieldEr
             check_enabled(&path, health.enabled, has_checks, &mut errors);
         }
     }
-    for entry in topology.machine_deployments() {
-        let path = path_of(entry);
-        let overrides = entry
-            .variables
-            .as_ref()
-            .and_then(|v| v.overrides.as_deref());
+    for entry in topology.groups() {
+        let path = entry.path();
         let variables_path = format!("{path}.variables.overrides");
+        let overrides = entry.overrides;
         variables::check_values(&variables_path, overrides, definitions, true, &mut errors);
-        let Some(of_class) = class.machine_deployment(&entry.class) else {
-            let known: Vec<&str> = class
-                .machine_deployments()
-                .map(|c| c.class.as_str())
-                .collect();
+        if class.workers_class(entry.kind, entry.class).is_none() {
+            let known = class.workers().filter(|c| c.kind == entry.kind);
+            let known: Vec<&str> = known.map(|c| c.class).collect();
             let why = format!(
                 "{:?} must be one of those of the class: {}",
                 entry.class,
                 known.join(", ")
             );
             errors.push(FieldError::invalid(format!("{path}.class"), why));
-            continue;
-        };
-        if let Some(health) = &entry.health_check {
+        }
+    }
+    for entry in topology.machine_deployments() {
+        let path = path_of(entry);
+        let of_class = class.machine_deployment(&entry.class);
+        if let (Some(health), Some(of_class)) = (&entry.health_check, of_class) {
             let has_checks = health.checks.is_some() || of_class.health_check.is_some();
             check_enabled(
                 &format!("{path}.healthCheck"),
@@ -327,7 +319,7 @@ pub fn check_settled(
     new: &Cluster,
     old: &Cluster,
     control_plane: Option<&Value>,
-    deployments: &[MachineDeployment],
+    workers: &[Value],
 ) -> Vec<FieldError> {
     let (Some(before), Some(after)) = (&old.spec.topology, &new.spec.topology) else {
         return vec![];
@@ -356,17 +348,16 @@ pub fn check_settled(
             waiting.push(format!("{kind} is upgrading to {wanted}"));
         }
     }
-    let is_behind = |d: &&MachineDeployment| {
-        let spec = &d.spec.template.spec;
-        let found = d.status.as_ref().and_then(|s| s.versions.as_deref());
-        spec.version.as_deref() != Some(&before.version)
-            || found
-                .unwrap_or_default()
-                .iter()
-                .any(|v| v.version != before.version)
+    let is_behind = |group: &&Value| {
+        let found = group["status"]["versions"].as_array();
+        let mut found = found.into_iter().flatten();
+        group["spec"]["template"]["spec"]["version"] != before.version
+            || found.any(|v| v["version"] != before.version)
     };
-    let behind = deployments.iter().filter(is_behind);
-    let behind: Vec<&str> = behind.filter_map(|d| d.metadata.name.as_deref()).collect();
+    let behind = workers.iter().filter(is_behind);
+    let behind: Vec<&str> = behind
+        .filter_map(|group| group["metadata"]["name"].as_str())
+        .collect();
     if !behind.is_empty() {
         waiting.push(format!(
             "not upgraded to {} yet: {}",

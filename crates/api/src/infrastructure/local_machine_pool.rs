@@ -153,30 +153,27 @@ impl LocalMachinePool {
 #[must_use]
 pub fn validate(new: &LocalMachinePool) -> Vec<FieldError> {
     let mut errors = vec![];
-    let Some(rollout) = &new.spec.rollout else {
-        return errors;
-    };
-    rules::check_scaled(
-        "spec.rollout.maxSurge",
-        rollout.max_surge.as_ref(),
-        &mut errors,
-    );
-    rules::check_scaled(
-        "spec.rollout.maxUnavailable",
-        rollout.max_unavailable.as_ref(),
-        &mut errors,
-    );
+    check_rollout("spec.rollout", new.spec.rollout.as_ref(), &mut errors);
+    errors
+}
+
+/// What is wrong with how machines of a pool are replaced, said at `path`.
+pub(super) fn check_rollout(
+    path: &str,
+    rollout: Option<&PoolRollout>,
+    errors: &mut Vec<FieldError>,
+) {
+    let Some(rollout) = rollout else { return };
+    let (surge, missing) = (rollout.max_surge.as_ref(), rollout.max_unavailable.as_ref());
+    rules::check_scaled(&format!("{path}.maxSurge"), surge, errors);
+    rules::check_scaled(&format!("{path}.maxUnavailable"), missing, errors);
     let is_zero = |v: &IntOrString| matches!(v, IntOrString::Int(0));
-    let surges = !rollout.max_surge.as_ref().is_some_and(is_zero);
-    let leaves = rollout
-        .max_unavailable
-        .as_ref()
-        .is_some_and(|v| !is_zero(v));
+    let surges = !surge.is_some_and(is_zero);
+    let leaves = missing.is_some_and(|v| !is_zero(v));
     if !surges && !leaves {
         errors.push(FieldError::invalid(
-            "spec.rollout.maxUnavailable",
-            "must not be 0 if spec.rollout.maxSurge is 0: no machine could be replaced",
+            format!("{path}.maxUnavailable"),
+            format!("must not be 0 if {path}.maxSurge is 0: no machine could be replaced"),
         ));
     }
-    errors
 }

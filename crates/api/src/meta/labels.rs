@@ -91,9 +91,11 @@ pub const REPLICAS_MANAGED_BY: &str = "cluster.x-k8s.io/replicas-managed-by";
 pub const TOPOLOGY_OWNED: &str = "topology.cluster.x-k8s.io/owned";
 /// Label: the entry of `spec.topology.workers.machineDeployments` that something was made for.
 pub const TOPOLOGY_DEPLOYMENT_NAME: &str = "topology.cluster.x-k8s.io/deployment-name";
-/// Annotation of a topology's MachineDeployment: it is not upgraded while it is there.
+/// Label of what was made for a MachinePool of a topology: the name of its entry.
+pub const TOPOLOGY_POOL_NAME: &str = "topology.cluster.x-k8s.io/pool-name";
+/// Annotation of an entry of a topology: its group of workers is not upgraded while it is there.
 pub const TOPOLOGY_DEFER_UPGRADE: &str = "topology.cluster.x-k8s.io/defer-upgrade";
-/// Annotation of a topology's MachineDeployment: it and those after it are not upgraded while it is there.
+/// Annotation of an entry of a topology: its group of workers and those of its kind after it are not upgraded while it is there.
 pub const TOPOLOGY_HOLD_UPGRADE_SEQUENCE: &str = "topology.cluster.x-k8s.io/hold-upgrade-sequence";
 /// Annotation of Clusters: how many MachineDeployments are upgraded at once. Default: 1.
 pub const TOPOLOGY_UPGRADE_CONCURRENCY: &str = "topology.cluster.x-k8s.io/upgrade-concurrency";

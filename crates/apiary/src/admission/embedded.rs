@@ -11,6 +11,7 @@ use super::{Objects, Refusal, Review};
 const CLASSES: &str = "clusterclasses.cluster.x-k8s.io";
 const CLUSTERS: &str = "clusters.cluster.x-k8s.io";
 const DEPLOYMENTS: &str = "machinedeployments.cluster.x-k8s.io";
+const POOLS: &str = "machinepools.cluster.x-k8s.io";
 
 /// Fills what was left out of objects of Cluster API, and refuses those that cannot work.
 pub struct ClusterApi;
@@ -51,9 +52,10 @@ impl Objects for Beside<'_> {
         Some(self.objects.get(&storage, namespace, name)?.value())
     }
 
-    fn deployments(&self, namespace: &str) -> Vec<Value> {
-        let deployments = self.objects.list(DEPLOYMENTS, Some(namespace));
-        deployments.iter().map(|d| d.value()).collect()
+    fn workers(&self, namespace: &str) -> Vec<Value> {
+        let list = |storage| self.objects.list(storage, Some(namespace));
+        let workers = [DEPLOYMENTS, POOLS].into_iter().flat_map(list);
+        workers.map(|group| group.value()).collect()
     }
 
     fn scaled(&self, review: &Review<'_>) -> Option<Value> {

@@ -42,8 +42,8 @@ trait Objects: Sync {
     /// The control plane of a Cluster: an object of any kind.
     fn control_plane(&self, group: &str, kind: &str, namespace: &str, name: &str) -> Option<Value>;
 
-    /// The MachineDeployments of a namespace.
-    fn deployments(&self, namespace: &str) -> Vec<Value>;
+    /// The MachineDeployments and MachinePools of a namespace.
+    fn workers(&self, namespace: &str) -> Vec<Value>;
 
     /// The object whose size is changed.
     fn scaled(&self, review: &Review<'_>) -> Option<Value>;
@@ -90,16 +90,16 @@ fn surroundings(review: &Review<'_>, cluster: &Value, old: Option<&Value>) -> Su
         review
             .objects
             .control_plane(text("apiGroup"), text("kind"), namespace, text("name"));
-    let is_ours = |deployment: &Value| {
-        let has = &deployment["metadata"]["labels"];
+    let is_ours = |group: &Value| {
+        let has = &group["metadata"]["labels"];
         has[labels::CLUSTER_NAME] == *review.name && !has[labels::TOPOLOGY_OWNED].is_null()
     };
-    let deployments = review.objects.deployments(namespace);
+    let workers = review.objects.workers(namespace);
     Surroundings {
         class: class(review, cluster),
         old_class: old.and_then(|old| class(review, old)),
         control_plane,
-        deployments: deployments.into_iter().filter(is_ours).collect(),
+        workers: workers.into_iter().filter(is_ours).collect(),
     }
 }
 

@@ -645,8 +645,10 @@ fn condition_of(object: &Value, type_: &str) -> String {
 
 /// The part of a topology that a machine belongs to.
 fn part_of(machine: &Value) -> String {
-    let pool = &machine["metadata"]["labels"]["topology.cluster.x-k8s.io/deployment-name"];
-    match pool.as_str() {
+    let label = |name: &str| {
+        machine["metadata"]["labels"][format!("topology.cluster.x-k8s.io/{name}")].as_str()
+    };
+    match label("deployment-name").or_else(|| label("pool-name")) {
         Some(pool) => format!("pool {pool}"),
         None => "control plane".to_owned(),
     }

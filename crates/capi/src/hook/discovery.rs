@@ -13,8 +13,6 @@ use super::{API_VERSION, Caller, DEFAULT_TIMEOUT, Hook, MAX_TIMEOUT, answer};
 
 /// Hooks that extensions may have handlers for, and that nobody calls here.
 const UNCALLED: &[&str] = &[
-    "AfterWorkersUpgrade",
-    "BeforeWorkersUpgrade",
     "CanUpdateMachine",
     "CanUpdateMachineSet",
     "DiscoverVariables",

@@ -63,6 +63,10 @@ pub enum Hook {
     BeforeControlPlaneUpgrade,
     /// Its control plane has come to a version. Holds back.
     AfterControlPlaneUpgrade,
+    /// Its workers are about to go to the version of the control plane. Holds back.
+    BeforeWorkersUpgrade,
+    /// Its workers have come to the version of the control plane. Holds back.
+    AfterWorkersUpgrade,
     /// All of it has come to its version. Holds back the next upgrade.
     AfterClusterUpgrade,
     /// It is about to be deleted. Holds back.
@@ -71,12 +75,14 @@ pub enum Hook {
 
 impl Hook {
     /// Those that are called.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::BeforeClusterCreate,
         Self::AfterControlPlaneInitialized,
         Self::BeforeClusterUpgrade,
         Self::BeforeControlPlaneUpgrade,
         Self::AfterControlPlaneUpgrade,
+        Self::BeforeWorkersUpgrade,
+        Self::AfterWorkersUpgrade,
         Self::AfterClusterUpgrade,
         Self::BeforeClusterDelete,
     ];
@@ -90,6 +96,8 @@ impl Hook {
             Self::BeforeClusterUpgrade => "BeforeClusterUpgrade",
             Self::BeforeControlPlaneUpgrade => "BeforeControlPlaneUpgrade",
             Self::AfterControlPlaneUpgrade => "AfterControlPlaneUpgrade",
+            Self::BeforeWorkersUpgrade => "BeforeWorkersUpgrade",
+            Self::AfterWorkersUpgrade => "AfterWorkersUpgrade",
             Self::AfterClusterUpgrade => "AfterClusterUpgrade",
             Self::BeforeClusterDelete => "BeforeClusterDelete",
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::cluster::cluster_class::{ClassNaming, ClassTemplate, MachineDeploymentClass};
 use api::cluster::topology::{MachineDeploymentTopology, Topology, Variable, VariableOverrides};
-use api::cluster::{ClusterClass, MachineDeployment};
+use api::cluster::{ClusterClass, MachineDeployment, WorkersKind};
 use api::meta::{ContractRef, TemplateRef, labels};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
@@ -13,11 +13,14 @@ use serde_json::{Value, json};
 
 use super::World;
 use super::gather::{contract_ref, is_named_by, reference_to};
+use super::group::{deployment_of, group_of};
 use super::parts::{self, Texts, put, texts};
 use super::patches::{self, Role};
 use super::templates::{Part, copy, metadata_of};
-use super::upgrade::{Progress, Step, Upgrade, deployment_of};
+use super::upgrade::{Progress, Step, Upgrade};
 use crate::{names, object, template};
+
+const DEPLOYMENT: WorkersKind = WorkersKind::MachineDeployment;
 
 /// What a cluster should be made of.
 #[derive(Debug)]
@@ -30,17 +33,19 @@ pub(super) struct Parts {
     /// `None` if it has to stay as it is for now.
     pub control_plane: Option<DynamicObject>,
     pub deployments: Vec<DynamicObject>,
+    /// MachinePools, each after what it refers to.
+    pub pools: Vec<DynamicObject>,
     pub checks: Vec<DynamicObject>,
 }
 
 /// What parts are built from.
-struct Builder<'a> {
-    world: &'a World,
-    class: &'a ClusterClass,
+pub(super) struct Builder<'a> {
+    pub world: &'a World,
+    pub class: &'a ClusterClass,
     /// With the defaults of variables.
-    topology: &'a Topology,
-    upgrade: &'a Upgrade,
-    builtin: Value,
+    pub topology: &'a Topology,
+    pub upgrade: &'a Upgrade,
+    pub builtin: Value,
 }
 
 /// Builds all parts.
@@ -87,9 +92,8 @@ pub(super) fn build(
                 entry.class
             ));
         };
-        let version = match upgrade.steps.get(&entry.name) {
-            None | Some(Step::Hold) => continue,
-            Some(Step::Run(version) | Step::Wait(version) | Step::Defer(version)) => version,
+        let Some(version) = upgrade.version_for(DEPLOYMENT, &entry.name) else {
+            continue;
         };
         let deployment = builder.deployment(class, entry, version, &mut copies)?;
         if let Some(health) = parts::worker_health(class, entry) {
@@ -102,17 +106,24 @@ pub(super) fn build(
         }
         deployments.push(deployment);
     }
+    let mut pools = vec![];
+    for entry in topology.machine_pools() {
+        if let Some(version) = upgrade.version_for(WorkersKind::MachinePool, &entry.name) {
+            pools.extend(builder.pool(entry, version)?);
+        }
+    }
     Ok(Parts {
         copies,
         infrastructure,
         control_plane_ref,
         control_plane,
         deployments,
+        pools,
         checks,
     })
 }
 
-fn overrides(variables: Option<&VariableOverrides>) -> Option<&[Variable]> {
+pub(super) fn overrides(variables: Option<&VariableOverrides>) -> Option<&[Variable]> {
     variables.and_then(|v| v.overrides.as_deref())
 }
 
@@ -150,7 +161,7 @@ fn say(class: &MachineDeploymentClass, entry: &MachineDeploymentTopology, to: &m
 }
 
 impl Builder<'_> {
-    fn template(&self, reference: &TemplateRef) -> Result<&DynamicObject, String> {
+    pub(super) fn template(&self, reference: &TemplateRef) -> Result<&DynamicObject, String> {
         let wanted = contract_ref(reference);
         let found = self.world.templates.iter();
         let found = found.map(Arc::as_ref).find(|t| is_named_by(t, &wanted));
@@ -158,7 +169,7 @@ impl Builder<'_> {
     }
 
     /// The template with the patches of the class.
-    fn render(
+    pub(super) fn render(
         &self,
         from: &DynamicObject,
         reference: &TemplateRef,
@@ -194,26 +205,34 @@ impl Builder<'_> {
         self.name(naming, None, &suffix)
     }
 
-    fn name(&self, naming: Option<&ClassNaming>, entry: Option<&str>, suffix: &str) -> String {
-        let cluster = self.world.cluster.name_any();
-        let entry_name = entry.unwrap_or_default();
-        let name = match naming.and_then(|n| n.template.as_deref()) {
-            Some(template) => names::expand(
-                template,
-                &[
-                    (".random", suffix),
-                    (".cluster.name", &cluster),
-                    (".machineDeployment.topologyName", entry_name),
-                ],
-            ),
-            None if entry.is_some() => format!("{cluster}-{entry_name}-{suffix}"),
-            None => format!("{cluster}-{suffix}"),
+    fn name(
+        &self,
+        naming: Option<&ClassNaming>,
+        entry: Option<(WorkersKind, &str)>,
+        suffix: &str,
+    ) -> String {
+        let cluster = self.cluster_name();
+        let template = naming.and_then(|n| n.template.as_deref());
+        let name = match (template, entry) {
+            (Some(template), entry) => {
+                let own = entry
+                    .map(|(kind, entry)| (format!(".{}.topologyName", kind.variable()), entry));
+                let mut known = vec![(".random", suffix), (".cluster.name", &cluster)];
+                known.extend(own.iter().map(|(name, entry)| (name.as_str(), *entry)));
+                names::expand(template, &known)
+            }
+            (None, Some((_, entry))) => format!("{cluster}-{entry}-{suffix}"),
+            (None, None) => format!("{cluster}-{suffix}"),
         };
         names::cut(name, suffix)
     }
 
+    pub(super) fn cluster_name(&self) -> String {
+        self.world.cluster.name_any()
+    }
+
     /// An object made from a rendered template, without what class and topology add.
-    fn object(&self, part: &Part<'_>, name: String) -> DynamicObject {
+    pub(super) fn object(&self, part: &Part<'_>, name: String) -> DynamicObject {
         let resource = &part.rendered["spec"]["template"];
         let mut metadata = metadata_of(self.world, part, &resource["metadata"]);
         metadata.name = Some(name);
@@ -345,20 +364,28 @@ impl Builder<'_> {
         Ok(copy)
     }
 
-    /// The name of the MachineDeployment for an entry: of the one that there is, or one that nobody has.
-    fn deployment_name(&self, class: &MachineDeploymentClass, entry: &str) -> String {
-        if let Some(current) = deployment_of(self.world, entry) {
-            return current.name_any();
+    /// The name of the group of workers for an entry: of the one that there is, or one that nobody has.
+    pub(super) fn group_name(
+        &self,
+        naming: Option<&ClassNaming>,
+        (kind, entry): (WorkersKind, &str),
+    ) -> String {
+        if let Some(current) = group_of(self.world, kind, entry) {
+            return current.name();
         }
         let uid = self.world.cluster.uid().unwrap_or_default();
-        let naming = class.naming.as_ref();
+        let what = match kind {
+            WorkersKind::MachineDeployment => "deployment",
+            WorkersKind::MachinePool => "pool",
+        };
+        let taken = self.world.groups(kind);
         let mut count: u32 = 0;
         loop {
-            let suffix = names::suffix(&[&uid, "deployment", entry, &count.to_string()]);
+            let suffix = names::suffix(&[&uid, what, entry, &count.to_string()]);
             // A template that always gives the same name is left when that is taken by one that goes.
             let naming = naming.filter(|_| count < 16);
-            let name = self.name(naming, Some(entry), &suffix);
-            if !self.world.deployments.iter().any(|d| d.name_any() == name) {
+            let name = self.name(naming, Some((kind, entry)), &suffix);
+            if !taken.iter().any(|group| group.name() == name) {
                 return name;
             }
             count += 1;
@@ -373,7 +400,7 @@ impl Builder<'_> {
         copies: &mut Vec<DynamicObject>,
     ) -> Result<DynamicObject, String> {
         let cluster = self.world.cluster.name_any();
-        let name = self.deployment_name(class, &entry.name);
+        let name = self.group_name(class.naming.as_ref(), (DEPLOYMENT, &entry.name));
         let (mut labels, annotations) =
             parts::metadata(class.metadata.as_ref(), entry.metadata.as_ref());
         let own = object::labels([
@@ -437,7 +464,8 @@ impl Builder<'_> {
         copies: &mut Vec<DynamicObject>,
     ) -> Result<(ContractRef, ContractRef), String> {
         let current = deployment_of(self.world, &entry.name).map(|d| &d.spec.template.spec);
-        if let (Some(Step::Wait(_)), Some(current)) = (self.upgrade.steps.get(&entry.name), current)
+        let step = self.upgrade.steps.get(&(DEPLOYMENT, entry.name.clone()));
+        if let (Some(Step::Wait(_)), Some(current)) = (step, current)
             && let Some(bootstrap) = &current.bootstrap.config_ref
         {
             return Ok((bootstrap.clone(), current.infrastructure_ref.clone()));
@@ -459,7 +487,7 @@ impl Builder<'_> {
             let part = Part {
                 from,
                 rendered: &rendered,
-                entry: Some(&entry.name),
+                entry: Some((DEPLOYMENT, &entry.name)),
                 current,
             };
             let copy = copy(self.world, &part);
@@ -469,12 +497,12 @@ impl Builder<'_> {
         };
         let bootstrap = made(
             &class.bootstrap.template_ref,
-            Role::Bootstrap(&entry.class),
+            Role::Bootstrap(DEPLOYMENT, &entry.class),
             current.and_then(|c| c.bootstrap.config_ref.as_ref()),
         )?;
         let infrastructure = made(
             &class.infrastructure.template_ref,
-            Role::Machines(&entry.class),
+            Role::Machines(DEPLOYMENT, &entry.class),
             current.map(|c| &c.infrastructure_ref),
         )?;
         Ok((bootstrap, infrastructure))

@@ -25,6 +25,7 @@ pub(super) async fn gather(
         templates: vec![],
         control_plane: None,
         deployments: vec![],
+        pools: vec![],
         sets: vec![],
         checks: vec![],
         copies: vec![],
@@ -41,6 +42,7 @@ pub(super) async fn gather(
     world.control_plane =
         contract::get(cx, &namespace, cluster.spec.control_plane_ref.as_ref()).await?;
     world.deployments = cx.list(scope, &owned).await?;
+    world.pools = cx.list(scope, &owned).await?;
     world.sets = cx.list(scope, &owned).await?;
     world.checks = cx.list(scope, &owned).await?;
     let mut kinds = BTreeSet::new();

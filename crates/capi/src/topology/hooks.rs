@@ -20,10 +20,12 @@ use crate::hook::{Answer, Hook, Question};
 use crate::object;
 
 /// Hooks by which extensions follow upgrades.
-const OF_UPGRADES: [Hook; 4] = [
+const OF_UPGRADES: [Hook; 6] = [
     Hook::BeforeClusterUpgrade,
     Hook::BeforeControlPlaneUpgrade,
     Hook::AfterControlPlaneUpgrade,
+    Hook::BeforeWorkersUpgrade,
+    Hook::AfterWorkersUpgrade,
     Hook::AfterClusterUpgrade,
 ];
 
@@ -110,7 +112,12 @@ fn about(hook: Hook, upgrade: &Upgrade, target: &str) -> Value {
         Hook::BeforeControlPlaneUpgrade => json!({
             "fromKubernetesVersion": upgrade.version, "toKubernetesVersion": upgrade.ahead.first(),
         }),
-        Hook::AfterControlPlaneUpgrade => json!({"kubernetesVersion": upgrade.version}),
+        Hook::BeforeWorkersUpgrade => json!({
+            "fromKubernetesVersion": upgrade.oldest_worker, "toKubernetesVersion": upgrade.version,
+        }),
+        Hook::AfterControlPlaneUpgrade | Hook::AfterWorkersUpgrade => {
+            json!({"kubernetesVersion": upgrade.version})
+        }
         Hook::AfterClusterUpgrade => return json!({"kubernetesVersion": upgrade.version}),
         Hook::BeforeClusterCreate
         | Hook::AfterControlPlaneInitialized
@@ -142,6 +149,10 @@ pub(super) fn pending(world: &World, upgrade: &Upgrade) -> Option<Option<String>
     }
     if upgrade.picks_up && is_followed {
         pending.insert(Hook::AfterControlPlaneUpgrade.name());
+    }
+    if upgrade.workers_follow && is_followed {
+        pending.insert(Hook::BeforeWorkersUpgrade.name());
+        pending.insert(Hook::AfterWorkersUpgrade.name());
     }
     let pending: Vec<&str> = pending.into_iter().collect();
     let after = (!pending.is_empty()).then(|| pending.join(","));

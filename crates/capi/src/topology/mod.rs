@@ -1,19 +1,22 @@
 //! Topologies: makes the parts of a Cluster from its ClusterClass, and keeps them as class, topology and variables say.
 //!
 //! Reads the Cluster, its ClusterClass and the templates that this names, and all that was made for the topology. Writes the
-//! infrastructure and control plane objects and the Cluster's references to them, copies of templates, MachineDeployments and
-//! MachineHealthChecks, and the condition `TopologyReconciled`. Everything is applied as field manager `capi-topology`, and only fields
+//! infrastructure and control plane objects and the Cluster's references to them, copies of templates, MachineDeployments, MachinePools with
+//! their configs and infrastructure objects, MachineHealthChecks, and the condition `TopologyReconciled`. Everything is applied as field manager `capi-topology`, and only fields
 //! that follow from the topology: the number of machines of a pool is the autoscaler's if the topology does not say one.
 //!
 //! A template is never changed: what is rendered otherwise gets another name, by a hash of what it is rendered to, and the one before
-//! goes when nobody refers to it any more. Versions are rolled out in the order of [`upgrade`]; extensions are asked as [`hooks`] says.
+//! goes when nobody refers to it any more. What a MachinePool refers to is no template: it is changed in place, and the infrastructure
+//! replaces machines. Versions are rolled out in the order of [`upgrade`]; extensions are asked as [`hooks`] says.
 
 mod build;
 mod gather;
+mod group;
 mod hooks;
 mod parts;
 mod patches;
 mod plan;
+mod pool;
 mod rules;
 mod status;
 mod templates;
@@ -26,7 +29,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use api::cluster::{Cluster, ClusterClass, MachineDeployment, MachineHealthCheck, MachineSet};
+use api::cluster::{
+    Cluster, ClusterClass, MachineDeployment, MachineHealthCheck, MachinePool, MachineSet,
+};
 use jiff::Timestamp;
 use kube::core::DynamicObject;
 use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler};
@@ -63,7 +68,10 @@ pub struct World {
     /// MachineDeployments that were made for the topology, also those that are on their way out.
     #[cfg_attr(test, serde(default))]
     pub deployments: Vec<Arc<MachineDeployment>>,
-    /// Their MachineSets.
+    /// MachinePools that were made for the topology, also those that are on their way out.
+    #[cfg_attr(test, serde(default))]
+    pub pools: Vec<Arc<MachinePool>>,
+    /// MachineSets of its MachineDeployments.
     #[cfg_attr(test, serde(default))]
     pub sets: Vec<Arc<MachineSet>>,
     /// MachineHealthChecks that were made for the topology.

@@ -4,7 +4,7 @@ use api::cluster::cluster_class::{ClassPatch, JsonPatch, PatchSelector};
 use api::cluster::cluster_class_rules::is_selected;
 use api::cluster::topology::{Topology, Variable};
 use api::cluster::variables::BUILTIN;
-use api::cluster::{Cluster, ClusterClass};
+use api::cluster::{Cluster, ClusterClass, WorkersKind};
 use json_patch::{Patch, patch};
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
@@ -15,10 +15,10 @@ pub(super) enum Role<'a> {
     Infrastructure,
     ControlPlane,
     ControlPlaneMachines,
-    /// How the machines of a class of MachineDeployments boot.
-    Bootstrap(&'a str),
-    /// What the machines of a class of MachineDeployments are made from.
-    Machines(&'a str),
+    /// How the machines of a class of workers boot.
+    Bootstrap(WorkersKind, &'a str),
+    /// What the machines of a class of workers are made from.
+    Machines(WorkersKind, &'a str),
 }
 
 /// The values that templates of one part see: the cluster's, those that the part overrides, and what is known anyway.
@@ -135,8 +135,8 @@ fn is_meant(selector: &PatchSelector, role: Role<'_>, template: &Value) -> bool 
         && match role {
             Role::Infrastructure => matches.infrastructure_cluster == Some(true),
             Role::ControlPlane | Role::ControlPlaneMachines => matches.control_plane == Some(true),
-            Role::Bootstrap(class) | Role::Machines(class) => {
-                is_selected(matches.machine_deployment_class.as_ref(), class)
+            Role::Bootstrap(kind, class) | Role::Machines(kind, class) => {
+                is_selected(matches.workers_class(kind), class)
             }
         }
 }

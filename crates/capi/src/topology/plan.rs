@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 
-use api::cluster::ClusterClass;
 use api::cluster::cluster::reasons;
 use api::cluster::topology_rules;
+use api::cluster::{ClusterClass, WorkersKind};
 use api::meta::{FieldError, labels};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::build::{Parts, build};
 use super::gather::{contract_ref, is_named_by, reference_to};
+use super::group::entry_label;
 use super::hooks;
 use super::upgrade::{Upgrade, upgrade};
 use super::{SHARED, World, rules, templates};
@@ -196,21 +197,26 @@ fn make(world: &World, parts: Parts, upgrade: &Upgrade, plan: &mut Plan<Infallib
         plan.apply(control_plane);
     }
     plan.changes.extend(then);
-    for part in parts.deployments.into_iter().chain(parts.checks) {
+    let workers = parts.deployments.into_iter().chain(parts.pools);
+    for part in workers.chain(parts.checks) {
         plan.apply(part);
     }
-    let entries = world.cluster.spec.topology.iter();
-    let entries: Vec<_> = entries.flat_map(|t| t.machine_deployments()).collect();
+    let gone = |kind: WorkersKind, metadata: &kube::core::ObjectMeta| {
+        let message = format!(
+            "{} {} is deleted: the topology does not have it any more",
+            kind.name(),
+            metadata.name.as_deref().unwrap_or_default()
+        );
+        is_left(world, kind, metadata).then_some(message)
+    };
     for deployment in &world.deployments {
-        let entry = object::label(&deployment.metadata, labels::TOPOLOGY_DEPLOYMENT_NAME);
-        let is_wanted = entries.iter().any(|e| Some(e.name.as_str()) == entry);
-        let is_going = deployment.metadata.deletion_timestamp.is_some();
-        if !is_wanted && !is_going && is_ours(world, &deployment.metadata) {
-            let message = format!(
-                "MachineDeployment {} is deleted: the topology does not have it any more",
-                deployment.name_any()
-            );
+        if let Some(message) = gone(WorkersKind::MachineDeployment, &deployment.metadata) {
             plan.change(object::delete(&**deployment), "TopologyDelete", message);
+        }
+    }
+    for pool in &world.pools {
+        if let Some(message) = gone(WorkersKind::MachinePool, &pool.metadata) {
+            plan.change(object::delete(&**pool), "TopologyDelete", message);
         }
     }
     for check in &world.checks {
@@ -222,6 +228,15 @@ fn make(world: &World, parts: Parts, upgrade: &Upgrade, plan: &mut Plan<Infallib
     for copy in unused {
         plan.changes.push(object::delete_dynamic(&copy));
     }
+}
+
+/// Whether a group of workers that was made for the topology is not wanted any more.
+fn is_left(world: &World, kind: WorkersKind, metadata: &kube::core::ObjectMeta) -> bool {
+    let entry = object::label(metadata, entry_label(kind));
+    let topology = world.cluster.spec.topology.iter();
+    let mut entries = topology.flat_map(|t| t.groups());
+    let is_wanted = entries.any(|e| e.kind == kind && Some(e.name) == entry);
+    !is_wanted && metadata.deletion_timestamp.is_none() && is_ours(world, metadata)
 }
 
 /// Whether something was made for this Cluster: labels can be copied with an object, its owner is somebody's decision.

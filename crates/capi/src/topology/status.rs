@@ -2,17 +2,34 @@
 
 use std::convert::Infallible;
 
+use api::cluster::WorkersKind;
 use api::cluster::cluster::{conditions, reasons};
 use jiff::Timestamp;
-use kube::ResourceExt;
 use runtime::{Outcome, Plan};
 use serde_json::{Value, json};
 
-use super::upgrade::{Progress, Step, Upgrade, deployment_of, upgrade};
+use super::group::group_of;
+use super::upgrade::{Progress, Step, Upgrade, upgrade};
 use super::{World, hooks};
 use crate::condition::{Condition, named};
 use crate::contract::Contract;
 use crate::hook::Hook;
+
+/// An entry of the topology, or an object that was made for one, by kind and name.
+type Entry = (WorkersKind, String);
+
+/// Names, by kind.
+fn listed(names: &[Entry]) -> String {
+    let mut parts = vec![];
+    for kind in WorkersKind::ALL {
+        let of_kind = names.iter().filter(|(k, _)| *k == kind);
+        let of_kind: Vec<&str> = of_kind.map(|(_, name)| name.as_str()).collect();
+        if !of_kind.is_empty() {
+            parts.push(named(kind.name(), &of_kind));
+        }
+    }
+    parts.join(" and ")
+}
 
 pub(super) fn status(world: &World, plan: &Plan<Infallible>, outcome: &Outcome) -> Option<Value> {
     world.cluster.spec.topology.as_ref()?;
@@ -79,12 +96,12 @@ impl Upgrade {
             hooks::follow(world, hook, plan, now);
             lines.push(hooks::obstacle(world, hook));
         }
-        let there = |name: &str| deployment_of(world, name).map(ResourceExt::name_any);
-        let object =
-            |names: Vec<&str>| -> Vec<String> { names.into_iter().filter_map(there).collect() };
-        let listed = |names: &[String]| {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            named("MachineDeployment", &names)
+        let object = |entries: Vec<&Entry>| -> Vec<Entry> {
+            let there = |(kind, entry): &Entry| {
+                let group = group_of(world, *kind, entry)?;
+                Some((*kind, group.name()))
+            };
+            entries.into_iter().filter_map(there).collect()
         };
         if !self.upgrading.is_empty() {
             let versions = self.upgrading_to(world);
@@ -94,7 +111,7 @@ impl Upgrade {
             ));
         }
         let waiting = object(self.with(|step| matches!(step, Step::Wait(_))));
-        let waiting: Vec<String> = waiting
+        let waiting: Vec<Entry> = waiting
             .into_iter()
             .filter(|n| !self.upgrading.contains(n))
             .collect();
@@ -114,11 +131,8 @@ impl Upgrade {
                 Progress::Provisioning => "until the control plane is there",
                 _ => "while the control plane upgrade is in progress",
             };
-            let entries: Vec<&str> = held;
-            lines.push(format!(
-                "{} creation deferred {why}",
-                named("MachineDeployment", &entries)
-            ));
+            let entries: Vec<Entry> = held.into_iter().cloned().collect();
+            lines.push(format!("{} creation deferred {why}", listed(&entries)));
         }
         let is_deferred = !deferred.is_empty()
             && waiting.is_empty()
@@ -151,10 +165,10 @@ impl Upgrade {
         is_new && self.ahead.is_empty() && self.workers_ahead.is_empty()
     }
 
-    /// Names of entries of the topology by what happens to them.
-    fn with(&self, is_meant: impl Fn(&Step) -> bool) -> Vec<&str> {
+    /// Entries of the topology by what happens to them.
+    fn with(&self, is_meant: impl Fn(&Step) -> bool) -> Vec<&Entry> {
         let steps = self.steps.iter().filter(|(_, step)| is_meant(step));
-        steps.map(|(name, _)| name.as_str()).collect()
+        steps.map(|(entry, _)| entry).collect()
     }
 
     fn about_control_plane(&self, world: &World) -> Option<String> {
@@ -174,7 +188,7 @@ impl Upgrade {
             }
             Progress::Upgrading => Some(format!("{kind} upgrading to {version}{then}")),
             Progress::Waiting => {
-                let what = self.gate.map_or("MachineDeployments", Hook::name);
+                let what = self.gate.map_or("workers", Hook::name);
                 let ahead = self.ahead.join(", ");
                 Some(format!(
                     "{kind} pending upgrade to {ahead}: it waits for {what}"
@@ -183,17 +197,15 @@ impl Upgrade {
         }
     }
 
-    /// Versions that MachineDeployments are on their way to.
+    /// Versions that workers are on their way to.
     fn upgrading_to(&self, world: &World) -> String {
         let entries = world.cluster.spec.topology.iter();
         let mut versions: Vec<&str> = vec![];
-        for entry in entries.flat_map(|t| t.machine_deployments()) {
-            let name = deployment_of(world, &entry.name).map(ResourceExt::name_any);
-            let is_meant = name.is_some_and(|name| self.upgrading.contains(&name));
-            let step = self.steps.get(&entry.name).filter(|_| is_meant);
-            if let Some(Step::Run(version) | Step::Wait(version) | Step::Defer(version)) = step
-                && !versions.contains(&version.as_str())
-            {
+        for entry in entries.flat_map(|t| t.groups()) {
+            let group = group_of(world, entry.kind, entry.name);
+            let is_meant = group.is_some_and(|g| self.upgrading.contains(&(entry.kind, g.name())));
+            let version = self.version_for(entry.kind, entry.name);
+            if let Some(version) = version.filter(|v| is_meant && !versions.contains(v)) {
                 versions.push(version);
             }
         }

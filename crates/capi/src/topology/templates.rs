@@ -1,5 +1,6 @@
 //! Copies of a class's templates, as one part of one cluster has them. Pure.
 
+use api::cluster::WorkersKind;
 use api::meta::{ContractRef, labels};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::World;
 use super::gather::is_named_by;
+use super::group::entry_label;
 use super::parts::Texts;
 use crate::kcp::rollout::canonical;
 use crate::{names, object, template};
@@ -25,7 +27,7 @@ pub(super) struct Part<'a> {
     /// The same with the class's patches.
     pub rendered: &'a Value,
     /// The entry of the topology that it is for, if it is for workers.
-    pub entry: Option<&'a str>,
+    pub entry: Option<(WorkersKind, &'a str)>,
     /// What the part refers to now.
     pub current: Option<&'a ContractRef>,
 }
@@ -40,11 +42,8 @@ pub(super) fn metadata_of(world: &World, part: &Part<'_>, from: &Value) -> Objec
         (labels::CLUSTER_NAME, &cluster),
         (labels::TOPOLOGY_OWNED, ""),
     ]));
-    if let Some(entry) = part.entry {
-        labels.insert(
-            labels::TOPOLOGY_DEPLOYMENT_NAME.to_owned(),
-            entry.to_owned(),
-        );
+    if let Some((kind, entry)) = part.entry {
+        labels.insert(entry_label(kind).to_owned(), entry.to_owned());
     }
     let mut annotations = own("annotations");
     annotations.remove(LAST_APPLIED);
@@ -84,9 +83,10 @@ pub(super) fn copy(world: &World, part: &Part<'_>) -> DynamicObject {
 /// The name of a copy: of one that is there if it is the same, otherwise one that depends on what it is rendered to.
 fn name(world: &World, part: &Part<'_>, rendered: &str) -> String {
     let kind = part.from.types.as_ref().map_or("", |t| &t.kind);
+    let entry = part.entry.map(|(_, entry)| entry);
     let is_of_part = |copy: &&std::sync::Arc<DynamicObject>| {
         copy.types.as_ref().is_some_and(|t| t.kind == kind)
-            && object::label(&copy.metadata, labels::TOPOLOGY_DEPLOYMENT_NAME) == part.entry
+            && object::label(&copy.metadata, labels::TOPOLOGY_DEPLOYMENT_NAME) == entry
     };
     let copies: Vec<_> = world.copies.iter().filter(is_of_part).collect();
     let live = || {
@@ -117,14 +117,14 @@ fn name(world: &World, part: &Part<'_>, rendered: &str) -> String {
     }
     let cluster = world.cluster.name_any();
     let uid = world.cluster.uid().unwrap_or_default();
-    let prefix = match part.entry {
+    let prefix = match entry {
         Some(entry) => format!("{cluster}-{entry}"),
         None => cluster,
     };
     let mut count: u32 = 0;
     loop {
         let number = count.to_string();
-        let entry = part.entry.unwrap_or_default();
+        let entry = entry.unwrap_or_default();
         let suffix = names::suffix(&[&uid, kind, entry, rendered, &number]);
         let name = names::cut(format!("{prefix}-{suffix}"), &suffix);
         if !copies.iter().any(|c| c.name_any() == name) {

@@ -1,6 +1,7 @@
 //! Worlds as text in, plans and statuses as text out.
 
 mod hooks;
+mod pools;
 
 use expect_test::{Expect, expect};
 use kube::core::DynamicObject;
@@ -58,7 +59,7 @@ templates:
 /// What a controller of control planes and one of MachineDeployments make of objects that were applied.
 fn with_status(kind: &str, spec: &Value, old: Option<&Value>) -> Value {
     let version = match kind {
-        "MachineDeployment" => &spec["template"]["spec"]["version"],
+        "MachineDeployment" | "MachinePool" => &spec["template"]["spec"]["version"],
         _ => &spec["version"],
     };
     let version = old.unwrap_or(version);
@@ -76,7 +77,7 @@ fn after(mut world: Value, is_done: bool) -> Value {
             Change::Apply(object) => apply(&mut world, &object, is_done),
             Change::Patch { patch, .. } => merge(&mut world["cluster"], patch),
             Change::Delete { target, .. } => {
-                for list in ["copies", "deployments", "checks"] {
+                for list in ["copies", "deployments", "pools", "checks"] {
                     if let Some(list) = world.get_mut(list).and_then(Value::as_array_mut) {
                         list.retain(|o| {
                             o["metadata"]["name"] != *target.name || kind(o) != target.kind
@@ -88,8 +89,11 @@ fn after(mut world: Value, is_done: bool) -> Value {
         }
     }
     if is_done {
-        for object in world["deployments"].as_array_mut().into_iter().flatten() {
-            object["status"] = with_status("MachineDeployment", &object["spec"], None);
+        for list in ["deployments", "pools"] {
+            let objects = world.get_mut(list).and_then(Value::as_array_mut);
+            for object in objects.into_iter().flatten() {
+                object["status"] = with_status(&kind(object), &object["spec"], None);
+            }
         }
     }
     world
@@ -113,6 +117,7 @@ fn apply(world: &mut Value, object: &DynamicObject, is_done: bool) {
             return;
         }
         "MachineDeployment" => "deployments",
+        "MachinePool" => "pools",
         "MachineHealthCheck" => "checks",
         _ => "copies",
     };
@@ -131,7 +136,7 @@ fn apply(world: &mut Value, object: &DynamicObject, is_done: bool) {
             *old = new;
         }
         None => {
-            if kind == "MachineDeployment" {
+            if matches!(&*kind, "MachineDeployment" | "MachinePool") {
                 new["status"] = with_status(&kind, &new["spec"], None);
             }
             objects.push(new);
@@ -178,7 +183,7 @@ fn changes(world: &Value) -> String {
                 old.as_object_mut().map(|o| o.remove("status"));
                 old == new
             };
-            let lists = ["copies", "deployments", "checks"].map(|list| &world[list]);
+            let lists = ["copies", "deployments", "pools", "checks"].map(|list| &world[list]);
             let objects = lists
                 .into_iter()
                 .flat_map(|list| list.as_array().into_iter().flatten());
@@ -192,7 +197,7 @@ fn changes(world: &Value) -> String {
                     "{} {}",
                     spec["version"], spec["machineTemplate"]["spec"]["infrastructureRef"]["name"]
                 ),
-                "MachineDeployment" => {
+                "MachineDeployment" | "MachinePool" => {
                     let machine = &spec["template"]["spec"];
                     format!(
                         "replicas {} {} {} {}",

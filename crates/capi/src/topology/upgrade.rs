@@ -1,18 +1,19 @@
 //! Which part of a cluster gets which version when. Pure.
 //!
-//! The control plane goes first, over the versions that the class lists between; then MachineDeployments, so many at a time as the
-//! Cluster allows (one), in the order of the topology. Workers may stay three minor versions behind: they go along on the way only if
+//! The control plane goes first, over the versions that the class lists between; then MachineDeployments and after them MachinePools, so
+//! many at a time as the Cluster allows (one), in the order of the topology. Workers may stay three minor versions behind: they go along on the way only if
 //! the control plane would leave them further behind, and to the last version at the end. Nothing is begun while something that it
 //! depends on is on its way.
 
 use std::collections::BTreeMap;
 
 use api::cluster::rules::Version;
-use api::cluster::{ClusterClass, MachineDeployment};
+use api::cluster::topology::Topology;
+use api::cluster::{ClusterClass, WorkersKind};
 use api::meta::labels;
-use kube::ResourceExt;
 
 use super::World;
+use super::group::{Group, group_of};
 use crate::contract::Contract;
 use crate::hook::Hook;
 
@@ -33,7 +34,10 @@ pub(super) enum Progress {
     Waiting,
 }
 
-/// What happens to a MachineDeployment.
+/// Hooks that keep workers from going on.
+const BEFORE_WORKERS: [Hook; 2] = [Hook::AfterControlPlaneUpgrade, Hook::BeforeWorkersUpgrade];
+
+/// What happens to a group of workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// It has, or gets, this version.
@@ -54,10 +58,12 @@ pub(super) struct Upgrade {
     pub control_plane: Progress,
     /// Versions that the control plane still goes to.
     pub ahead: Vec<String>,
-    /// By the name in the topology.
-    pub steps: BTreeMap<String, Step>,
-    /// Names of MachineDeployments whose machines do not all have their version.
-    pub upgrading: Vec<String>,
+    /// By the kind and the name in the topology.
+    pub steps: BTreeMap<(WorkersKind, String), Step>,
+    /// Kinds and names of groups whose machines do not all have their version.
+    pub upgrading: Vec<(WorkersKind, String)>,
+    /// The oldest version that workers have; nothing if there are none.
+    pub oldest_worker: Option<String>,
     /// Versions that workers still go to.
     pub workers_ahead: Vec<String>,
     /// The hook that extensions have not agreed to, and that the next step waits for.
@@ -68,9 +74,19 @@ pub(super) struct Upgrade {
     pub begins: bool,
     /// Whether the control plane gets another version in this pass.
     pub picks_up: bool,
+    /// Whether workers go to that version as well.
+    pub workers_follow: bool,
 }
 
 impl Upgrade {
+    /// The version of a group of workers in this pass; nothing if it is made later.
+    pub(super) fn version_for(&self, kind: WorkersKind, entry: &str) -> Option<&str> {
+        match self.steps.get(&(kind, entry.to_owned()))? {
+            Step::Run(version) | Step::Wait(version) | Step::Defer(version) => Some(version),
+            Step::Hold => None,
+        }
+    }
+
     /// Goes past a hook, or says that it is in the way. Returns whether extensions have agreed.
     fn ask(&mut self, world: &World, hook: Hook) -> bool {
         let is_open = world.is_open(hook);
@@ -94,31 +110,6 @@ impl Upgrade {
     }
 }
 
-/// The MachineDeployment for an entry of the topology, unless it is on its way out.
-pub(super) fn deployment_of<'a>(world: &'a World, name: &str) -> Option<&'a MachineDeployment> {
-    let is_it = |d: &&std::sync::Arc<MachineDeployment>| {
-        let label = crate::object::label(&d.metadata, labels::TOPOLOGY_DEPLOYMENT_NAME);
-        label == Some(name) && d.metadata.deletion_timestamp.is_none()
-    };
-    world.deployments.iter().find(is_it).map(|d| &**d)
-}
-
-fn version_of(deployment: &MachineDeployment) -> &str {
-    let spec = &deployment.spec.template.spec;
-    spec.version.as_deref().unwrap_or_default()
-}
-
-/// Whether its machines do not all have its version yet.
-fn is_upgrading(deployment: &MachineDeployment) -> bool {
-    let status = deployment.status.as_ref();
-    let versions = status.and_then(|s| s.versions.as_deref());
-    let wanted = version_of(deployment);
-    versions
-        .unwrap_or_default()
-        .iter()
-        .any(|v| v.version != wanted)
-}
-
 fn is_newer(version: &str, than: &str) -> bool {
     let numbers = |text: &str| Version::parse(text).map(|v| v.numbers());
     version != than && numbers(version) >= numbers(than)
@@ -129,21 +120,21 @@ pub(super) fn upgrade(world: &World, class: &ClusterClass) -> Upgrade {
     let Some(topology) = &world.cluster.spec.topology else {
         return Upgrade::default();
     };
-    let entries: Vec<_> = topology.machine_deployments().collect();
-    let there = entries.iter().filter_map(|e| deployment_of(world, &e.name));
-    let there: Vec<&MachineDeployment> = there.collect();
-    let upgrading: Vec<String> = there
-        .iter()
-        .filter(|d| is_upgrading(d))
-        .map(|d| d.name_any())
+    let there: Vec<(WorkersKind, Group<'_>)> = topology
+        .groups()
+        .filter_map(|e| Some((e.kind, group_of(world, e.kind, e.name)?)))
         .collect();
+    let upgrading = there.iter().filter(|(_, group)| group.is_upgrading());
     let mut found = Upgrade {
         version: topology.version.clone(),
-        upgrading,
+        upgrading: upgrading
+            .map(|(kind, group)| (*kind, group.name()))
+            .collect(),
         ..Upgrade::default()
     };
-    let oldest = there.iter().map(|d| version_of(d));
+    let oldest = there.iter().map(|(_, group)| group.version);
     let oldest = oldest.min_by_key(|v| Version::parse(v).map(|v| v.numbers()));
+    found.oldest_worker = oldest.map(str::to_owned);
     control_plane(world, class, oldest, &mut found);
     let target = workers_target(&topology.version, oldest, &found);
     if let Some(oldest) = oldest {
@@ -154,18 +145,27 @@ pub(super) fn upgrade(world: &World, class: &ClusterClass) -> Upgrade {
             found.workers_ahead.push(topology.version.clone());
         }
     }
+    workers(world, topology, &target, &mut found);
+    finish(world, &topology.version, &mut found);
+    found
+}
+
+/// What happens to groups of workers, one after the other.
+fn workers(world: &World, topology: &Topology, target: &str, found: &mut Upgrade) {
     let annotations = world.cluster.metadata.annotations.as_ref();
     let concurrency = annotations.and_then(|a| a.get(labels::TOPOLOGY_UPGRADE_CONCURRENCY));
     let concurrency = concurrency.and_then(|c| c.parse().ok()).unwrap_or(1_usize);
     // Workers may move while the control plane waits for them.
     let may_move = matches!(found.control_plane, Progress::Settled | Progress::Waiting)
-        && found.gate != Some(Hook::AfterControlPlaneUpgrade);
-    let mut is_held = false;
-    for entry in entries {
-        let annotations = entry.metadata.as_ref().and_then(|m| m.annotations.as_ref());
-        let has = |key: &str| annotations.is_some_and(|a| a.contains_key(key));
-        is_held |= has(labels::TOPOLOGY_HOLD_UPGRADE_SEQUENCE);
-        let step = match deployment_of(world, &entry.name) {
+        && !found
+            .gate
+            .is_some_and(|gate| BEFORE_WORKERS.contains(&gate));
+    let mut held = None;
+    for entry in topology.groups() {
+        if entry.is_annotated(labels::TOPOLOGY_HOLD_UPGRADE_SEQUENCE) {
+            held = Some(entry.kind);
+        }
+        let step = match group_of(world, entry.kind, entry.name) {
             // With the first control plane come the first workers.
             None if world.control_plane.is_none() => Step::Run(topology.version.clone()),
             None if found.control_plane == Progress::Settled
@@ -175,27 +175,29 @@ pub(super) fn upgrade(world: &World, class: &ClusterClass) -> Upgrade {
                 Step::Run(topology.version.clone())
             }
             None => Step::Hold,
-            Some(deployment) => {
-                let version = version_of(deployment).to_owned();
+            Some(group) => {
+                let version = group.version.to_owned();
                 if version == topology.version {
                     Step::Run(version)
-                } else if is_held || has(labels::TOPOLOGY_DEFER_UPGRADE) {
+                } else if held == Some(entry.kind)
+                    || entry.is_annotated(labels::TOPOLOGY_DEFER_UPGRADE)
+                {
                     Step::Defer(version)
-                } else if !is_newer(&target, &version)
+                } else if !is_newer(target, &version)
                     || !may_move
                     || found.upgrading.len() >= concurrency
                 {
                     Step::Wait(version)
                 } else {
-                    found.upgrading.push(deployment.name_any());
-                    Step::Run(target.clone())
+                    found.upgrading.push((entry.kind, group.name()));
+                    Step::Run(target.to_owned())
                 }
             }
         };
-        found.steps.insert(entry.name.clone(), step);
+        found
+            .steps
+            .insert((entry.kind, entry.name.to_owned()), step);
     }
-    finish(world, &topology.version, &mut found);
-    found
 }
 
 /// The end of an upgrade, if it has come to it.
@@ -260,12 +262,18 @@ fn control_plane(
         found.control_plane = Progress::Upgrading;
         return;
     }
-    let hook = Hook::AfterControlPlaneUpgrade;
-    if world.is_pending(hook) && !found.ask(world, hook) {
-        if !found.ahead.is_empty() {
-            found.control_plane = Progress::Waiting;
+    let mut due = BEFORE_WORKERS.to_vec();
+    if found.upgrading.is_empty() && oldest_worker.is_none_or(|oldest| !is_newer(&version, oldest))
+    {
+        due.push(Hook::AfterWorkersUpgrade);
+    }
+    for hook in due {
+        if world.is_pending(hook) && !found.ask(world, hook) {
+            if !found.ahead.is_empty() {
+                found.control_plane = Progress::Waiting;
+            }
+            return;
         }
-        return;
     }
     let Some(next) = found.ahead.first().cloned() else {
         return;
@@ -284,8 +292,13 @@ fn control_plane(
         }
         found.begins |= hook == Hook::BeforeClusterUpgrade;
     }
-    found.version = next;
     found.ahead.remove(0);
+    let is_behind = oldest_worker.is_some_and(|oldest| is_newer(&next, oldest));
+    let is_last = found.ahead.is_empty();
+    let then = found.ahead.first();
+    found.workers_follow =
+        is_behind && (is_last || then.is_some_and(|then| leaves_behind(then, oldest_worker)));
+    found.version = next;
     found.control_plane = Progress::Upgrading;
     found.picks_up = true;
 }

@@ -18,7 +18,7 @@ pub(super) struct Fetched {
     pub(super) classes: BTreeMap<(String, String), Value>,
     pub(super) clusters: Vec<Value>,
     pub(super) control_plane: Option<Value>,
-    pub(super) deployments: Vec<Value>,
+    pub(super) workers: Vec<Value>,
     pub(super) scaled: Option<Value>,
 }
 
@@ -36,8 +36,8 @@ impl Objects for Fetched {
         self.control_plane.clone()
     }
 
-    fn deployments(&self, _: &str) -> Vec<Value> {
-        self.deployments.clone()
+    fn workers(&self, _: &str) -> Vec<Value> {
+        self.workers.clone()
     }
 
     fn scaled(&self, _: &Review<'_>) -> Option<Value> {
@@ -110,11 +110,11 @@ impl Fetched {
             return Ok(());
         };
         let label = format!("{}%3D{}", labels::CLUSTER_NAME, asked.name);
-        let path = format!(
-            "{core}/{}/machinedeployments?labelSelector={label}",
-            asked.namespace
-        );
-        self.deployments = list(client, &path).await?;
+        for plural in ["machinedeployments", "machinepools"] {
+            let namespace = &asked.namespace;
+            let path = format!("{core}/{namespace}/{plural}?labelSelector={label}");
+            self.workers.extend(list(client, &path).await?);
+        }
         let reference = &old["spec"]["controlPlaneRef"];
         let text = |field: &str| reference[field].as_str().unwrap_or_default();
         if !is_name(text("name")) || !is_name(text("apiGroup")) {

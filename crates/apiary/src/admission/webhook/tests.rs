@@ -330,7 +330,7 @@ fn manifests_lead_to_the_place() {
         {"apiGroups":["controlplane.cluster.x-k8s.io"],"apiVersions":["v1beta2"],"operations":["CREATE","UPDATE"],"resources":["kubeadmcontrolplanes","kubeadmcontrolplanetemplates"],"scope":"*"}
         {"apiGroups":["ipam.cluster.x-k8s.io"],"apiVersions":["v1beta2"],"operations":["CREATE","UPDATE"],"resources":["ipaddresses","ipaddressclaims"],"scope":"*"}
         {"apiGroups":["runtime.cluster.x-k8s.io"],"apiVersions":["v1beta2"],"operations":["CREATE","UPDATE"],"resources":["extensionconfigs"],"scope":"*"}
-        {"apiGroups":["infrastructure.cluster.x-k8s.io"],"apiVersions":["v1beta2"],"operations":["CREATE","UPDATE"],"resources":["localclusters","localclustertemplates","localmachines","localmachinetemplates","localmachinepools"],"scope":"*"}
+        {"apiGroups":["infrastructure.cluster.x-k8s.io"],"apiVersions":["v1beta2"],"operations":["CREATE","UPDATE"],"resources":["localclusters","localclustertemplates","localmachines","localmachinetemplates","localmachinepools","localmachinepooltemplates"],"scope":"*"}
         {"apiGroups":["cluster.x-k8s.io"],"apiVersions":["v1beta2"],"operations":["UPDATE"],"resources":["machinesets/scale","machinedeployments/scale","machinepools/scale"],"scope":"*"}
         {"apiGroups":["controlplane.cluster.x-k8s.io"],"apiVersions":["v1beta2"],"operations":["UPDATE"],"resources":["kubeadmcontrolplanes/scale"],"scope":"*"}
         {"apiGroups":["cluster.x-k8s.io"],"apiVersions":["v1beta2"],"operations":["DELETE"],"resources":["clusterclasses"],"scope":"*"}

@@ -319,6 +319,8 @@ fn a_cluster_waits_for_extensions_at_each_step_of_its_life() {
         for hook in [
             "BeforeControlPlaneUpgrade",
             "AfterControlPlaneUpgrade",
+            "BeforeWorkersUpgrade",
+            "AfterWorkersUpgrade",
             "AfterClusterUpgrade",
         ] {
             script.hold(hook);
@@ -345,10 +347,16 @@ fn a_cluster_waits_for_extensions_at_each_step_of_its_life() {
             ClusterUpgrading Cluster is upgrading to v1.36.1
               * AfterControlPlaneUpgrade holds back: aftercontrolplaneupgrade.ext: not yet
               * MachineDeployments hello-blue, hello-green pending upgrade to v1.36.1
+            ClusterUpgrading Cluster is upgrading to v1.36.1
+              * BeforeWorkersUpgrade holds back: beforeworkersupgrade.ext: not yet
+              * MachineDeployments hello-blue, hello-green pending upgrade to v1.36.1
+            LifecycleHookBlocking AfterWorkersUpgrade holds back: afterworkersupgrade.ext: not yet
             LifecycleHookBlocking AfterClusterUpgrade holds back: afterclusterupgrade.ext: not yet
             BeforeClusterUpgrade {"controlPlaneUpgrades":[{"version":"v1.36.1"}],"fromKubernetesVersion":"v1.36.0","toKubernetesVersion":"v1.36.1","workersUpgrades":[{"version":"v1.36.1"}]}
             BeforeControlPlaneUpgrade {"controlPlaneUpgrades":[{"version":"v1.36.1"}],"fromKubernetesVersion":"v1.36.0","toKubernetesVersion":"v1.36.1","workersUpgrades":[{"version":"v1.36.1"}]}
             AfterControlPlaneUpgrade {"controlPlaneUpgrades":[],"kubernetesVersion":"v1.36.1","workersUpgrades":[{"version":"v1.36.1"}]}
+            BeforeWorkersUpgrade {"controlPlaneUpgrades":[],"fromKubernetesVersion":"v1.36.0","toKubernetesVersion":"v1.36.1","workersUpgrades":[{"version":"v1.36.1"}]}
+            AfterWorkersUpgrade {"controlPlaneUpgrades":[],"kubernetesVersion":"v1.36.1","workersUpgrades":[]}
             AfterClusterUpgrade {"kubernetesVersion":"v1.36.1"}
             Deleting BeforeClusterDelete holds back: beforeclusterdelete.ext: not yet
             BeforeClusterDelete {}

@@ -7,7 +7,7 @@ use super::{NEW, after, changes, kind, merge, settled, yaml};
 use crate::topology::{World, hooks};
 
 /// All hooks have handlers.
-const ALL: &str = "hooks: [BeforeClusterCreate, AfterControlPlaneInitialized, BeforeClusterUpgrade, BeforeControlPlaneUpgrade, AfterControlPlaneUpgrade, AfterClusterUpgrade, BeforeClusterDelete]";
+const ALL: &str = "hooks: [BeforeClusterCreate, AfterControlPlaneInitialized, BeforeClusterUpgrade, BeforeControlPlaneUpgrade, AfterControlPlaneUpgrade, BeforeWorkersUpgrade, AfterWorkersUpgrade, AfterClusterUpgrade, BeforeClusterDelete]";
 
 fn question(world: &Value) -> Option<(String, String)> {
     let typed: World = serde_json::from_value(world.clone()).unwrap();
@@ -165,7 +165,7 @@ fn an_upgrade_waits_for_extensions_at_each_step() {
         ),
     );
     let mut text = String::new();
-    for _ in 0..10 {
+    for _ in 0..12 {
         // Each time somebody asks to wait first, and agrees then.
         let (held, told) = pass(world.clone(), Some(&waiting()));
         if told.starts_with("ask") {
