@@ -260,7 +260,7 @@ spec:
         &expect![[r#"
             spec.patches[0].definitions: Required value: must have the changes that the patch makes
             spec.patches[1].name: Invalid value: "a" is there twice; names of patches must be unique
-            spec.patches[1].external: Forbidden: runtime extensions are not supported; say the changes in definitions
+            spec.patches[1].external.generatePatchesExtension: Invalid value: "x" must be <handler>.<ExtensionConfig>
             spec.patches[2].definitions[0].selector.matchResources.controlPlane: Invalid value: selects no template: the control plane and its machines have none of kind bootstrap.cluster.x-k8s.io/v1beta2 KubeadmConfigTemplate
             spec.patches[2].definitions[0].selector.matchResources.infrastructureCluster: Invalid value: selects no template: the infrastructure is not of kind bootstrap.cluster.x-k8s.io/v1beta2 KubeadmConfigTemplate
             spec.patches[2].definitions[0].selector.matchResources.machineDeploymentClass.names: Invalid value: selects no template: no class of MachineDeployments is called other and has one of kind bootstrap.cluster.x-k8s.io/v1beta2 KubeadmConfigTemplate

@@ -286,7 +286,7 @@ pub struct ClassPatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub description: Option<String>,
-    /// A Go template over the variables: the patch is left out unless it gives `true`.
+    /// A Go template over the variables: the definitions are left out unless it gives `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub enabled_if: Option<String>,
@@ -294,7 +294,7 @@ pub struct ClassPatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 100))]
     pub definitions: Option<Vec<PatchDefinition>>,
-    /// Somebody else who makes the changes. Not supported: clusters of such a class say so.
+    /// An extension that makes the changes, in the place of definitions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalPatch>,
 }

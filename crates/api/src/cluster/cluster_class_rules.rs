@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::cluster::Cluster;
 use super::cluster_class::{
-    ClassNames, ClassPatch, ClusterClass, JsonPatch, MatchResources, PatchSelector,
+    ClassNames, ClassPatch, ClusterClass, ExternalPatch, JsonPatch, MatchResources, PatchSelector,
 };
 use super::machine_health_check::{NODE_STARTUP_TIMEOUT_MIN, check_trigger};
 use super::rules::{self, Version};
@@ -207,11 +207,8 @@ fn check_patches(new: &ClusterClass, errors: &mut Vec<FieldError>) {
 }
 
 fn check_patch(path: &str, class: &ClusterClass, patch: &ClassPatch, errors: &mut Vec<FieldError>) {
-    if patch.external.is_some() {
-        errors.push(FieldError::forbidden(
-            format!("{path}.external"),
-            "runtime extensions are not supported; say the changes in definitions",
-        ));
+    if let Some(external) = &patch.external {
+        check_external(path, patch, external, errors);
         return;
     }
     let definitions = patch.definitions.as_deref().unwrap_or_default();
@@ -230,6 +227,47 @@ fn check_patch(path: &str, class: &ClusterClass, patch: &ClassPatch, errors: &mu
         for (i, change) in definition.json_patches.iter().enumerate() {
             check_json_patch(&format!("{path}.jsonPatches[{i}]"), class, change, errors);
         }
+    }
+}
+
+/// An extension makes the changes, or looks at the outcome.
+fn check_external(
+    path: &str,
+    patch: &ClassPatch,
+    external: &ExternalPatch,
+    errors: &mut Vec<FieldError>,
+) {
+    if patch.definitions.is_some() {
+        let why = "cannot be set together with external";
+        errors.push(FieldError::forbidden(format!("{path}.definitions"), why));
+    }
+    let path = format!("{path}.external");
+    let (generates, validates) = (
+        &external.generate_patches_extension,
+        &external.validate_topology_extension,
+    );
+    if generates.is_none() && validates.is_none() {
+        let why = "generatePatchesExtension or validateTopologyExtension must be set";
+        errors.push(FieldError::required(&path, why));
+    }
+    for (field, handler) in [
+        ("generatePatchesExtension", generates),
+        ("validateTopologyExtension", validates),
+    ] {
+        let is_name = |name: &String| {
+            name.split_once('.')
+                .is_some_and(|(h, c)| !h.is_empty() && !c.is_empty())
+        };
+        if let Some(handler) = handler.as_ref().filter(|name| !is_name(name)) {
+            let why = format!("{handler:?} must be <handler>.<ExtensionConfig>");
+            errors.push(FieldError::invalid(format!("{path}.{field}"), why));
+        }
+    }
+    if external.discover_variables_extension.is_some() {
+        errors.push(FieldError::forbidden(
+            format!("{path}.discoverVariablesExtension"),
+            "is not supported; define the variables in spec.variables",
+        ));
     }
 }
 

@@ -46,10 +46,13 @@ fn variables_ready(world: &World) -> Condition {
     let discovered: Vec<String> = world
         .class
         .patches()
-        .filter(|patch| patch.external.is_some())
+        .filter(|patch| {
+            let external = patch.external.as_ref();
+            external.is_some_and(|e| e.discover_variables_extension.is_some())
+        })
         .map(|patch| {
             format!(
-                "* patch {:?} asks for a runtime extension, which is not supported",
+                "* patch {:?} asks an extension for variables, which is not supported",
                 patch.name
             )
         })

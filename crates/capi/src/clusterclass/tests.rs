@@ -86,8 +86,7 @@ class: {spec: {
   variables: [{name: v, required: false, schema: {openAPIV3Schema: {type: integer, x-kubernetes-validations: [{rule: self +}]}}}]}}",
         &expect![[r#"
             patch LocalClusterTemplate acme/small {"metadata":{"labels":{},"ownerReferences":[{"apiVersion":"cluster.x-k8s.io/v1beta2","kind":"ClusterClass","name":"small","uid":"c1"}],"resourceVersion":"1"}}
-            VariablesReady=False VariablesReconcileFailed * patch "a" asks for a runtime extension, which is not supported
-                * spec.patches[1].enabledIf: Invalid value: is no template: template: tpl:1: missing value for if
+            VariablesReady=False VariablesReconcileFailed * spec.patches[1].enabledIf: Invalid value: is no template: template: tpl:1: missing value for if
                 * spec.patches[2].enabledIf: Invalid value: is no template: template: tpl:1: function "now" not defined
                 * spec.variables[0].schema.openAPIV3Schema.x-kubernetes-validations[0].rule: Invalid value: ERROR: <input>:1:7: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}
                  | self +

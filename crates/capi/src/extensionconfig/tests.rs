@@ -33,18 +33,18 @@ fn handlers_are_shown_and_stay_while_nothing_else_is_known() {
           timeoutSeconds: 10
     "#]],
     );
-    let other = HANDLER.replace("BeforeClusterCreate", "GeneratePatches");
+    let other = HANDLER.replace("BeforeClusterCreate", "UpdateMachine");
     check(
         &format!("discovery: {{Found: [{other}]}}"),
         expect![[r#"
-        Discovered=True Discovered Handlers of these hooks are never called: GeneratePatches
+        Discovered=True Discovered Handlers of these hooks are never called: UpdateMachine
         Paused=False NotPaused
         handlers:
         - failurePolicy: Fail
           name: first.ext
           requestHook:
             apiVersion: hooks.runtime.cluster.x-k8s.io/v1alpha1
-            hook: GeneratePatches
+            hook: UpdateMachine
           timeoutSeconds: 10
     "#]],
     );

@@ -9,17 +9,15 @@ use kube::ResourceExt as _;
 use runtime::Cx;
 use serde_json::{Value, json};
 
-use super::{API_VERSION, Caller, DEFAULT_TIMEOUT, Hook, MAX_TIMEOUT, answer};
+use super::{API_VERSION, Caller, DEFAULT_TIMEOUT, Hook, MAX_TIMEOUT, NamedHook, answer};
 
 /// Hooks that extensions may have handlers for, and that nobody calls here.
 const UNCALLED: &[&str] = &[
     "CanUpdateMachine",
     "CanUpdateMachineSet",
     "DiscoverVariables",
-    "GeneratePatches",
     "GenerateUpgradePlan",
     "UpdateMachine",
-    "ValidateTopology",
 ];
 /// Mistakes that are told.
 const MAX_ERRORS: usize = 10;
@@ -96,7 +94,8 @@ fn read(config: &str, handler: &Value) -> Result<Handler, (&'static str, String)
         let why = format!("{api_version:?} must be {API_VERSION}");
         return Err(("requestHook.apiVersion", why));
     }
-    let is_called = Hook::ALL.iter().any(|known| known.name() == hook);
+    let is_called = Hook::ALL.iter().any(|known| known.name() == hook)
+        || NamedHook::ALL.iter().any(|known| known.name() == hook);
     if !is_called && !UNCALLED.contains(&hook.as_str()) {
         let why = format!("{hook:?} must be a hook such as BeforeClusterCreate");
         return Err(("requestHook.hook", why));

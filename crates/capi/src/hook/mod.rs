@@ -5,13 +5,16 @@
 //! [`Caller`], for the gathering part of controllers: plans read answers. What held back or failed is remembered until it is time to
 //! ask again, so that a Cluster whose objects change all the time is no burden to an extension.
 //!
-//! Not here: hooks that change what a topology is rendered to, that plan upgrades, and those of updates in place. Extensions may have
-//! handlers for them; nobody calls them, and the condition `Discovered` says so.
+//! Handlers that a ClusterClass names, which change what a topology is rendered to, are asked as [`named`] says.
+//!
+//! Not here: hooks that define variables, that plan upgrades, and those of updates in place. Extensions may have handlers for them; nobody
+//! calls them, and the condition `Discovered` says so.
 
 mod answer;
 mod call;
 mod discovery;
 mod memory;
+mod named;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -33,6 +36,7 @@ use serde_json::{Value, json};
 
 pub use answer::Answer;
 pub use discovery::discovered;
+pub use named::{NamedHook, NamedQuestion, Unanswered};
 pub use place::{Extension, Extensions};
 
 use answer::Said;
@@ -142,10 +146,7 @@ pub async fn registered(cx: &Cx, namespace: &str) -> Result<Vec<Registered>, Gat
     if configs.is_empty() {
         return Ok(vec![]);
     }
-    let found: Option<Arc<Namespace>> = cx.get("", namespace).await?;
-    let labels = found.and_then(|n| n.metadata.labels.clone());
-    let labels = labels.unwrap_or_default();
-    Ok(of_namespace(&configs, &labels))
+    Ok(of_namespace(&configs, &labels_of(cx, namespace).await?))
 }
 
 /// The handlers for the Clusters of a namespace with these labels, by name.
@@ -153,16 +154,8 @@ fn of_namespace(
     configs: &[Arc<ExtensionConfig>],
     labels: &BTreeMap<String, String>,
 ) -> Vec<Registered> {
-    let is_meant = |config: &&Arc<ExtensionConfig>| {
-        let selector = config.spec.namespace_selector.as_ref();
-        let is_here = selector.is_none_or(|s| {
-            // A selector that selects by nothing selects all namespaces.
-            rules::is_empty_selector(s) || rules::selects(s, labels)
-        });
-        config.metadata.deletion_timestamp.is_none() && is_here
-    };
     let mut all = vec![];
-    for config in configs.iter().filter(is_meant) {
+    for config in configs.iter().filter(|config| is_for(config, labels)) {
         let handlers = config.status.as_ref().and_then(|s| s.handlers.as_ref());
         for handler in handlers.into_iter().flatten() {
             if let Some(hook) = Hook::of(handler) {
@@ -179,11 +172,29 @@ fn of_namespace(
     all
 }
 
+/// Whether an extension is asked about the Clusters of a namespace with these labels.
+fn is_for(config: &ExtensionConfig, labels: &BTreeMap<String, String>) -> bool {
+    let selector = config.spec.namespace_selector.as_ref();
+    let is_here = selector.is_none_or(|s| {
+        // A selector that selects by nothing selects all namespaces.
+        rules::is_empty_selector(s) || rules::selects(s, labels)
+    });
+    config.metadata.deletion_timestamp.is_none() && is_here
+}
+
+/// The labels of a namespace.
+async fn labels_of(cx: &Cx, namespace: &str) -> Result<BTreeMap<String, String>, GatherError> {
+    let found: Option<Arc<Namespace>> = cx.get("", namespace).await?;
+    let labels = found.and_then(|n| n.metadata.labels.clone());
+    Ok(labels.unwrap_or_default())
+}
+
 /// Asks extensions.
 #[derive(Debug, Default)]
 pub struct Caller {
     extensions: Extensions,
     memory: Memory,
+    named: named::Kept,
 }
 
 impl Caller {
@@ -193,6 +204,7 @@ impl Caller {
         Self {
             extensions,
             memory: Memory::default(),
+            named: named::Kept::default(),
         }
     }
 

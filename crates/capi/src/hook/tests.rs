@@ -217,7 +217,7 @@ fn answers_of_several_handlers_become_one() {
 fn extensions_are_asked_about_the_namespaces_that_they_select() {
     let config = |name: &str, rest: &str| -> Arc<ExtensionConfig> {
         let hook = format!("{{apiVersion: {API_VERSION}, hook: BeforeClusterCreate}}");
-        let other = format!("{{apiVersion: {API_VERSION}, hook: GeneratePatches}}");
+        let other = format!("{{apiVersion: {API_VERSION}, hook: UpdateMachine}}");
         let handlers = format!(
             "[{{name: b.{name}, requestHook: {hook}}}, {{name: a.{name}, requestHook: {other}}}]"
         );
@@ -303,7 +303,7 @@ fn handlers_are_checked_and_filled() {
     let good = hook("first", "BeforeClusterCreate", "");
     let full = hook(
         "all",
-        "GeneratePatches",
+        "UpdateMachine",
         ", timeoutSeconds: 30, failurePolicy: Ignore",
     );
     check_discovery(
@@ -332,9 +332,9 @@ fn handlers_are_checked_and_filled() {
         ],
         expect![[r#"
             said: ""
-            {"name":"all.ext","requestHook":{"apiVersion":"hooks.runtime.cluster.x-k8s.io/v1alpha1","hook":"GeneratePatches"},"timeoutSeconds":30,"failurePolicy":"Ignore"}
+            {"name":"all.ext","requestHook":{"apiVersion":"hooks.runtime.cluster.x-k8s.io/v1alpha1","hook":"UpdateMachine"},"timeoutSeconds":30,"failurePolicy":"Ignore"}
             {"name":"first.ext","requestHook":{"apiVersion":"hooks.runtime.cluster.x-k8s.io/v1alpha1","hook":"BeforeClusterCreate"},"timeoutSeconds":10,"failurePolicy":"Fail"}
-            said: "Handlers of these hooks are never called: GeneratePatches"
+            said: "Handlers of these hooks are never called: UpdateMachine"
             handlers of the answer must be a list
             the answer cannot be used: handlers[1].name: there is another "first"
             the answer cannot be used: handlers[0].name: "a.b" must be a DNS label: up to 63 lower case letters, digits and -, such as before-create

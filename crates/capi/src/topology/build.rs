@@ -1,21 +1,23 @@
 //! What a cluster should be made of: its parts, from class, topology and variables. Pure.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use api::cluster::cluster_class::{ClassNaming, ClassTemplate, MachineDeploymentClass};
 use api::cluster::topology::{MachineDeploymentTopology, Topology, Variable, VariableOverrides};
-use api::cluster::{ClusterClass, MachineDeployment, WorkersKind};
+use api::cluster::{Cluster, ClusterClass, MachineDeployment, WorkersKind};
 use api::meta::{ContractRef, TemplateRef, labels};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::ResourceExt;
 use kube::core::DynamicObject;
+use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::World;
+use super::external::Item;
 use super::gather::{contract_ref, is_named_by, reference_to};
 use super::group::{deployment_of, group_of};
 use super::parts::{self, Texts, put, texts};
-use super::patches::{self, Role};
+use super::patches::{self, Place, Role};
 use super::templates::{Part, copy, metadata_of};
 use super::upgrade::{Progress, Step, Upgrade};
 use crate::{names, object, template};
@@ -46,6 +48,33 @@ pub(super) struct Builder<'a> {
     pub topology: &'a Topology,
     pub upgrade: &'a Upgrade,
     pub builtin: Value,
+    pub stage: Stage<'a>,
+}
+
+/// How far templates are rendered.
+#[derive(Clone, Copy)]
+pub(super) enum Stage<'a> {
+    /// By all patches.
+    Whole,
+    /// By those before one of them, or by all of them, and collected.
+    Until {
+        patch: Option<&'a str>,
+        items: &'a RefCell<Vec<Item>>,
+    },
+}
+
+/// Collects what templates are rendered to.
+///
+/// # Errors
+/// As [`build`].
+pub(super) fn collect(
+    world: &World,
+    class: &ClusterClass,
+    topology: &Topology,
+    upgrade: &Upgrade,
+    stage: Stage<'_>,
+) -> Result<(), String> {
+    build_to(world, class, topology, upgrade, stage).map(|_| ())
 }
 
 /// Builds all parts.
@@ -58,12 +87,23 @@ pub(super) fn build(
     topology: &Topology,
     upgrade: &Upgrade,
 ) -> Result<Parts, String> {
+    build_to(world, class, topology, upgrade, Stage::Whole)
+}
+
+fn build_to(
+    world: &World,
+    class: &ClusterClass,
+    topology: &Topology,
+    upgrade: &Upgrade,
+    stage: Stage<'_>,
+) -> Result<Parts, String> {
     let builder = Builder {
         world,
         class,
         topology,
         upgrade,
         builtin: patches::builtin(&world.cluster, topology),
+        stage,
     };
     let mut copies = vec![];
     let infrastructure = builder.infrastructure()?;
@@ -173,7 +213,7 @@ impl Builder<'_> {
         &self,
         from: &DynamicObject,
         reference: &TemplateRef,
-        role: Role<'_>,
+        place: &Place<'_>,
         values: &Value,
     ) -> Result<Value, String> {
         let mut rendered = json!({
@@ -186,9 +226,55 @@ impl Builder<'_> {
             },
             "spec": from.data["spec"],
         });
-        patches::apply(self.class, role, &mut rendered, values)
+        let until = match self.stage {
+            Stage::Until { patch, .. } => patch,
+            Stage::Whole => None,
+        };
+        let asked = (&self.world.external, until);
+        patches::apply(self.class, place, &mut rendered, values, asked)
             .map_err(|why| format!("{} {}: {why}", reference.kind, reference.name))?;
+        if let Stage::Until { items, .. } = self.stage {
+            let namespace = self.world.cluster.namespace().unwrap_or_default();
+            items.borrow_mut().push(Item {
+                uid: place.uid(),
+                holder: place.reference(&namespace),
+                object: rendered.clone(),
+                values: values.clone(),
+            });
+        }
         Ok(rendered)
+    }
+
+    /// A place in the Cluster.
+    fn in_cluster<'p>(&self, role: Role<'p>) -> Place<'p> {
+        Place {
+            role,
+            holder: ContractRef {
+                api_group: Cluster::group(&()).into_owned(),
+                kind: Cluster::kind(&()).into_owned(),
+                name: self.cluster_name(),
+            },
+            api_version: Cluster::api_version(&()).into_owned(),
+            entry: None,
+        }
+    }
+
+    /// A place in a group of workers.
+    pub(super) fn in_group<'p>(
+        &self,
+        role: Role<'p>,
+        (kind, entry): (WorkersKind, &'p str),
+        name: &str,
+    ) -> Place<'p> {
+        Place {
+            holder: ContractRef {
+                kind: kind.name().to_owned(),
+                name: name.to_owned(),
+                ..self.in_cluster(role).holder
+            },
+            entry: Some((kind, entry)),
+            ..self.in_cluster(role)
+        }
     }
 
     /// The name of a part that there is one of: of the one that there is, or one by the class's naming.
@@ -251,7 +337,12 @@ impl Builder<'_> {
         let class = &self.class.spec.infrastructure;
         let from = self.template(&class.template_ref)?;
         let values = patches::values(self.topology, None, self.builtin.clone());
-        let rendered = self.render(from, &class.template_ref, Role::Infrastructure, &values)?;
+        let rendered = self.render(
+            from,
+            &class.template_ref,
+            &self.in_cluster(Role::Infrastructure),
+            &values,
+        )?;
         let current = self.world.cluster.spec.infrastructure_ref.as_ref();
         let part = Part {
             from,
@@ -292,7 +383,12 @@ impl Builder<'_> {
         let mut builtin = self.builtin.clone();
         builtin["controlPlane"] = about;
         let values = patches::values(self.topology, overrides(own.variables.as_ref()), builtin);
-        let rendered = self.render(from, &class.template_ref, Role::ControlPlane, &values)?;
+        let rendered = self.render(
+            from,
+            &class.template_ref,
+            &self.in_cluster(Role::ControlPlane),
+            &values,
+        )?;
         let part = Part {
             from,
             rendered: &rendered,
@@ -338,8 +434,18 @@ impl Builder<'_> {
         data: &mut Value,
     ) -> Result<DynamicObject, String> {
         let from = self.template(&machines.template_ref)?;
-        let role = Role::ControlPlaneMachines;
-        let rendered = self.render(from, &machines.template_ref, role, values)?;
+        let holder = self.template(&self.class.spec.control_plane.template_ref)?;
+        let types = holder.types.clone().unwrap_or_default();
+        let place = Place {
+            holder: ContractRef {
+                kind: template::object_kind(&types.kind).to_owned(),
+                name: self.control_plane_name(),
+                ..reference_to(holder)
+            },
+            api_version: types.api_version,
+            ..self.in_cluster(Role::ControlPlaneMachines)
+        };
+        let rendered = self.render(from, &machines.template_ref, &place, values)?;
         let current = self.world.control_plane.as_ref().and_then(|c| {
             let at = &c.data["spec"]["machineTemplate"]["spec"]["infrastructureRef"];
             serde_json::from_value(at.clone()).ok()
@@ -444,7 +550,7 @@ impl Builder<'_> {
             owner_references: Some(vec![object::owner_ref(&self.world.cluster, false)]),
             ..ObjectMeta::default()
         };
-        let api_version = <MachineDeployment as kube::Resource>::api_version(&());
+        let api_version = MachineDeployment::api_version(&());
         Ok(object::build(
             &api_version,
             "MachineDeployment",
@@ -483,7 +589,8 @@ impl Builder<'_> {
         let values = patches::values(self.topology, overrides(entry.variables.as_ref()), builtin);
         let mut made = |reference: &TemplateRef, role, current: Option<&ContractRef>| {
             let from = self.template(reference)?;
-            let rendered = self.render(from, reference, role, &values)?;
+            let place = self.in_group(role, (DEPLOYMENT, &entry.name), name);
+            let rendered = self.render(from, reference, &place, &values)?;
             let part = Part {
                 from,
                 rendered: &rendered,

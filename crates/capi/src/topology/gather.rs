@@ -9,8 +9,8 @@ use kube::ResourceExt;
 use kube::core::DynamicObject;
 use runtime::{Cx, GatherError, Selector};
 
-use super::hooks;
 use super::{SHARED, World};
+use super::{external, hooks};
 use crate::contract;
 use crate::hook::{self, Caller};
 
@@ -31,6 +31,7 @@ pub(super) async fn gather(
         copies: vec![],
         hooks: BTreeSet::new(),
         answers: BTreeMap::new(),
+        external: BTreeMap::new(),
     };
     let Some((class_namespace, _)) = cluster.class() else {
         return Ok(world);
@@ -76,11 +77,22 @@ async fn ask(caller: &Caller, cx: &Cx, world: &mut World) -> Result<(), GatherEr
     let namespace = world.cluster.namespace().unwrap_or_default();
     let registered = hook::registered(cx, &namespace).await?;
     world.hooks = registered.iter().map(|r| r.hook).collect();
-    while let Some(question) = hooks::question(world) {
+    loop {
+        while let Some((patch, question)) = external::question(world) {
+            let answer = caller.ask_named(cx, &world.cluster, &question).await?;
+            let answer = answer.and_then(|answer| {
+                external::read(&answer).map_err(|why| question.unanswered(&why, cx.now()))
+            });
+            world.external.insert((question.hook, patch), answer);
+        }
+        let Some(question) = hooks::question(world) else {
+            return Ok(());
+        };
         let answer = caller.ask(cx, &world.cluster, &registered, &question).await;
         world.answers.insert(question.hook, answer);
+        // With it, templates may be rendered to something else.
+        world.external.clear();
     }
-    Ok(())
 }
 
 /// The class of a Cluster with a topology, if it is there. What is not shared is not there for other namespaces.

@@ -7,9 +7,10 @@
 //!
 //! A template is never changed: what is rendered otherwise gets another name, by a hash of what it is rendered to, and the one before
 //! goes when nobody refers to it any more. What a MachinePool refers to is no template: it is changed in place, and the infrastructure
-//! replaces machines. Versions are rolled out in the order of [`upgrade`]; extensions are asked as [`hooks`] says.
+//! replaces machines. Versions are rolled out in the order of [`upgrade`]; extensions are asked as [`hooks`] and [`external`] say.
 
 mod build;
+mod external;
 mod gather;
 mod group;
 mod hooks;
@@ -37,6 +38,7 @@ use kube::core::DynamicObject;
 use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler};
 use serde_json::Value;
 
+pub use external::{External, Externals, ItemChange, ItemPatch};
 pub(crate) use gather::class_of;
 pub use rules::{check_expressions, check_values};
 
@@ -86,6 +88,9 @@ pub struct World {
     /// What extensions said in this pass.
     #[cfg_attr(test, serde(default))]
     pub answers: BTreeMap<Hook, Answer>,
+    /// What extensions said about patches of the class.
+    #[cfg_attr(test, serde(skip))]
+    pub external: Externals,
 }
 
 impl Reconciler for TopologyController {

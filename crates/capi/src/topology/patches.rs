@@ -5,9 +5,13 @@ use api::cluster::cluster_class_rules::is_selected;
 use api::cluster::topology::{Topology, Variable};
 use api::cluster::variables::BUILTIN;
 use api::cluster::{Cluster, ClusterClass, WorkersKind};
+use api::meta::ContractRef;
 use json_patch::{Patch, patch};
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
+
+use super::external::{self, Externals};
+use crate::hook::NamedHook;
 
 /// What a template is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +23,48 @@ pub(super) enum Role<'a> {
     Bootstrap(WorkersKind, &'a str),
     /// What the machines of a class of workers are made from.
     Machines(WorkersKind, &'a str),
+}
+
+/// Where a template is used.
+#[derive(Clone, Debug)]
+pub(super) struct Place<'a> {
+    pub role: Role<'a>,
+    /// The object that refers to what is made from it.
+    pub holder: ContractRef,
+    /// API version of the holder.
+    pub api_version: String,
+    /// The entry of the topology, for workers.
+    pub entry: Option<(WorkersKind, &'a str)>,
+}
+
+impl Place<'_> {
+    /// What requests call the template: the same each time.
+    pub(super) fn uid(&self) -> String {
+        let field = self.field();
+        match self.entry {
+            Some((kind, entry)) => format!("{}/{entry}/{field}", kind.name()),
+            None => format!("{}/{field}", self.holder.kind),
+        }
+    }
+
+    /// Where the holder refers to it.
+    fn field(&self) -> &'static str {
+        match self.role {
+            Role::Infrastructure => "spec.infrastructureRef",
+            Role::ControlPlane => "spec.controlPlaneRef",
+            Role::ControlPlaneMachines => "spec.machineTemplate.spec.infrastructureRef",
+            Role::Bootstrap(..) => "spec.template.spec.bootstrap.configRef",
+            Role::Machines(..) => "spec.template.spec.infrastructureRef",
+        }
+    }
+
+    /// The same as extensions see it.
+    pub(super) fn reference(&self, namespace: &str) -> Value {
+        json!({
+            "apiVersion": self.api_version, "kind": self.holder.kind, "namespace": namespace,
+            "name": self.holder.name, "fieldPath": self.field(),
+        })
+    }
 }
 
 /// The values that templates of one part see: the cluster's, those that the part overrides, and what is known anyway.
@@ -84,22 +130,33 @@ const IGNORED: [&str; 3] = [
 ];
 
 /// What patches may put into one template, in bytes of JSON: a larger object could not be stored.
-const ADDED_MAX: usize = 1_500_000;
+pub(super) const ADDED_MAX: usize = 1_500_000;
 
-/// Changes a template as the class says.
+/// Changes a template as the class says, by all patches or by those before `until`.
 ///
 /// # Errors
 /// Which patch cannot be applied, and why.
 pub(super) fn apply(
     class: &ClusterClass,
-    role: Role<'_>,
+    place: &Place<'_>,
     template: &mut Value,
     values: &Value,
+    (externals, until): (&Externals, Option<&str>),
 ) -> Result<(), String> {
     let mut room = ADDED_MAX;
     for patch in class.patches() {
-        apply_one(patch, role, (&mut *template, &mut room), values)
-            .map_err(|why| format!("patch {:?} of the ClusterClass: {why}", patch.name))?;
+        if until == Some(&patch.name) {
+            break;
+        }
+        let applied = match &patch.external {
+            Some(external) if external.generate_patches_extension.is_some() => {
+                let key = (NamedHook::GeneratePatches, patch.name.clone());
+                external::apply(externals.get(&key), &place.uid(), template)
+            }
+            Some(_) => Ok(()),
+            None => apply_one(patch, place.role, (&mut *template, &mut room), values),
+        };
+        applied.map_err(|why| format!("patch {:?} of the ClusterClass: {why}", patch.name))?;
     }
     Ok(())
 }

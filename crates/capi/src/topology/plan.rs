@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use api::cluster::cluster::reasons;
+use api::cluster::topology::Topology;
 use api::cluster::topology_rules;
 use api::cluster::{ClusterClass, WorkersKind};
 use api::meta::{FieldError, labels};
@@ -15,9 +16,8 @@ use serde_json::{Value, json};
 use super::build::{Parts, build};
 use super::gather::{contract_ref, is_named_by, reference_to};
 use super::group::entry_label;
-use super::hooks;
 use super::upgrade::{Upgrade, upgrade};
-use super::{SHARED, World, rules, templates};
+use super::{SHARED, World, external, hooks, rules, templates};
 use crate::hook::Hook;
 use crate::{object, pause, template};
 
@@ -56,6 +56,9 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
     let parts = match parts(world, class, &upgrade) {
         Ok(parts) => parts,
         Err(why) => {
+            for unanswered in world.external.values().filter_map(|e| e.as_ref().err()) {
+                plan.again_at(unanswered.until, now);
+            }
             plan.wait(reasons::TOPOLOGY_RECONCILE_FAILED, why);
             return plan;
         }
@@ -116,6 +119,14 @@ pub(super) fn parts(
     class: &ClusterClass,
     upgrade: &Upgrade,
 ) -> Result<Parts, String> {
+    let topology = prepared(world, class)?;
+    let parts = build(world, class, &topology, upgrade)?;
+    external::check(world, class)?;
+    Ok(parts)
+}
+
+/// The topology with the defaults of its class, or what is wrong with them.
+pub(super) fn prepared(world: &World, class: &ClusterClass) -> Result<Topology, String> {
     let missing: Vec<String> = class
         .template_refs()
         .into_iter()
@@ -126,14 +137,6 @@ pub(super) fn parts(
     if !missing.is_empty() {
         let why = template::missing(&missing);
         return Err(format!("ClusterClass {}: {why}", world.class_name()));
-    }
-    let external = class.patches().find(|p| p.external.is_some());
-    if let Some(patch) = external {
-        return Err(format!(
-            "ClusterClass {}: patch {:?} asks for a runtime extension, which is not supported",
-            world.class_name(),
-            patch.name
-        ));
     }
     if class
         .spec
@@ -157,7 +160,7 @@ pub(super) fn parts(
     if let Some(text) = listed(&errors) {
         return Err(text);
     }
-    build(world, class, &topology, upgrade)
+    Ok(topology)
 }
 
 /// The changes that make it so. Templates come before what refers to them, and go after it.

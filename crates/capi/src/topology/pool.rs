@@ -145,7 +145,8 @@ impl Builder<'_> {
         let values = patches::values(self.topology, overrides(entry.variables.as_ref()), builtin);
         let mut made = |reference: &TemplateRef, role, current: Option<&ContractRef>| {
             let from = self.template(reference)?;
-            let rendered = self.render(from, reference, role, &values)?;
+            let place = self.in_group(role, (KIND, &entry.name), about.name);
+            let rendered = self.render(from, reference, &place, &values)?;
             let part = Part {
                 from,
                 rendered: &rendered,

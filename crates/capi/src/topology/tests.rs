@@ -1,5 +1,6 @@
 //! Worlds as text in, plans and statuses as text out.
 
+mod external;
 mod hooks;
 mod pools;
 
@@ -662,8 +663,8 @@ fn what_is_wrong_is_said() {
     say(
         "class: {spec: {patches: [{name: x, external: {generatePatchesExtension: ext}}]}}",
         &expect![[r#"
-            wait ReconcileFailed: ClusterClass acme/standard: patch "x" asks for a runtime extension, which is not supported
-            TopologyReconciled=False ReconcileFailed ClusterClass acme/standard: patch "x" asks for a runtime extension, which is not supported
+            wait ReconcileFailed: LocalClusterTemplate standard: patch "x" of the ClusterClass: its extension has not been asked yet
+            TopologyReconciled=False ReconcileFailed LocalClusterTemplate standard: patch "x" of the ClusterClass: its extension has not been asked yet
         "#]],
     );
     say(

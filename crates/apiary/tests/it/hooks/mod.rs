@@ -1,5 +1,6 @@
 //! Runtime extensions that hold back a Cluster at each step of its life.
 
+mod patches;
 mod server;
 
 use std::collections::BTreeSet;
@@ -204,6 +205,11 @@ impl World {
     }
 
     async fn create(&self) {
+        self.create_with(|_| ()).await;
+    }
+
+    /// Makes the example, after a change of its objects.
+    async fn create_with(&self, change: impl Fn(&mut Value)) {
         let folder =
             std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/topology");
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
@@ -213,7 +219,10 @@ impl World {
         let text = text
             .replace("replicas: 3", "replicas: 1")
             .replace("replicas: 2", "replicas: 1");
-        let manifests = manifests::parse("the example", &text).unwrap();
+        let mut objects = render::yaml::from_str_multi(&text).unwrap();
+        objects.retain(|object| !object.is_null());
+        objects.iter_mut().for_each(change);
+        let manifests = manifests::Manifests::of(objects, "the example");
         manifests::apply_all(self.management.client(), &manifests)
             .await
             .unwrap();
