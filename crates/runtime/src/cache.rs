@@ -1,6 +1,5 @@
 //! The cache of one kind: objects as the bytes they came in, and who looked at what.
 
-use std::any::{Any, TypeId};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -13,10 +12,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use crate::forms::{self, Forms};
 use crate::queue::{Dependent, wake_all};
 use crate::room::{Held, Room};
-use crate::selector::Requirement;
 use crate::{Selector, Signal};
+
+/// So few objects are looked at one by one, and not found by their labels.
+const FEW: usize = 64;
+/// Labels that objects of one kind are found by, at most: whose selectors use others look at all of them.
+const MAX_INDEXED: usize = 32;
 
 /// The part of an object's metadata that caches need, parsed once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,11 +65,8 @@ pub struct Entry {
     raw: Box<RawValue>,
     /// Where in `raw` the value of `metadata.managedFields` is; empty if it has none.
     managed: Range<usize>,
-    /// The object as the types it was read as; usually one.
-    typed: Mutex<Vec<(TypeId, Parsed)>>,
+    forms: Forms,
 }
-
-type Parsed = Result<Arc<dyn Any + Send + Sync>, Arc<str>>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -119,37 +120,25 @@ impl Entry {
             header,
             raw,
             managed,
-            typed: Mutex::default(),
+            forms: Forms::default(),
         })
     }
 
     /// The object as a type, without `metadata.managedFields`: those are often more than half of it, and no controller looks
-    /// at them. Parsed once per type.
+    /// at them. Parsed once per type, while it is read.
     ///
     /// # Errors
     /// Why it does not parse.
     pub fn read<K: DeserializeOwned + Send + Sync + 'static>(&self) -> Result<Arc<K>, Arc<str>> {
-        let mut typed = self.typed.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted = TypeId::of::<K>();
-        let known = typed
-            .iter()
-            .find(|(id, _)| *id == wanted)
-            .map(|(_, p)| p.clone());
-        let parsed = known.unwrap_or_else(|| {
-            let parsed: Parsed = match serde_json::from_str::<K>(&self.without_managed()) {
-                Ok(object) => Ok(Arc::new(object)),
-                Err(error) => {
-                    let Header { namespace, name, .. } = &self.header;
-                    tracing::warn!(namespace, name, %error, "skipping an object that does not parse");
-                    Err(Arc::from(error.to_string()))
-                }
-            };
-            typed.push((wanted, parsed.clone()));
-            parsed
-        });
-        parsed?
-            .downcast::<K>()
-            .map_err(|_| Arc::from("parsed as another type"))
+        self.forms.read(|| {
+            serde_json::from_str::<K>(&self.without_managed()).map_err(|error| {
+                let Header {
+                    namespace, name, ..
+                } = &self.header;
+                tracing::warn!(namespace, name, %error, "skipping an object that does not parse");
+                Arc::from(error.to_string())
+            })
+        })
     }
 
     fn without_managed(&self) -> Cow<'_, str> {
@@ -215,6 +204,8 @@ struct State {
     objects: BTreeMap<String, BTreeMap<String, Arc<Entry>>>,
     /// Namespace and name of objects, by the uid of an owner.
     by_owner: HashMap<String, BTreeSet<(String, String)>>,
+    /// The same by labels, as far as lists asked for them: by key, then value.
+    by_label: HashMap<String, HashMap<String, BTreeSet<(String, String)>>>,
     /// Deleted by us (uid), but the watch has not said so yet.
     deleted: HashMap<(String, String), String>,
     /// Up to here the watch has told us everything.
@@ -362,6 +353,14 @@ impl KindCache {
             let owned = keys.filter_map(|(ns, name)| state.get(ns, name));
             return owned.filter(is_wanted).cloned().collect();
         }
+        if let Some((key, value)) = selector.first_label()
+            && state.is_indexed(key)
+        {
+            let labelled = state.by_label.get(key).and_then(|all| all.get(value));
+            let keys = labelled.into_iter().flatten();
+            let labelled = keys.filter_map(|(ns, name)| state.get(ns, name));
+            return labelled.filter(is_wanted).cloned().collect();
+        }
         match namespace {
             Some(ns) => {
                 let objects = state.objects.get(ns).into_iter();
@@ -422,6 +421,7 @@ impl KindCache {
 
     /// An object as it is now.
     pub(crate) fn upsert(&self, entry: Arc<Entry>, origin: Origin) {
+        forms::forget();
         let mut state = self.state();
         let Header {
             namespace,
@@ -571,6 +571,15 @@ impl State {
         let old = objects.insert(name.clone(), Arc::clone(&new));
         self.held.add(new.json().len());
         old.iter().for_each(|e| self.held.remove(e.json().len()));
+        if old.as_ref().map(|e| &e.header.labels) != Some(&new.header.labels) {
+            old.iter().for_each(|e| self.unlink_labels(&e.header));
+            for (key, by_value) in &mut self.by_label {
+                if let Some(value) = new.header.labels.get(key) {
+                    let labelled = by_value.entry(value.clone()).or_default();
+                    labelled.insert((namespace.clone(), name.clone()));
+                }
+            }
+        }
         if old.as_ref().map(|e| &e.header.owners) != Some(&new.header.owners) {
             old.iter().for_each(|e| self.unlink_owners(&e.header));
             for owner in &new.header.owners {
@@ -596,6 +605,7 @@ impl State {
         if let Some(old) = old {
             self.held.remove(old.json().len());
             self.unlink_owners(&old.header);
+            self.unlink_labels(&old.header);
             self.tell(Some(&old), None);
         }
     }
@@ -610,6 +620,43 @@ impl State {
                 }
             }
         }
+    }
+
+    fn unlink_labels(&mut self, header: &Header) {
+        let place = (header.namespace.clone(), header.name.clone());
+        for (key, by_value) in &mut self.by_label {
+            let value = header.labels.get(key);
+            let Some(labelled) = value.and_then(|value| by_value.get_mut(value)) else {
+                continue;
+            };
+            labelled.remove(&place);
+            if labelled.is_empty()
+                && let Some(value) = value
+            {
+                by_value.remove(value);
+            }
+        }
+    }
+
+    /// Whether objects can be found by a label. The first that asks for a key pays for looking at all, unless there are few.
+    fn is_indexed(&mut self, key: &str) -> bool {
+        if self.by_label.contains_key(key) {
+            return true;
+        }
+        let count: usize = self.objects.values().map(BTreeMap::len).sum();
+        if count < FEW || self.by_label.len() >= MAX_INDEXED {
+            return false;
+        }
+        let mut by_value: HashMap<String, BTreeSet<(String, String)>> = HashMap::new();
+        for entry in self.objects.values().flat_map(BTreeMap::values) {
+            let header = &entry.header;
+            if let Some(value) = header.labels.get(key) {
+                let place = (header.namespace.clone(), header.name.clone());
+                by_value.entry(value.clone()).or_default().insert(place);
+            }
+        }
+        self.by_label.insert(key.to_owned(), by_value);
+        true
     }
 
     /// Wakes whoever looked at this object or at a list with it.
@@ -645,13 +692,8 @@ impl State {
 
 impl Bucket {
     fn of(namespace: Option<&str>, selector: &Selector) -> Self {
-        let label = selector
-            .labels
-            .iter()
-            .find_map(|requirement| match requirement {
-                Requirement::Equals(key, value) => Some(By::Label(key.clone(), value.clone())),
-                _ => None,
-            });
+        let label = selector.first_label();
+        let label = label.map(|(key, value)| By::Label(key.to_owned(), value.to_owned()));
         let owner = selector.owner.clone().map(By::Owner);
         Self {
             namespace: namespace.map(str::to_owned),

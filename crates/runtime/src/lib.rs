@@ -18,6 +18,7 @@ mod cx;
 mod discovery;
 mod driver;
 mod events;
+mod forms;
 mod metrics;
 mod pass;
 pub mod plan;

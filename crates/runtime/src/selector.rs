@@ -89,6 +89,16 @@ impl Selector {
         Some(selector)
     }
 
+    /// The first label whose value is demanded.
+    pub(crate) fn first_label(&self) -> Option<(&str, &str)> {
+        self.labels
+            .iter()
+            .find_map(|requirement| match requirement {
+                Requirement::Equals(key, value) => Some((key.as_str(), value.as_str())),
+                _ => None,
+            })
+    }
+
     fn and(mut self, requirement: Requirement) -> Self {
         self.labels.push(requirement);
         self

@@ -97,8 +97,8 @@ impl Reconciler for MachineHealthCheckController {
         let spec = &check.spec;
         let candidates = Selector::label(labels::CLUSTER_NAME, &spec.cluster_name);
         let mut machines: Vec<Arc<Machine>> = cx.list(Some(&namespace), &candidates).await?;
-        let checks: Vec<Arc<MachineHealthCheck>> =
-            cx.list(Some(&namespace), &Selector::all()).await?;
+        // Those of other clusters have nothing to do with it: each of them would wake all others.
+        let checks: Vec<Arc<MachineHealthCheck>> = cx.list(Some(&namespace), &candidates).await?;
         machines.retain(|machine| is_checked(check, machine) && is_ours(check, &checks, machine));
         let mut world = World {
             check: check.clone(),

@@ -112,3 +112,71 @@ fn types_lack_the_managed_fields_and_the_text_has_them() {
     check(r#", "managedFields": null"#);
     check(r#", "managedFields": [{"manager": "ü", "fieldsV1": {"f:data": {}}}]"#);
 }
+
+/// Objects come, change their labels and go; a list by a label is what looking at all gives, whether there are few or many.
+#[test]
+fn lists_by_label_are_what_looking_at_all_gives() {
+    let cache = cache();
+    let labelled = |name: &str, namespace: &str, revision: u64, labels: &[(&str, u64)]| {
+        let labels: BTreeMap<&str, String> =
+            labels.iter().map(|(k, v)| (*k, v.to_string())).collect();
+        let object = serde_json::json!({"metadata": {
+            "name": name, "namespace": namespace, "uid": name, "resourceVersion": revision.to_string(), "labels": labels,
+        }});
+        Arc::new(Entry::parse(serde_json::value::to_raw_value(&object).unwrap()).unwrap())
+    };
+    let check = || {
+        let all = cache.list(None, None, &Selector::all());
+        for (key, value) in [("a", 0), ("a", 1), ("a", 5), ("b", 0), ("none", 0)] {
+            for namespace in [None, Some("one"), Some("two"), Some("three")] {
+                let selector = Selector::label(key, value.to_string()).exists("a");
+                let names = |entries: &[Arc<Entry>]| -> Vec<String> {
+                    entries
+                        .iter()
+                        .map(|e| format!("{}/{}", e.header.namespace, e.header.name))
+                        .collect()
+                };
+                let wanted: Vec<_> = all
+                    .iter()
+                    .filter(|e| e.matches(namespace, &selector))
+                    .cloned()
+                    .collect();
+                let found = cache.list(None, namespace, &selector);
+                assert_eq!(
+                    names(&found),
+                    names(&wanted),
+                    "{key}={value} in {namespace:?}"
+                );
+            }
+        }
+    };
+    // A fixed sequence that looks random.
+    let mut seed: u64 = 1;
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) % below
+    };
+    for revision in 1..2000 {
+        let (name, namespace) = (
+            format!("o{}", random(300)),
+            ["one", "two"][usize::from(random(2) == 1)],
+        );
+        if random(4) == 0 {
+            cache.deleted(namespace, &name, &name);
+            let gone = labelled(&name, namespace, revision, &[]);
+            cache.removed(&gone.header);
+        } else {
+            let labels = [("a", random(4)), ("b", random(2))];
+            let some = usize::try_from(random(3)).unwrap();
+            cache.upsert(
+                labelled(&name, namespace, revision, &labels[..some]),
+                Origin::Watch,
+            );
+        }
+        if revision % 97 == 0 {
+            check();
+        }
+    }
+    assert!(cache.state().by_label.contains_key("a"));
+    check();
+}
