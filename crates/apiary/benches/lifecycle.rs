@@ -24,8 +24,8 @@ use support::{Up, machine, peak, processor, resident};
 
 /// The longest that anything may take.
 const PATIENCE: Duration = Duration::from_secs(1800);
-/// How long what was done is given to come to rest.
-const SETTLE: Duration = Duration::from_secs(20);
+/// How long what was done is given to come to rest: pods of Nodes that are gone are collected 40 s later.
+const SETTLE: Duration = Duration::from_secs(90);
 /// Pause between two looks at all clusters: to look must cost little beside what is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 /// Clusters that are applied at the same time, each object after the other, as a GitOps tool does.

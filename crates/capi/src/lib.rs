@@ -60,7 +60,9 @@ pub fn controllers(
         endpoint,
     };
     controllers
-        .add(clusterclass::ClusterClassController)
+        .add(clusterclass::ClusterClassController {
+            caller: Arc::clone(&caller),
+        })
         .add(extensionconfig::ExtensionConfigController {
             caller: Arc::clone(&caller),
         })

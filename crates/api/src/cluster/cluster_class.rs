@@ -15,7 +15,7 @@ use crate::condition_path;
 use crate::meta::crd::AGE_PATH;
 use crate::meta::{
     Condition, CrdExt, DeletionTimeouts, DeprecatedConditions, DeprecatedV1Beta1, Gate,
-    MachineTaint, ObjectMeta, TemplateRef, schema,
+    MachineTaint, ObjectMeta, TemplateRef, find, schema,
 };
 
 /// What clusters of the class are made from.
@@ -487,6 +487,9 @@ pub struct VariableDefinition {
     pub schema: VariableSchema,
 }
 
+/// Where a variable comes from that the class itself defines.
+pub const INLINE: &str = "inline";
+
 /// Conditions of a ClusterClass.
 pub mod conditions {
     /// All variables are in the status.
@@ -501,7 +504,7 @@ pub mod conditions {
 pub mod reasons {
     /// VariablesReady is true.
     pub const VARIABLES_READY: &str = "VariablesReady";
-    /// VariablesReady is false: an extension would have to say which variables there are.
+    /// VariablesReady is false: an extension has not said which variables there are, or definitions cannot be used.
     pub const VARIABLES_READY_FAILED: &str = "VariablesReconcileFailed";
     /// RefVersionsUpToDate is true.
     pub const REF_VERSIONS_UP_TO_DATE: &str = "RefVersionsUpToDate";
@@ -563,6 +566,46 @@ impl ClusterClass {
     /// The patches, in order.
     pub fn patches(&self) -> impl Iterator<Item = &ClassPatch> {
         self.spec.patches.iter().flatten()
+    }
+
+    /// Whether it is known which variables there are: always, unless an extension defines some, and the class's controller has not
+    /// written down yet what that says.
+    #[must_use]
+    pub fn has_all_variables(&self) -> bool {
+        let is_asked = |patch: &ClassPatch| {
+            let external = patch.external.as_ref();
+            external.is_some_and(|e| e.discover_variables_extension.is_some())
+        };
+        let status = self.status.clone().unwrap_or_default();
+        let is_ready = status.conditions.as_deref().is_some_and(|all| {
+            let ready = find(all, conditions::VARIABLES_READY);
+            ready.is_some_and(|condition| condition.status == "True")
+        });
+        !self.patches().any(is_asked)
+            || (is_ready && status.observed_generation == self.metadata.generation)
+    }
+
+    /// All variables: those that the class itself defines, then those that extensions define, as far as they are known.
+    #[must_use]
+    pub fn all_variables(&self) -> Vec<ClassVariable> {
+        let mut all = self.variables().to_vec();
+        let known = self
+            .status
+            .iter()
+            .flat_map(|s| s.variables.iter().flatten());
+        for variable in known {
+            let definition = variable.definitions.iter().find(|d| d.from != INLINE);
+            let is_new = !all.iter().any(|own| own.name == variable.name);
+            if let Some(definition) = definition.filter(|_| is_new) {
+                all.push(ClassVariable {
+                    name: variable.name.clone(),
+                    required: definition.required,
+                    deprecated_v1beta1_metadata: definition.deprecated_v1beta1_metadata.clone(),
+                    schema: definition.schema.clone(),
+                });
+            }
+        }
+        all
     }
 
     /// The variables that the class itself defines.

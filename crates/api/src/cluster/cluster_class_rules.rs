@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::cluster::Cluster;
 use super::cluster_class::{
-    ClassNames, ClassPatch, ClusterClass, ExternalPatch, JsonPatch, MatchResources, PatchSelector,
+    ClassNames, ClassPatch, ClusterClass, ExternalPatch, INLINE, JsonPatch, MatchResources,
+    PatchSelector,
 };
 use super::machine_health_check::{NODE_STARTUP_TIMEOUT_MIN, check_trigger};
 use super::rules::{self, Version};
@@ -195,6 +196,12 @@ fn check_patches(new: &ClusterClass, errors: &mut Vec<FieldError>) {
     let mut names = BTreeSet::new();
     for (i, patch) in new.patches().enumerate() {
         let path = format!("spec.patches[{i}]");
+        if patch.name == INLINE {
+            let why = format!(
+                "{INLINE:?} is where the class's own variables come from; choose another one"
+            );
+            errors.push(FieldError::invalid(format!("{path}.name"), why));
+        }
         if !names.insert(&patch.name) {
             let why = format!(
                 "{:?} is there twice; names of patches must be unique",
@@ -253,6 +260,10 @@ fn check_external(
     for (field, handler) in [
         ("generatePatchesExtension", generates),
         ("validateTopologyExtension", validates),
+        (
+            "discoverVariablesExtension",
+            &external.discover_variables_extension,
+        ),
     ] {
         let is_name = |name: &String| {
             name.split_once('.')
@@ -262,12 +273,6 @@ fn check_external(
             let why = format!("{handler:?} must be <handler>.<ExtensionConfig>");
             errors.push(FieldError::invalid(format!("{path}.{field}"), why));
         }
-    }
-    if external.discover_variables_extension.is_some() {
-        errors.push(FieldError::forbidden(
-            format!("{path}.discoverVariablesExtension"),
-            "is not supported; define the variables in spec.variables",
-        ));
     }
 }
 

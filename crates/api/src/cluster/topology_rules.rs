@@ -7,7 +7,7 @@ use super::cluster::Cluster;
 use super::cluster_class::ClusterClass;
 use super::cluster_class_rules::{check_compatible, check_health};
 use super::rules::{self, Version};
-use super::topology::{MachineDeploymentTopology, MachinePoolTopology, Topology};
+use super::topology::{MachineDeploymentTopology, MachinePoolTopology, Topology, Variable};
 use super::variables;
 use crate::meta::{FieldError, labels};
 
@@ -178,7 +178,7 @@ pub fn check_blind(new: &Cluster, old: &Cluster) -> Option<FieldError> {
 
 /// Fills in what the variables of the class have defaults for.
 pub fn default_for_class(topology: &mut Topology, class: &ClusterClass) {
-    let definitions = class.variables();
+    let definitions = &*class.all_variables();
     variables::default_values(&mut topology.variables, definitions, false);
     let control_plane = topology.control_plane.as_mut();
     let mut overrides: Vec<_> = control_plane
@@ -200,10 +200,18 @@ pub fn default_for_class(topology: &mut Topology, class: &ClusterClass) {
 #[must_use]
 pub fn check_for_class(topology: &Topology, class: &ClusterClass) -> Vec<FieldError> {
     let mut errors = vec![];
-    let definitions = class.variables();
+    let definitions = &*class.all_variables();
+    // While an extension has not said which there are, nothing can be said about values. The controller of topologies waits for that.
+    let has_all = class.has_all_variables();
+    let check_values =
+        |path: &str, values: Option<&[Variable]>, is_part, errors: &mut Vec<FieldError>| {
+            if has_all {
+                variables::check_values(path, values, definitions, is_part, errors);
+            }
+        };
     let path = "spec.topology.variables";
     let values = topology.variables.as_deref();
-    variables::check_values(path, values, definitions, false, &mut errors);
+    check_values(path, values, false, &mut errors);
     let versions = class.kubernetes_versions();
     if !versions.is_empty() && !versions.contains(&topology.version) {
         let why = format!(
@@ -218,7 +226,7 @@ pub fn check_for_class(topology: &Topology, class: &ClusterClass) -> Vec<FieldEr
         let overrides = control_plane.variables.as_ref();
         let overrides = overrides.and_then(|v| v.overrides.as_deref());
         let variables_path = format!("{path}.variables.overrides");
-        variables::check_values(&variables_path, overrides, definitions, true, &mut errors);
+        check_values(&variables_path, overrides, true, &mut errors);
         if let Some(health) = &control_plane.health_check {
             let of_class = &class.spec.control_plane;
             let path = format!("{path}.healthCheck");
@@ -235,7 +243,7 @@ pub fn check_for_class(topology: &Topology, class: &ClusterClass) -> Vec<FieldEr
         let path = entry.path();
         let variables_path = format!("{path}.variables.overrides");
         let overrides = entry.overrides;
-        variables::check_values(&variables_path, overrides, definitions, true, &mut errors);
+        check_values(&variables_path, overrides, true, &mut errors);
         if class.workers_class(entry.kind, entry.class).is_none() {
             let known = class.workers().filter(|c| c.kind == entry.kind);
             let known: Vec<&str> = known.map(|c| c.class).collect();

@@ -1,13 +1,15 @@
 //! ClusterClasses: says which variables a class has, and whether its templates are there.
 //!
-//! Reads the ClusterClass and the templates that it names. Writes the class's status, and makes the class an owner of its templates, so
+//! Reads the ClusterClass and the templates that it names, and asks extensions that define variables for it. Writes the class's status, and makes the class an owner of its templates, so
 //! that they go with it.
 
+mod discover;
 mod plan;
 mod status;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -19,11 +21,16 @@ use kube::core::DynamicObject;
 use runtime::{ConditionStyle, Cx, GatherError, Outcome, Plan, Reconciler};
 use serde_json::Value;
 
-use crate::contract;
+use crate::hook::Caller;
+use crate::{contract, pause};
+
+pub use discover::Discovered;
 
 /// The controller.
 #[derive(Debug)]
-pub struct ClusterClassController;
+pub struct ClusterClassController {
+    pub caller: Arc<Caller>,
+}
 
 /// All that planning needs.
 #[derive(Debug)]
@@ -33,6 +40,9 @@ pub struct World {
     /// The templates that the class names, each once, as far as they are there.
     #[cfg_attr(test, serde(default))]
     pub templates: Vec<Arc<DynamicObject>>,
+    /// Variables that extensions define, by patch.
+    #[cfg_attr(test, serde(skip))]
+    pub discovered: BTreeMap<String, Discovered>,
 }
 
 impl World {
@@ -64,6 +74,7 @@ impl Reconciler for ClusterClassController {
         let mut world = World {
             class: class.clone(),
             templates: vec![],
+            discovered: BTreeMap::new(),
         };
         for (_, reference) in class.template_refs() {
             if world.template(reference).is_some() {
@@ -78,11 +89,15 @@ impl Reconciler for ClusterClassController {
             let found = contract::get(cx, &namespace, Some(&wanted)).await?;
             world.templates.extend(found);
         }
+        let is_deleting = class.metadata.deletion_timestamp.is_some();
+        if !is_deleting && !pause::is_paused(None, &class.metadata) {
+            world.discovered = discover::discover(&self.caller, cx, class).await?;
+        }
         Ok(world)
     }
 
-    fn plan(world: &World, _now: Timestamp) -> Plan<Infallible> {
-        plan::plan(world)
+    fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
+        plan::plan(world, now)
     }
 
     fn status(

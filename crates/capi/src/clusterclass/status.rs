@@ -1,6 +1,6 @@
 //! What a ClusterClass shows. Pure.
 
-use api::cluster::cluster_class::{conditions, reasons};
+use api::cluster::cluster_class::{StatusVariable, conditions, reasons};
 use runtime::Outcome;
 use serde_json::{Value, json};
 
@@ -13,53 +13,39 @@ pub(super) fn status(world: &World, outcome: &Outcome) -> Value {
     if pause::is_paused(None, &world.class.metadata) {
         return condition::paused_status(object::status_of(world.class.status.as_ref()));
     }
-    let variables: Vec<Value> = world
-        .class
-        .variables()
-        .iter()
-        .map(|variable| {
-            let mut definition = json!({
-                "from": "inline",
-                "required": variable.required,
-                "schema": variable.schema,
-            });
-            if let Some(metadata) = &variable.deprecated_v1beta1_metadata {
-                definition["deprecatedV1Beta1Metadata"] = json!(metadata);
-            }
-            json!({"name": variable.name, "definitionsConflict": false, "definitions": [definition]})
-        })
-        .collect();
+    let variables = world.variables();
     let conditions = [
-        variables_ready(world),
+        variables_ready(world, &variables),
         references(world, outcome),
         condition::paused(false),
     ];
     let mut status = json!({"conditions": condition::to_json(&conditions)});
     if !variables.is_empty() {
-        status["variables"] = Value::Array(variables);
+        status["variables"] = json!(variables);
     }
     status
 }
 
-fn variables_ready(world: &World) -> Condition {
+fn variables_ready(world: &World, variables: &[StatusVariable]) -> Condition {
     let type_ = conditions::VARIABLES_READY;
-    let discovered: Vec<String> = world
-        .class
-        .patches()
-        .filter(|patch| {
-            let external = patch.external.as_ref();
-            external.is_some_and(|e| e.discover_variables_extension.is_some())
-        })
-        .map(|patch| {
-            format!(
-                "* patch {:?} asks an extension for variables, which is not supported",
-                patch.name
-            )
-        })
-        .collect();
+    let mut lines = vec![];
+    for (patch, discovered) in &world.discovered {
+        if let Err(unanswered) = discovered {
+            lines.push(format!("* patch {patch:?}: {}", unanswered.why));
+        }
+    }
+    for variable in variables {
+        if variable.definitions_conflict == Some(true) {
+            let from = variable.definitions.iter().map(|d| d.from.as_str());
+            let from: Vec<&str> = from.collect();
+            let (name, from) = (&variable.name, from.join(", "));
+            lines.push(format!(
+                "* variable {name:?} is defined in different ways: by {from}"
+            ));
+        }
+    }
     let errors = check_expressions(&world.class);
-    let errors = errors.iter().map(|error| format!("* {error}"));
-    let lines: Vec<String> = discovered.into_iter().chain(errors).collect();
+    lines.extend(errors.iter().map(|error| format!("* {error}")));
     if lines.is_empty() {
         Condition::yes(type_, reasons::VARIABLES_READY)
     } else {

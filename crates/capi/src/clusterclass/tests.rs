@@ -2,8 +2,12 @@
 
 use expect_test::{Expect, expect};
 
-use super::ClusterClassController;
-use crate::testing::{show, world};
+use serde_json::{Value, json};
+
+use super::discover::read;
+use super::{ClusterClassController, World};
+use crate::hook::Unanswered;
+use crate::testing::{now, show, world};
 
 const CLASS: &str = "
 class:
@@ -117,4 +121,97 @@ fn a_paused_class_is_left_alone() {
             Paused=True Paused
         "#]],
     );
+}
+
+/// A class with a patch whose extension defines variables.
+const ASKED: &str = "class: {spec: {patches: [{name: more, external: {generatePatchesExtension: g.ext, discoverVariablesExtension: d.ext}}]}}";
+
+fn variable(name: &str, schema: &Value) -> Value {
+    json!({"name": name, "required": true, "schema": {"openAPIV3Schema": schema}})
+}
+
+#[test]
+fn extensions_define_variables() {
+    let mut asked: World = world(CLASS, ASKED);
+    let failed = || {
+        Err(Unanswered {
+            why: "DiscoverVariables d.ext: no answer within 10 s".to_owned(),
+            until: now(),
+        })
+    };
+    let mut say = |discovered| {
+        asked.discovered.insert("more".to_owned(), discovered);
+        let shown = show::<ClusterClassController>(&asked);
+        let begin = shown.find("VariablesReady").unwrap_or_default();
+        let end = shown.find("RefVersions").unwrap_or_default();
+        let mut text = shown[begin..end].to_owned();
+        let variables = asked.variables();
+        for variable in &variables {
+            let from: Vec<&str> = variable
+                .definitions
+                .iter()
+                .map(|d| d.from.as_str())
+                .collect();
+            text += &format!("{}: by {}\n", variable.name, from.join(", "));
+        }
+        let known = json!({"variables": variables});
+        asked.class.status = serde_json::from_value(known).unwrap();
+        text
+    };
+    expect![[r#"
+        VariablesReady=False VariablesReconcileFailed * patch "more": DiscoverVariables d.ext: no answer within 10 s
+        size: by inline
+    "#]].assert_eq(&say(failed()));
+    let string = json!({"type": "string"});
+    let integer = json!({"type": "integer"});
+    let answer = json!({"variables": [variable("zone", &string), variable("size", &integer)]});
+    expect![[r#"
+        VariablesReady=True VariablesReady
+        size: by inline, more
+        zone: by more
+    "#]]
+    .assert_eq(&say(Ok(read(&answer).unwrap())));
+    // What is known stays.
+    expect![[r#"
+        VariablesReady=False VariablesReconcileFailed * patch "more": DiscoverVariables d.ext: no answer within 10 s
+        size: by inline, more
+        zone: by more
+    "#]].assert_eq(&say(failed()));
+    let answer = json!({"variables": [variable("size", &string)]});
+    expect![[r#"
+        VariablesReady=False VariablesReconcileFailed * variable "size" is defined in different ways: by inline, more
+        size: by inline, more
+    "#]].assert_eq(&say(Ok(read(&answer).unwrap())));
+}
+
+#[test]
+fn variables_of_an_answer_are_checked() {
+    let mut text = String::new();
+    let many: Vec<Value> = (0..1001)
+        .map(|i| variable(&format!("v{i}"), &json!({})))
+        .collect();
+    for variables in [
+        json!({}),
+        json!([{"name": "a"}]),
+        json!([variable("builtin", &json!({"type": "string"}))]),
+        json!([variable("a", &json!({"type": "other"}))]),
+        json!([variable(
+            "a",
+            &json!({"type": "string", "x-kubernetes-validations": [{"rule": "self."}]})
+        )]),
+        json!(many),
+    ] {
+        let answer = json!({"variables": variables});
+        let why = read(&answer).unwrap_err();
+        text += &format!("{}\n", why.lines().next().unwrap_or_default());
+    }
+    assert_eq!(read(&json!({})), Ok(vec![]));
+    expect![[r#"
+        variables of the answer: invalid type: map, expected a sequence
+        variables of the answer: missing field `required`
+        the answer cannot be used: variables[0].name: Invalid value: "builtin" is the name of what every patch knows; choose another one
+        the answer cannot be used: variables[0].schema.openAPIV3Schema.type: Invalid value: "other" must be one of object, array, string, integer, number, boolean
+        the answer cannot be used: variables[0].schema.openAPIV3Schema.x-kubernetes-validations[0].rule: Invalid value: ERROR: <input>:1:6: Syntax error: mismatched input '<EOF>' expecting IDENTIFIER
+        the answer has 1001 variables; 1000 are allowed
+    "#]].assert_eq(&text);
 }

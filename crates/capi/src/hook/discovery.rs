@@ -15,7 +15,6 @@ use super::{API_VERSION, Caller, DEFAULT_TIMEOUT, Hook, MAX_TIMEOUT, NamedHook, 
 const UNCALLED: &[&str] = &[
     "CanUpdateMachine",
     "CanUpdateMachineSet",
-    "DiscoverVariables",
     "GenerateUpgradePlan",
     "UpdateMachine",
 ];

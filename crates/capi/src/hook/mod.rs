@@ -7,7 +7,7 @@
 //!
 //! Handlers that a ClusterClass names, which change what a topology is rendered to, are asked as [`named`] says.
 //!
-//! Not here: hooks that define variables, that plan upgrades, and those of updates in place. Extensions may have handlers for them; nobody
+//! Not here: hooks that plan upgrades, and those of updates in place. Extensions may have handlers for them; nobody
 //! calls them, and the condition `Discovered` says so.
 
 mod answer;
@@ -36,7 +36,7 @@ use serde_json::{Value, json};
 
 pub use answer::Answer;
 pub use discovery::discovered;
-pub use named::{NamedHook, NamedQuestion, Unanswered};
+pub use named::{FRESH, NamedHook, NamedQuestion, Unanswered};
 pub use place::{Extension, Extensions};
 
 use answer::Said;

@@ -1,4 +1,5 @@
-//! Handlers that a ClusterClass names: extensions that change what a topology is rendered to, and that check the outcome.
+//! Handlers that a ClusterClass names: extensions that define variables, that change what a topology is rendered to, and that check the
+//! outcome.
 //!
 //! They answer the same to the same request. So an answer is kept for [`FRESH`], unless the request or the ExtensionConfig changes; what
 //! failed is asked again after [`RETRY`].
@@ -6,11 +7,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use api::cluster::Cluster;
 use api::runtime::ExtensionConfig;
 use api::runtime::extension_config::{FailurePolicy, Handler};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
+use kube::core::ObjectMeta;
 use runtime::{Cx, GatherError, Selector};
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ use super::{API_VERSION, Caller, DEFAULT_TIMEOUT, again, answer, is_for, labels_
 use crate::names;
 
 /// For so long an answer is good.
-const FRESH: SignedDuration = SignedDuration::from_mins(10);
+pub const FRESH: SignedDuration = SignedDuration::from_mins(10);
 /// Bytes of answers that are kept, all together. Beyond it, extensions are asked each time.
 const MAX_KEPT: usize = 64 << 20;
 
@@ -29,11 +30,17 @@ pub enum NamedHook {
     GeneratePatches,
     /// Whether the outcome is good.
     ValidateTopology,
+    /// Which variables a ClusterClass has.
+    DiscoverVariables,
 }
 
 impl NamedHook {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::GeneratePatches, Self::ValidateTopology];
+    pub const ALL: [Self; 3] = [
+        Self::GeneratePatches,
+        Self::ValidateTopology,
+        Self::DiscoverVariables,
+    ];
 
     /// Its name.
     #[must_use]
@@ -41,6 +48,7 @@ impl NamedHook {
         match self {
             Self::GeneratePatches => "GeneratePatches",
             Self::ValidateTopology => "ValidateTopology",
+            Self::DiscoverVariables => "DiscoverVariables",
         }
     }
 }
@@ -94,19 +102,20 @@ impl NamedQuestion {
 }
 
 impl Caller {
-    /// What the handler says.
+    /// What the handler says about an object, a Cluster or a ClusterClass.
     ///
     /// # Errors
     /// If ExtensionConfigs or Namespaces can't be read.
     pub async fn ask_named(
         &self,
         cx: &Cx,
-        cluster: &Cluster,
+        object: &ObjectMeta,
         question: &NamedQuestion,
     ) -> Result<Result<Value, Unanswered>, GatherError> {
         let failed = |why: &str| question.unanswered(why, cx.now());
         let configs: Vec<Arc<ExtensionConfig>> = cx.list(None, &Selector::all()).await?;
-        let labels = labels_of(cx, &cluster.namespace().unwrap_or_default()).await?;
+        let namespace = object.namespace.clone().unwrap_or_default();
+        let labels = labels_of(cx, &namespace).await?;
         let found = configs.iter().filter(|config| is_for(config, &labels));
         let found = found.filter_map(|config| Some((config, handler(config, question)?)));
         let Some((config, handler)) = found.into_iter().next() else {
@@ -115,7 +124,7 @@ impl Caller {
         };
         let request = question.request(config);
         let key = Key {
-            cluster: cluster.uid().unwrap_or_default(),
+            object: object.uid.clone().unwrap_or_default(),
             hook: question.hook,
             handler: question.handler.clone(),
         };
@@ -156,10 +165,10 @@ fn handler<'a>(config: &'a ExtensionConfig, question: &NamedQuestion) -> Option<
     })
 }
 
-/// What is asked about a Cluster.
+/// What is asked about an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    cluster: String,
+    object: String,
     hook: NamedHook,
     handler: String,
 }
@@ -217,7 +226,7 @@ mod tests {
     fn answers_are_kept_while_they_are_good() {
         let kept = Kept::default();
         let key = |handler: &str| Key {
-            cluster: "u1".to_owned(),
+            object: "u1".to_owned(),
             hook: NamedHook::GeneratePatches,
             handler: handler.to_owned(),
         };

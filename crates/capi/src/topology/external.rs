@@ -62,7 +62,8 @@ pub(super) fn question(world: &World) -> Option<(String, NamedQuestion)> {
     let class = world.class.as_ref()?;
     let is_deleting = world.cluster.metadata.deletion_timestamp.is_some();
     let is_asked = class.patches().any(|patch| patch.external.is_some());
-    if !is_asked || is_deleting || world.is_paused() || !world.is_class_reconciled() {
+    let is_ready = world.is_class_reconciled() && class.has_all_variables();
+    if !is_asked || is_deleting || world.is_paused() || !is_ready {
         return None;
     }
     let topology = prepared(world, class).ok()?;
@@ -90,19 +91,20 @@ pub(super) fn question(world: &World) -> Option<(String, NamedQuestion)> {
 }
 
 /// A patch that names an extension.
-struct Named<'a> {
-    patch: &'a str,
-    external: &'a ExternalPatch,
-    handler: &'a str,
+pub(crate) struct Named<'a> {
+    pub patch: &'a str,
+    pub external: &'a ExternalPatch,
+    pub handler: &'a str,
 }
 
 /// The patches that name an extension for a hook, in order.
-fn named(class: &ClusterClass, hook: NamedHook) -> impl Iterator<Item = Named<'_>> {
+pub(crate) fn named(class: &ClusterClass, hook: NamedHook) -> impl Iterator<Item = Named<'_>> {
     class.patches().filter_map(move |patch| {
         let external = patch.external.as_ref()?;
         let handler = match hook {
             NamedHook::GeneratePatches => external.generate_patches_extension.as_deref(),
             NamedHook::ValidateTopology => external.validate_topology_extension.as_deref(),
+            NamedHook::DiscoverVariables => external.discover_variables_extension.as_deref(),
         };
         Some(Named {
             patch: &patch.name,

@@ -79,7 +79,9 @@ async fn ask(caller: &Caller, cx: &Cx, world: &mut World) -> Result<(), GatherEr
     world.hooks = registered.iter().map(|r| r.hook).collect();
     loop {
         while let Some((patch, question)) = external::question(world) {
-            let answer = caller.ask_named(cx, &world.cluster, &question).await?;
+            let answer = caller
+                .ask_named(cx, &world.cluster.metadata, &question)
+                .await?;
             let answer = answer.and_then(|answer| {
                 external::read(&answer).map_err(|why| question.unanswered(&why, cx.now()))
             });

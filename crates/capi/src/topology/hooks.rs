@@ -84,7 +84,7 @@ pub(super) fn question(world: &World) -> Option<Question> {
     let class = world
         .class
         .as_ref()
-        .filter(|_| world.is_class_reconciled())?;
+        .filter(|class| world.is_class_reconciled() && class.has_all_variables())?;
     let upgrade = upgrade(world, class);
     let question = if let Some(hook) = world.creation_gate() {
         unanswered(&hook).then(|| plain(hook))

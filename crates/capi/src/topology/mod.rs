@@ -10,7 +10,7 @@
 //! replaces machines. Versions are rolled out in the order of [`upgrade`]; extensions are asked as [`hooks`] and [`external`] say.
 
 mod build;
-mod external;
+pub(crate) mod external;
 mod gather;
 mod group;
 mod hooks;
@@ -40,6 +40,7 @@ use serde_json::Value;
 
 pub use external::{External, Externals, ItemChange, ItemPatch};
 pub(crate) use gather::class_of;
+pub(crate) use rules::check_variables;
 pub use rules::{check_expressions, check_values};
 
 use crate::hook::{Answer, Caller, Hook};

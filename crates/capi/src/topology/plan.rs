@@ -52,6 +52,14 @@ pub(super) fn plan(world: &World, now: Timestamp) -> Plan<Infallible> {
         plan.wait(reasons::TOPOLOGY_CLASS_NOT_RECONCILED, why);
         return plan;
     }
+    if !class.has_all_variables() {
+        let why = format!(
+            "ClusterClass {}: an extension has not said yet which variables there are; its condition VariablesReady says why",
+            world.class_name()
+        );
+        plan.wait(reasons::TOPOLOGY_CLASS_NOT_RECONCILED, why);
+        return plan;
+    }
     let upgrade = upgrade(world, class);
     let parts = match parts(world, class, &upgrade) {
         Ok(parts) => parts,

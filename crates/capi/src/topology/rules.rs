@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::cluster::ClusterClass;
+use api::cluster::cluster_class::ClassVariable;
 use api::cluster::topology::{Topology, Variable};
 use api::meta::FieldError;
 use cel::{Activation, Budget, Env, Program, Type};
@@ -33,11 +34,20 @@ pub fn check_expressions(class: &ClusterClass) -> Vec<FieldError> {
             }
         }
     }
-    for (i, variable) in class.variables().iter().enumerate() {
-        let path = format!("spec.variables[{i}].schema.openAPIV3Schema");
-        check_schema(&path, &variable.schema.open_api, &mut errors);
-    }
+    check_variables("spec.variables", class.variables(), &mut errors);
     errors
+}
+
+/// What is wrong with the rules in schemas of variables.
+pub(crate) fn check_variables(
+    path: &str,
+    variables: &[ClassVariable],
+    errors: &mut Vec<FieldError>,
+) {
+    for (i, variable) in variables.iter().enumerate() {
+        let path = format!("{path}[{i}].schema.openAPIV3Schema");
+        check_schema(&path, &variable.schema.open_api, errors);
+    }
 }
 
 fn compile(rule: &str) -> Result<Program, String> {
@@ -79,9 +89,9 @@ fn check_schema(path: &str, schema: &Value, errors: &mut Vec<FieldError>) {
 pub fn check_values(topology: &Topology, class: &ClusterClass) -> Vec<FieldError> {
     let mut errors = vec![];
     let mut run = Run::default();
+    let definitions = class.all_variables();
     let mut check = |path: &str, values: Option<&[Variable]>| {
         for variable in values.unwrap_or_default() {
-            let definitions = class.variables();
             if let Some(found) = definitions.iter().find(|d| d.name == variable.name) {
                 let path = format!("{path}[{}].value", variable.name);
                 check_value(

@@ -1,4 +1,4 @@
-//! An extension that patches the templates of a class, and looks at the outcome.
+//! An extension that defines a variable of a class, patches its templates, and looks at the outcome.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,9 +14,11 @@ use super::{CLUSTER, CONFIGS, HOOKS, World, said, told};
 
 const TEMPLATES: &str =
     "/apis/infrastructure.cluster.x-k8s.io/v1beta2/namespaces/org-acme/localmachinetemplates";
+const DEPLOYMENT: &str =
+    "/apis/cluster.x-k8s.io/v1beta2/namespaces/org-acme/machinedeployments/hello-blue";
 const CLASS: &str = "/apis/cluster.x-k8s.io/v1beta2/namespaces/org-acme/clusterclasses/standard";
 
-/// Gives machines as much memory as its setting says for each of their processors, and allows so much at most.
+/// Gives machines as much memory as its variable says for each of their processors, and allows so much at most.
 #[derive(Default)]
 struct Sizer {
     /// How often it was asked, by hook.
@@ -26,11 +28,9 @@ struct Sizer {
 
 impl Sizer {
     fn patches(request: &Value) -> Value {
-        let each: i64 = request["settings"]["each"]
-            .as_str()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let variables = request["variables"].as_array().unwrap();
+        let each = variables.iter().find(|v| v["name"] == "each").unwrap();
+        let each = each["value"].as_i64().unwrap();
         let mut items = vec![];
         for item in request["items"].as_array().unwrap() {
             if item["object"]["kind"] != "LocalMachineTemplate" {
@@ -69,7 +69,12 @@ impl Extension for Sizer {
     async fn answer(&self, handler: &str, request: Value) -> Result<Value, String> {
         let kind = request["kind"].as_str().unwrap_or_default().to_owned();
         if kind == "DiscoveryRequest" {
-            let handlers = [("size", "GeneratePatches"), ("limit", "ValidateTopology")].map(|(name, hook)| {
+            let hooks = [
+                ("size", "GeneratePatches"),
+                ("limit", "ValidateTopology"),
+                ("variables", "DiscoverVariables"),
+            ];
+            let handlers = hooks.map(|(name, hook)| {
                 json!({"name": name, "requestHook": {"apiVersion": HOOKS, "hook": hook}})
             });
             return Ok(json!({"status": "Success", "handlers": handlers}));
@@ -82,6 +87,11 @@ impl Extension for Sizer {
             .or_default() += 1;
         Ok(match handler {
             "size" => Self::patches(&request),
+            "variables" => {
+                let schema = json!({"type": "integer", "minimum": 256, "default": 1024});
+                let each = json!({"name": "each", "required": true, "schema": {"openAPIV3Schema": schema}});
+                json!({"status": "Success", "variables": [each]})
+            }
             _ => self.check(&request),
         })
     }
@@ -113,15 +123,21 @@ fn an_extension_patches_templates_and_looks_at_the_outcome() {
             .create_with(|object| {
                 if object["kind"] == "ClusterClass" {
                     let patch = json!({"name": "sizes", "external": {
-                        "generatePatchesExtension": "size.ext", "validateTopologyExtension": "limit.ext", "settings": {"each": "1024"},
+                        "generatePatchesExtension": "size.ext", "validateTopologyExtension": "limit.ext",
+                        "discoverVariablesExtension": "variables.ext",
                     }});
                     object["spec"]["patches"].as_array_mut().unwrap().push(patch);
                 }
             })
             .await;
         // The extension is not known yet.
-        let is_said = |cluster: &Value| said(cluster).contains("size.ext");
-        let mut text = format!("{}\n", said(&world.until(CLUSTER, is_said).await));
+        let is_said = |class: &Value| class.to_string().contains("variables.ext:");
+        let class = world.until(CLASS, is_said).await;
+        let conditions = class["status"]["conditions"].as_array().unwrap();
+        let ready = conditions.iter().find(|c| c["type"] == "VariablesReady");
+        let mut text = format!("{}\n", ready.unwrap()["message"].as_str().unwrap());
+        let is_said = |cluster: &Value| said(cluster).contains("VariablesReady");
+        text += &format!("{}\n", said(&world.until(CLUSTER, is_said).await));
         world
             .register(json!({"service": {"namespace": "default", "name": "ext"}}))
             .await;
@@ -138,25 +154,30 @@ fn an_extension_patches_templates_and_looks_at_the_outcome() {
         // Nobody is asked again because objects of the cluster change.
         sizer.counts();
         for i in 0..20 {
-            let poke = json!({"metadata": {"finalizers": [format!("example.org/{i}")]}});
-            world.send(Method::PATCH, CLUSTER, poke).await.unwrap();
+            let poke = json!({"metadata": {"annotations": {"poke": i.to_string()}}});
+            world.send(Method::PATCH, DEPLOYMENT, poke).await.unwrap();
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         text += &format!("{:?}\n", sizer.counts());
-        // Another setting of the class is another question.
-        let mut class = world.get(CLASS).await.unwrap();
-        let patches = class["spec"]["patches"].as_array_mut().unwrap();
-        patches.last_mut().unwrap()["external"]["settings"]["each"] = json!("512");
-        world.send(Method::PUT, CLASS, class).await.unwrap();
+        // Another value is another question, and what the schema does not allow is refused.
+        let each = |each: i64| json!({"spec": {"topology": {"variables": [{"name": "each", "value": each}]}}});
+        let refused = world
+            .send(Method::PATCH, CLUSTER, each(1))
+            .await
+            .unwrap_err();
+        text += &format!("{refused}\n");
+        world.send(Method::PATCH, CLUSTER, each(512)).await.unwrap();
         let is_other = |list: &Value| list.to_string().contains("\"memoryMiB\":1024");
         world.until(TEMPLATES, is_other).await;
         world.settle().await;
         text += &format!("{:?}\n", sizer.counts());
         expect![[r#"
-            ReconcileFailed LocalClusterTemplate standard: patch "sizes" of the ClusterClass: GeneratePatches size.ext: no ExtensionConfig for this namespace has discovered such a handler
+            * patch "sizes": DiscoverVariables variables.ext: no ExtensionConfig for this namespace has discovered such a handler
+            ClusterClassNotReconciled ClusterClass org-acme/standard: an extension has not said yet which variables there are; its condition VariablesReady says why
             ReconcileFailed patch "sizes" of the ClusterClass: ValidateTopology limit.ext: the extension failed: 8192 MiB are too much
             ["2 cpus 2048 MiB", "4 cpus 4096 MiB", "8 cpus 8192 MiB"]
             {}
+            ApiError: Cluster.cluster.x-k8s.io "hello" is invalid: spec.topology.variables[each].value: Invalid value: 1 must be at least 256: Invalid (Status { status: Some(Failure), code: 422, message: "Cluster.cluster.x-k8s.io \"hello\" is invalid: spec.topology.variables[each].value: Invalid value: 1 must be at least 256", metadata: Some(ListMeta { continue_: None, remaining_item_count: None, resource_version: None, self_link: None, shard_info: None }), reason: "Invalid", details: Some(StatusDetails { name: "hello", group: "cluster.x-k8s.io", kind: "Cluster", uid: "", causes: [StatusCause { reason: "FieldValueInvalid", message: "Invalid value: 1 must be at least 256", field: "spec.topology.variables[each].value" }], retry_after_seconds: 0 }) })
             {"limit ValidateTopologyRequest": 1, "size GeneratePatchesRequest": 1}
         "#]].assert_eq(&text);
         world.management.shut_down().await;
