@@ -93,6 +93,8 @@ pub const TOPOLOGY_OWNED: &str = "topology.cluster.x-k8s.io/owned";
 pub const TOPOLOGY_DEPLOYMENT_NAME: &str = "topology.cluster.x-k8s.io/deployment-name";
 /// Label of what was made for a MachinePool of a topology: the name of its entry.
 pub const TOPOLOGY_POOL_NAME: &str = "topology.cluster.x-k8s.io/pool-name";
+/// Beginning of annotations of a Cluster with a topology: its upgrade is not begun while one is there.
+pub const BEFORE_UPGRADE_HOOK: &str = "before-upgrade.hook.cluster.cluster.x-k8s.io";
 /// Annotation of an entry of a topology: its group of workers is not upgraded while it is there.
 pub const TOPOLOGY_DEFER_UPGRADE: &str = "topology.cluster.x-k8s.io/defer-upgrade";
 /// Annotation of an entry of a topology: its group of workers and those of its kind after it are not upgraded while it is there.

@@ -30,9 +30,22 @@ const OF_UPGRADES: [Hook; 6] = [
 ];
 
 impl World {
-    /// Whether what comes after a hook may go on: everybody agreed, or there is nobody to ask.
+    /// Whether what comes after a hook may go on: everybody agreed, or there is nobody to ask; and no annotation holds it back.
     pub(super) fn is_open(&self, hook: Hook) -> bool {
-        !self.hooks.contains(&hook) || self.answers.get(&hook) == Some(&Answer::Go)
+        let is_agreed = !self.hooks.contains(&hook) || self.answers.get(&hook) == Some(&Answer::Go);
+        is_agreed && self.holding(hook).is_empty()
+    }
+
+    /// Annotations of the Cluster that hold back what comes after a hook, by their names.
+    fn holding(&self, hook: Hook) -> Vec<&str> {
+        if hook != Hook::BeforeClusterUpgrade {
+            return vec![];
+        }
+        let annotations = self.cluster.metadata.annotations.iter().flatten();
+        annotations
+            .map(|(name, _)| name.as_str())
+            .filter(|name| name.starts_with(labels::BEFORE_UPGRADE_HOOK))
+            .collect()
     }
 
     /// Whether extensions are still to be asked.
@@ -91,7 +104,9 @@ pub(super) fn question(world: &World) -> Option<Question> {
     } else if let Some(hook) = world.initialized_gate().filter(unanswered) {
         Some(plain(hook))
     } else {
-        upgrade.gate.filter(unanswered).map(|hook| Question {
+        // Whom annotations hold back nobody needs to be asked about.
+        let gate = upgrade.gate.filter(|hook| world.holding(*hook).is_empty());
+        gate.filter(unanswered).map(|hook| Question {
             hook,
             about: about(hook, &upgrade, &topology.version),
         })
@@ -161,6 +176,15 @@ pub(super) fn pending(world: &World, upgrade: &Upgrade) -> Option<Option<String>
 
 /// Who keeps something from going on, and why.
 pub(super) fn obstacle(world: &World, hook: Hook) -> String {
+    let holding = world.holding(hook);
+    if !holding.is_empty() {
+        let s = if holding.len() > 1 { "s" } else { "" };
+        return format!(
+            "{} holds back: the Cluster has the annotation{s} {}",
+            hook.name(),
+            holding.join(", ")
+        );
+    }
     let obstacle = world.answers.get(&hook).and_then(Answer::obstacle);
     let lines = obstacle.map(|(lines, _)| lines.join("; "));
     let lines = lines.unwrap_or_else(|| "its extensions have not been asked yet".to_owned());
@@ -191,10 +215,11 @@ pub(super) fn wait(
 /// Asks again in time, and tells of an obstacle that was not there before.
 pub(super) fn follow(world: &World, hook: Hook, plan: &mut Plan<Infallible>, now: Timestamp) {
     let obstacle_now = world.answers.get(&hook).and_then(Answer::obstacle);
-    let Some((_, until)) = obstacle_now else {
+    if let Some((_, until)) = obstacle_now {
+        plan.again_at(until, now);
+    } else if world.holding(hook).is_empty() {
         return;
-    };
-    plan.again_at(until, now);
+    }
     let text = obstacle(world, hook);
     let status = world.cluster.status.as_ref();
     let known = status.and_then(|s| s.conditions.as_deref());

@@ -244,3 +244,39 @@ fn nothing_goes_until_extensions_agree() {
     "#]],
     );
 }
+
+#[test]
+fn annotations_hold_back_an_upgrade() {
+    let mut world = settled("{}");
+    world["cluster"]["spec"]["topology"]["version"] = json!("v1.37.0");
+    world["cluster"]["metadata"]["annotations"] = json!({
+        "before-upgrade.hook.cluster.cluster.x-k8s.io/backup": "", "before-upgrade.hook.cluster.cluster.x-k8s.io/check": "", "other": "",
+    });
+    check(
+        &world,
+        None,
+        &expect![[r#"
+            patch Cluster acme/hello {"metadata":{"annotations":{"topology.internal.cluster.x-k8s.io/upgrade-step":"v1.36.0"},"resourceVersion":"7"}}
+            wait ClusterUpgrading: Cluster is upgrading to v1.37.0
+              * KubeadmControlPlane pending upgrade to v1.37.0: it waits for BeforeClusterUpgrade
+              * BeforeClusterUpgrade holds back: the Cluster has the annotations before-upgrade.hook.cluster.cluster.x-k8s.io/backup, before-upgrade.hook.cluster.cluster.x-k8s.io/check
+              * MachineDeployment hello-blue-29zzm pending upgrade to v1.37.0
+            warn LifecycleHookBlocking: BeforeClusterUpgrade holds back: the Cluster has the annotations before-upgrade.hook.cluster.cluster.x-k8s.io/backup, before-upgrade.hook.cluster.cluster.x-k8s.io/check
+            TopologyReconciled=False ClusterUpgrading Cluster is upgrading to v1.37.0
+                  * KubeadmControlPlane pending upgrade to v1.37.0: it waits for BeforeClusterUpgrade
+                  * BeforeClusterUpgrade holds back: the Cluster has the annotations before-upgrade.hook.cluster.cluster.x-k8s.io/backup, before-upgrade.hook.cluster.cluster.x-k8s.io/check
+                  * MachineDeployment hello-blue-29zzm pending upgrade to v1.37.0
+            controlPlane:
+              upgradePlan:
+              - version: v1.37.0
+            workers:
+              upgradePlan:
+              - version: v1.37.0
+        "#]],
+    );
+    // Nobody is asked before they are gone.
+    merge(&mut world, yaml(ALL));
+    assert_eq!(question(&world), None);
+    world["cluster"]["metadata"]["annotations"] = json!({"other": ""});
+    assert_eq!(question(&world).unwrap().0, "BeforeClusterUpgrade");
+}
