@@ -102,6 +102,8 @@ impl Fleet {
         self.following = Tasks::new();
         self.followed.lock().unwrap().clear();
         self.faults.revive();
+        // The uids of a process that started again are others than those it gave before.
+        self.seed = self.seed.wrapping_add(1 << 32);
         self.management = start(&self.memory, &self.clock, self.seed, &self.faults).await;
         self.follow();
     }
@@ -398,7 +400,15 @@ impl Fleet {
                 "{SECRETS}?labelSelector=cluster.x-k8s.io/cluster-name"
             ))
             .await;
-        (!secrets.is_empty()).then(|| format!("{} secrets are still there", secrets.len()))
+        let about = |secret: &Value| {
+            let meta = &secret["metadata"];
+            format!(
+                "{} since {}, owned by {}",
+                meta["name"], meta["creationTimestamp"], meta["ownerReferences"]
+            )
+        };
+        let left: Vec<String> = secrets.iter().map(about).collect();
+        (!left.is_empty()).then(|| format!("secrets are still there: {}", left.join("; ")))
     }
 }
 
