@@ -204,8 +204,8 @@ struct State {
     objects: BTreeMap<String, BTreeMap<String, Arc<Entry>>>,
     /// Namespace and name of objects, by the uid of an owner.
     by_owner: HashMap<String, BTreeSet<(String, String)>>,
-    /// The same by labels, as far as lists asked for them: by key, then value.
-    by_label: HashMap<String, HashMap<String, BTreeSet<(String, String)>>>,
+    /// Objects by labels, as far as lists asked for them: by key, then value.
+    by_label: HashMap<String, HashMap<String, Labelled>>,
     /// Deleted by us (uid), but the watch has not said so yet.
     deleted: HashMap<(String, String), String>,
     /// Up to here the watch has told us everything.
@@ -215,6 +215,9 @@ struct State {
     by_name: HashMap<(String, String), HashSet<Dependent>>,
     by_list: HashMap<Bucket, HashMap<Selector, HashSet<Dependent>>>,
 }
+
+/// Objects with one label, by namespace and name.
+type Labelled = BTreeMap<(String, String), Arc<Entry>>;
 
 /// Lists are found again by one cheap necessary condition of their selector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -357,8 +360,7 @@ impl KindCache {
             && state.is_indexed(key)
         {
             let labelled = state.by_label.get(key).and_then(|all| all.get(value));
-            let keys = labelled.into_iter().flatten();
-            let labelled = keys.filter_map(|(ns, name)| state.get(ns, name));
+            let labelled = labelled.into_iter().flat_map(BTreeMap::values);
             return labelled.filter(is_wanted).cloned().collect();
         }
         match namespace {
@@ -573,11 +575,12 @@ impl State {
         old.iter().for_each(|e| self.held.remove(e.json().len()));
         if old.as_ref().map(|e| &e.header.labels) != Some(&new.header.labels) {
             old.iter().for_each(|e| self.unlink_labels(&e.header));
-            for (key, by_value) in &mut self.by_label {
-                if let Some(value) = new.header.labels.get(key) {
-                    let labelled = by_value.entry(value.clone()).or_default();
-                    labelled.insert((namespace.clone(), name.clone()));
-                }
+        }
+        for (key, by_value) in &mut self.by_label {
+            if let Some(value) = new.header.labels.get(key) {
+                let labelled = by_value.entry(value.clone()).or_default();
+                let place = (namespace.clone(), name.clone());
+                labelled.insert(place, Arc::clone(&new));
             }
         }
         if old.as_ref().map(|e| &e.header.owners) != Some(&new.header.owners) {
@@ -647,12 +650,13 @@ impl State {
         if count < FEW || self.by_label.len() >= MAX_INDEXED {
             return false;
         }
-        let mut by_value: HashMap<String, BTreeSet<(String, String)>> = HashMap::new();
+        let mut by_value: HashMap<String, Labelled> = HashMap::new();
         for entry in self.objects.values().flat_map(BTreeMap::values) {
             let header = &entry.header;
             if let Some(value) = header.labels.get(key) {
                 let place = (header.namespace.clone(), header.name.clone());
-                by_value.entry(value.clone()).or_default().insert(place);
+                let labelled = by_value.entry(value.clone()).or_default();
+                labelled.insert(place, Arc::clone(entry));
             }
         }
         self.by_label.insert(key.to_owned(), by_value);
