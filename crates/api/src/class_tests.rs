@@ -466,7 +466,7 @@ spec:
       machineDeployments:
       - {class: unknown, name: blue, replicas: -1}
       - {class: worker, name: green, healthCheck: {enabled: true}, rollout: {strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 0}}}}
-      machinePools: [{class: pool, name: pool}]
+      machinePools: [{class: pool, name: pool, taints: [{key: a, effect: NoSchedule, propagation: Always}]}]
 ",
         &around("{}"),
         &expect![[r#"
@@ -474,6 +474,7 @@ spec:
             metadata.annotations[topology.cluster.x-k8s.io/upgrade-concurrency]: Invalid value: "none" must be a number of 1 or more
             spec.topology.controlPlane.taints[0].key: Invalid value: node.kubernetes.io/x is set by Kubernetes itself
             spec.topology.workers.machineDeployments[blue].replicas: Invalid value: must be 0 or more
+            spec.topology.workers.machinePools[pool].taints: Forbidden: MachinePools cannot have taints; say them in the kubelet's settings of the bootstrap config
             spec.topology.workers.machineDeployments[green].rollout.strategy.rollingUpdate.maxUnavailable: Invalid value: must not be 0 when maxSurge is 0: no machine could ever be replaced
             spec.topology.variables[network].value.more: Invalid value: is no field of the variable
             spec.topology.variables[network].value.mtu: Invalid value: must be of type integer, and not of type string

@@ -360,8 +360,13 @@ impl KindCache {
             && state.is_indexed(key)
         {
             let labelled = state.by_label.get(key).and_then(|all| all.get(value));
-            let labelled = labelled.into_iter().flat_map(BTreeMap::values);
-            return labelled.filter(is_wanted).cloned().collect();
+            let from = (namespace.unwrap_or_default().to_owned(), String::new());
+            let labelled = labelled
+                .into_iter()
+                .flat_map(|all| all.range(from.clone()..));
+            let here = labelled.take_while(|((ns, _), _)| namespace.is_none_or(|n| n == ns));
+            let here = here.map(|(_, entry)| entry);
+            return here.filter(is_wanted).cloned().collect();
         }
         match namespace {
             Some(ns) => {

@@ -97,7 +97,7 @@ fn check_workers(new: &ClusterClass, errors: &mut Vec<FieldError>) {
             let why = format!("{:?} is there twice", class.class);
             errors.push(FieldError::invalid(format!("{path}.class"), why));
         }
-        rules::check_taints(&format!("{path}.taints"), class.taints, false, errors);
+        topology_rules::check_worker_taints(&path, class.kind, class.taints, errors);
     }
     for (i, class) in new.machine_deployments().enumerate() {
         let path = format!("spec.workers.machineDeployments[{i}]");
@@ -574,7 +574,8 @@ fn check_variables_in_use(
     let refused = |class: &ClusterClass| {
         let mut topology = topology.clone();
         topology_rules::default_for_class(&mut topology, class);
-        let found = topology_rules::check_for_class(&topology, class).into_iter();
+        // Of a class that has just been changed nobody has asked its extensions yet.
+        let found = topology_rules::check_known(&topology, class, true).into_iter();
         found.filter(|error| error.path.contains("variables"))
     };
     let before: Vec<String> = refused(old).map(|error| error.path).collect();

@@ -9,7 +9,8 @@ use super::cluster_class_rules::{check_compatible, check_health};
 use super::rules::{self, Version};
 use super::topology::{MachineDeploymentTopology, MachinePoolTopology, Topology, Variable};
 use super::variables;
-use crate::meta::{FieldError, labels};
+use super::workers::WorkersKind;
+use crate::meta::{FieldError, MachineTaint, labels};
 
 impl Topology {
     /// The entries for MachineDeployments.
@@ -81,11 +82,27 @@ pub fn check(cluster: &Cluster, topology: &Topology, errors: &mut Vec<FieldError
                 "must be 0 or more",
             ));
         }
-        rules::check_taints(&format!("{path}.taints"), entry.taints, false, errors);
+        check_worker_taints(&path, entry.kind, entry.taints, errors);
     }
     for entry in topology.machine_deployments() {
         check_machine_deployment(entry, errors);
     }
+}
+
+/// What is wrong with the taints of a group of workers, or of a class of them. MachinePools have none.
+pub(super) fn check_worker_taints(
+    path: &str,
+    kind: WorkersKind,
+    taints: Option<&[MachineTaint]>,
+    errors: &mut Vec<FieldError>,
+) {
+    let path = format!("{path}.taints");
+    if kind == WorkersKind::MachinePool && taints.is_some_and(|taints| !taints.is_empty()) {
+        let why = "MachinePools cannot have taints; say them in the kubelet's settings of the bootstrap config";
+        errors.push(FieldError::forbidden(path, why));
+        return;
+    }
+    rules::check_taints(&path, taints, false, errors);
 }
 
 fn path_of(entry: &MachineDeploymentTopology) -> String {
@@ -199,10 +216,19 @@ pub fn default_for_class(topology: &mut Topology, class: &ClusterClass) {
 /// What is wrong with a topology for its class.
 #[must_use]
 pub fn check_for_class(topology: &Topology, class: &ClusterClass) -> Vec<FieldError> {
+    // While an extension has not said which variables there are, nothing can be said about values. The controller of topologies waits for
+    // that.
+    check_known(topology, class, class.has_all_variables())
+}
+
+/// The same, with values for variables that are known so far, or without.
+pub(super) fn check_known(
+    topology: &Topology,
+    class: &ClusterClass,
+    has_all: bool,
+) -> Vec<FieldError> {
     let mut errors = vec![];
     let definitions = &*class.all_variables();
-    // While an extension has not said which there are, nothing can be said about values. The controller of topologies waits for that.
-    let has_all = class.has_all_variables();
     let check_values =
         |path: &str, values: Option<&[Variable]>, is_part, errors: &mut Vec<FieldError>| {
             if has_all {

@@ -29,6 +29,7 @@ pub(super) async fn discover(
     for named in named(class, NamedHook::DiscoverVariables) {
         let question = NamedQuestion {
             hook: NamedHook::DiscoverVariables,
+            patch: named.patch.to_owned(),
             handler: named.handler.to_owned(),
             settings: named.external.settings.clone().unwrap_or_default(),
             about: json!({}),

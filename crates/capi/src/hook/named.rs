@@ -57,6 +57,8 @@ impl NamedHook {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedQuestion {
     pub hook: NamedHook,
+    /// The patch of the class that names it.
+    pub patch: String,
     /// The handler: `<handler>.<ExtensionConfig>`.
     pub handler: String,
     /// What it is told besides the settings of its ExtensionConfig, and in their place.
@@ -126,7 +128,7 @@ impl Caller {
         let key = Key {
             object: object.uid.clone().unwrap_or_default(),
             hook: question.hook,
-            handler: question.handler.clone(),
+            patch: question.patch.clone(),
         };
         let (uid, generation) = (config.uid(), config.metadata.generation);
         let about = json!([uid, generation, handler]).to_string();
@@ -139,9 +141,14 @@ impl Caller {
         let path = (question.hook.name(), name.unwrap_or(&handler.name));
         let seconds = handler.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT);
         let answer = match self.call(cx, config, path, request, seconds).await {
-            Err(why) if handler.failure_policy == Some(FailurePolicy::Ignore) => {
+            // Without its patches or variables a cluster would be something else; without a check it is what it is.
+            Err(why)
+                if handler.failure_policy == Some(FailurePolicy::Ignore)
+                    && question.hook == NamedHook::ValidateTopology =>
+            {
                 tracing::info!(handler = handler.name, reason = %why, "going on without an extension");
-                Ok(json!({}))
+                // Not kept: it is asked again in the next pass.
+                return Ok(Ok(json!({})));
             }
             Err(why) => Err(failed(&why)),
             Ok(answer) => match answer::check(question.hook.name(), &answer) {
@@ -170,7 +177,8 @@ fn handler<'a>(config: &'a ExtensionConfig, question: &NamedQuestion) -> Option<
 struct Key {
     object: String,
     hook: NamedHook,
-    handler: String,
+    /// Of the class, each has its own settings.
+    patch: String,
 }
 
 /// An answer, and what it is about.
@@ -225,10 +233,10 @@ mod tests {
     #[test]
     fn answers_are_kept_while_they_are_good() {
         let kept = Kept::default();
-        let key = |handler: &str| Key {
+        let key = |patch: &str| Key {
             object: "u1".to_owned(),
             hook: NamedHook::GeneratePatches,
-            handler: handler.to_owned(),
+            patch: patch.to_owned(),
         };
         let begin = Timestamp::UNIX_EPOCH;
         let (answer, second) = (Ok(json!({"items": []})), SignedDuration::from_secs(1));

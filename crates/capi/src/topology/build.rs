@@ -116,7 +116,7 @@ fn build_to(
         ..reference_to(from)
     };
     let control_plane = match upgrade.control_plane {
-        Progress::Waiting => None,
+        Progress::Waiting if !builder.is_collecting() => None,
         _ => Some(builder.control_plane(from, &name, &mut copies)?),
     };
     let (mut deployments, mut checks) = (vec![], vec![]);
@@ -132,7 +132,7 @@ fn build_to(
                 entry.class
             ));
         };
-        let Some(version) = upgrade.version_for(DEPLOYMENT, &entry.name) else {
+        let Some(version) = builder.version_for(DEPLOYMENT, &entry.name) else {
             continue;
         };
         let deployment = builder.deployment(class, entry, version, &mut copies)?;
@@ -148,7 +148,7 @@ fn build_to(
     }
     let mut pools = vec![];
     for entry in topology.machine_pools() {
-        if let Some(version) = upgrade.version_for(WorkersKind::MachinePool, &entry.name) {
+        if let Some(version) = builder.version_for(WorkersKind::MachinePool, &entry.name) {
             pools.extend(builder.pool(entry, version)?);
         }
     }
@@ -206,6 +206,17 @@ impl Builder<'_> {
         let found = self.world.templates.iter();
         let found = found.map(Arc::as_ref).find(|t| is_named_by(t, &wanted));
         found.ok_or_else(|| format!("{} {} does not exist", wanted.kind, wanted.name))
+    }
+
+    /// Whether templates are collected: all of them, also of what stays as it is for now.
+    pub(super) fn is_collecting(&self) -> bool {
+        matches!(self.stage, Stage::Until { .. })
+    }
+
+    /// The version of a group of workers; nothing if it is not made now.
+    fn version_for(&self, kind: WorkersKind, entry: &str) -> Option<&str> {
+        let later = self.is_collecting().then_some(&*self.topology.version);
+        self.upgrade.version_for(kind, entry).or(later)
     }
 
     /// The template with the patches of the class.
@@ -571,8 +582,9 @@ impl Builder<'_> {
     ) -> Result<(ContractRef, ContractRef), String> {
         let current = deployment_of(self.world, &entry.name).map(|d| &d.spec.template.spec);
         let step = self.upgrade.steps.get(&(DEPLOYMENT, entry.name.clone()));
-        if let (Some(Step::Wait(_)), Some(current)) = (step, current)
+        if let (Some(Step::Wait(_) | Step::Defer(_)), Some(current)) = (step, current)
             && let Some(bootstrap) = &current.bootstrap.config_ref
+            && !self.is_collecting()
         {
             return Ok((bootstrap.clone(), current.infrastructure_ref.clone()));
         }

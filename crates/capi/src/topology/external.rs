@@ -12,7 +12,7 @@ use api::cluster::cluster_class::ExternalPatch;
 use api::cluster::topology::Topology;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use json_patch::{Patch, merge, patch};
+use json_patch::{Patch, PatchOperation, merge, patch};
 use serde_json::{Value, json};
 
 use super::World;
@@ -146,6 +146,7 @@ fn ask(
         .collect();
     let question = NamedQuestion {
         hook,
+        patch: named.patch.to_owned(),
         handler: named.handler.to_owned(),
         settings: named.external.settings.clone().unwrap_or_default(),
         about: json!({"variables": variables(&global, None), "items": items}),
@@ -220,17 +221,33 @@ pub(super) fn apply(
     for change in changes.iter().filter(|change| change.uid == uid) {
         let mut changed = template.clone();
         match &change.change {
-            ItemChange::Json(operations) => patch(&mut changed, operations)
-                .map_err(|error| format!("what its extension answered: {error}"))?,
+            ItemChange::Json(operations) => {
+                for operation in &operations.0 {
+                    patch(&mut changed, std::slice::from_ref(operation))
+                        .map_err(|error| format!("what its extension answered: {error}"))?;
+                    // Everything else adds at most what is in the answer.
+                    if matches!(operation, PatchOperation::Copy(_)) {
+                        check_size(&changed)?;
+                    }
+                }
+            }
             ItemChange::Merge(document) => merge(&mut changed, document),
         }
-        let spec = changed["spec"].take();
-        if spec.to_string().len() > ADDED_MAX {
-            return Err(format!(
-                "what its extension answered makes a template larger than {ADDED_MAX} bytes"
-            ));
-        }
+        check_size(&changed)?;
+        let spec = changed.get_mut("spec").map(Value::take);
+        let Some(spec) = spec.filter(Value::is_object) else {
+            return Err("what its extension answered leaves no spec that is an object".to_owned());
+        };
         template["spec"] = spec;
+    }
+    Ok(())
+}
+
+fn check_size(template: &Value) -> Result<(), String> {
+    if template.to_string().len() > ADDED_MAX {
+        return Err(format!(
+            "what its extension answered makes a template larger than {ADDED_MAX} bytes"
+        ));
     }
     Ok(())
 }

@@ -50,8 +50,6 @@ fn say(class: &MachinePoolClass, entry: &MachinePoolTopology, to: &mut Value) {
     put(to, &machine("deletion"), deletion);
     let ready = entry.min_ready_seconds.or(class.min_ready_seconds);
     put(to, &machine("minReadySeconds"), ready);
-    let taints = entry.taints.as_ref().or(class.taints.as_ref());
-    put(to, &machine("taints"), taints);
 }
 
 impl Builder<'_> {
@@ -128,8 +126,9 @@ impl Builder<'_> {
     ) -> Result<(ContractRef, ContractRef), String> {
         let current = pool_of(self.world, &entry.name).map(|pool| &pool.spec.template.spec);
         let step = self.upgrade.steps.get(&(KIND, entry.name.clone()));
-        if let (Some(Step::Wait(_)), Some(current)) = (step, current)
+        if let (Some(Step::Wait(_) | Step::Defer(_)), Some(current)) = (step, current)
             && let Some(bootstrap) = &current.bootstrap.config_ref
+            && !self.is_collecting()
         {
             return Ok((bootstrap.clone(), current.infrastructure_ref.clone()));
         }

@@ -109,13 +109,9 @@ pub fn check_values(topology: &Topology, class: &ClusterClass) -> Vec<FieldError
     let overrides = control_plane.and_then(|c| c.variables.as_ref());
     let path = "spec.topology.controlPlane.variables.overrides";
     check(path, overrides.and_then(|o| o.overrides.as_deref()));
-    for entry in topology.machine_deployments() {
-        let overrides = entry.variables.as_ref();
-        let path = format!(
-            "spec.topology.workers.machineDeployments[{}].variables.overrides",
-            entry.name
-        );
-        check(&path, overrides.and_then(|o| o.overrides.as_deref()));
+    for entry in topology.groups() {
+        let path = format!("{}.variables.overrides", entry.path());
+        check(&path, entry.overrides);
     }
     errors
 }

@@ -7,7 +7,7 @@ use kube::core::DynamicObject;
 use runtime::{Change, Plan, Reconciler};
 use serde_json::{Value, json};
 
-use super::{NEW, merge, yaml};
+use super::{NEW, after, merge, yaml};
 use crate::hook::{NamedHook, Unanswered};
 use crate::testing::now;
 use crate::topology::{External, TopologyController, World, external};
@@ -202,4 +202,58 @@ fn answers_that_make_no_sense_name_the_field() {
         items[0].patchType of the answer must be JSONPatch or JSONMergePatch
         items[0].patch of the answer cannot be used: EOF while parsing a value at line 1 column 0
     "#]].assert_eq(&text);
+}
+
+#[test]
+fn what_is_no_object_or_doubles_itself_is_refused() {
+    let mut world = world();
+    let copy = |i| json!({"op": "copy", "from": "/spec", "path": format!("/spec/a{i}")});
+    let copies: Vec<Value> = (0..60).map(copy).collect();
+    let mut text = String::new();
+    for (kind, patch) in [
+        ("JSONMergePatch", json!([])),
+        ("JSONMergePatch", json!({"spec": null})),
+        (
+            "JSONPatch",
+            json!([{"op": "replace", "path": "", "value": []}]),
+        ),
+        (
+            "JSONPatch",
+            json!([{"op": "replace", "path": "/spec", "value": "text"}]),
+        ),
+        ("JSONPatch", json!(copies)),
+    ] {
+        let items = json!([{"uid": MACHINES, "patchType": kind, "patch": base64(&patch)}]);
+        generated(&mut world, answer(&items));
+        text += &said(&world);
+    }
+    expect![[r#"
+        wait ReconcileFailed: LocalMachineTemplate worker: patch "second" of the ClusterClass: what its extension answered leaves no spec that is an object
+        wait ReconcileFailed: LocalMachineTemplate worker: patch "second" of the ClusterClass: what its extension answered leaves no spec that is an object
+        wait ReconcileFailed: LocalMachineTemplate worker: patch "second" of the ClusterClass: what its extension answered leaves no spec that is an object
+        wait ReconcileFailed: LocalMachineTemplate worker: patch "second" of the ClusterClass: what its extension answered leaves no spec that is an object
+        wait ReconcileFailed: LocalMachineTemplate worker: patch "second" of the ClusterClass: what its extension answered makes a template larger than 1500000 bytes
+    "#]].assert_eq(&text);
+}
+
+/// An extension sees the whole topology, also what waits for its upgrade.
+#[test]
+fn what_waits_is_shown_to_extensions() {
+    let mut world = yaml(NEW);
+    merge(&mut world, yaml("class: {spec: {patches: []}}"));
+    let mut world = after(after(world, true), true);
+    merge(&mut world, yaml(ASKED));
+    world["cluster"]["spec"]["topology"]["version"] = json!("v1.37.0");
+    world["hooks"] = json!(["BeforeClusterUpgrade"]);
+    let world: World = serde_json::from_value(world).unwrap();
+    let (_, question) = external::question(&world).unwrap();
+    let items = question.about["items"].as_array().unwrap();
+    let uids: Vec<&str> = items.iter().filter_map(|i| i["uid"].as_str()).collect();
+    expect![[r#"
+        Cluster/spec.infrastructureRef
+        Cluster/spec.controlPlaneRef
+        KubeadmControlPlane/spec.machineTemplate.spec.infrastructureRef
+        MachineDeployment/blue/spec.template.spec.bootstrap.configRef
+        MachineDeployment/blue/spec.template.spec.infrastructureRef"#]]
+    .assert_eq(&uids.join("\n"));
 }

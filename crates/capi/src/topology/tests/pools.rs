@@ -81,7 +81,6 @@ fn a_pool_comes_with_what_it_refers_to() {
   failureDomains: [c]
   metadata: {labels: {tier: topology}, annotations: {topology.cluster.x-k8s.io/defer-upgrade: ''}}
   deletion: {nodeDeletionTimeoutSeconds: 7}
-  taints: [{key: k, effect: NoSchedule, propagation: Always}]
   variables: {overrides: [{name: cpus, value: 16}]}
 ";
     world["cluster"]["spec"]["topology"]["workers"]["machinePools"] = yaml(own);
@@ -162,4 +161,47 @@ fn a_naming_of_the_class_counts() {
         apply LocalMachinePool "hello-p-big" {"template":{"spec":{"cpus":2}}}
         apply MachinePool "hello-p-big" replicas 3 "v1.36.0" "hello-p-big" "hello-p-big""#]]
     .assert_eq(&named.join("\n"));
+}
+
+#[test]
+fn rules_of_variables_count_for_pools() {
+    let mut world = with_pool(NEW);
+    world["class"]["spec"]["variables"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] =
+        json!([{"rule": "self < 9"}]);
+    world["cluster"]["spec"]["topology"]["workers"]["machinePools"][0]["variables"] =
+        json!({"overrides": [{"name": "cpus", "value": 16}]});
+    check(
+        &world,
+        &expect![[r#"
+        wait ReconcileFailed: * spec.topology.workers.machinePools[big].variables.overrides[cpus].value: Invalid value: failed rule: self < 9
+        TopologyReconciled=False ReconcileFailed * spec.topology.workers.machinePools[big].variables.overrides[cpus].value: Invalid value: failed rule: self < 9
+    "#]],
+    );
+}
+
+#[test]
+fn a_deferred_pool_stays_as_it_is() {
+    let mut world = old();
+    let topology = &mut world["cluster"]["spec"]["topology"];
+    topology["version"] = json!("v1.37.0");
+    topology["variables"][0]["value"] = json!(8);
+    topology["workers"]["machinePools"][0]["metadata"] =
+        json!({"annotations": {"topology.cluster.x-k8s.io/defer-upgrade": ""}});
+    for _ in 0..4 {
+        world = after(world, true);
+    }
+    let pool = world["pools"][0]["spec"]["template"]["spec"]["version"].clone();
+    assert_eq!(pool, "v1.36.0");
+    check(
+        &world,
+        &expect![[r#"
+        wait MachineDeploymentsUpgradeDeferred: Cluster is upgrading to v1.37.0
+          * MachinePool hello-big-tltnp upgrade to v1.37.0 deferred by the annotation defer-upgrade or hold-upgrade-sequence
+        TopologyReconciled=False MachineDeploymentsUpgradeDeferred Cluster is upgrading to v1.37.0
+              * MachinePool hello-big-tltnp upgrade to v1.37.0 deferred by the annotation defer-upgrade or hold-upgrade-sequence
+        workers:
+          upgradePlan:
+          - version: v1.37.0
+    "#]],
+    );
 }
