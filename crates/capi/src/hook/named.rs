@@ -2,7 +2,7 @@
 //! outcome.
 //!
 //! They answer the same to the same request. So an answer is kept for [`FRESH`], unless the request or the ExtensionConfig changes; what
-//! failed is asked again after [`RETRY`].
+//! failed is asked again after [`RETRY`](super::RETRY).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
