@@ -67,13 +67,28 @@ pub(super) fn question(world: &World) -> Option<(String, NamedQuestion)> {
         return None;
     }
     let topology = prepared(world, class).ok()?;
+    open(world, class, &topology).ok()?
+}
+
+/// The first question without an answer, if there is one.
+///
+/// # Errors
+/// Why it cannot be asked: what comes before it in the class is wrong.
+pub(super) fn open(
+    world: &World,
+    class: &ClusterClass,
+    topology: &Topology,
+) -> Result<Option<(String, NamedQuestion)>, String> {
     for named in named(class, NamedHook::GeneratePatches) {
         let key = (NamedHook::GeneratePatches, named.patch.to_owned());
         match world.external.get(&key) {
             // What comes after it cannot be known.
-            Some(Err(_)) => return None,
+            Some(Err(_)) => return Ok(None),
             Some(Ok(_)) => {}
-            None => return ask(world, class, &topology, (named, NamedHook::GeneratePatches)),
+            None => {
+                let asked = (named, NamedHook::GeneratePatches);
+                return ask(world, class, topology, asked).map(Some);
+            }
         }
     }
     let mut checks = named(class, NamedHook::ValidateTopology);
@@ -81,13 +96,11 @@ pub(super) fn question(world: &World) -> Option<(String, NamedQuestion)> {
         let key = (NamedHook::ValidateTopology, named.patch.to_owned());
         !world.external.contains_key(&key)
     };
-    let named = checks.find(is_open)?;
-    ask(
-        world,
-        class,
-        &topology,
-        (named, NamedHook::ValidateTopology),
-    )
+    let Some(named) = checks.find(is_open) else {
+        return Ok(None);
+    };
+    let asked = (named, NamedHook::ValidateTopology);
+    ask(world, class, topology, asked).map(Some)
 }
 
 /// A patch that names an extension.
@@ -119,7 +132,7 @@ fn ask(
     class: &ClusterClass,
     topology: &Topology,
     (named, hook): (Named<'_>, NamedHook),
-) -> Option<(String, NamedQuestion)> {
+) -> Result<(String, NamedQuestion), String> {
     let upgrade = upgrade(world, class);
     let items = RefCell::new(vec![]);
     let until = (hook == NamedHook::GeneratePatches).then_some(named.patch);
@@ -127,7 +140,7 @@ fn ask(
         patch: until,
         items: &items,
     };
-    collect(world, class, topology, &upgrade, stage).ok()?;
+    collect(world, class, topology, &upgrade, stage)?;
     let global = patches::values(topology, None, patches::builtin(&world.cluster, topology));
     let items: Vec<Value> = items
         .into_inner()
@@ -151,7 +164,7 @@ fn ask(
         settings: named.external.settings.clone().unwrap_or_default(),
         about: json!({"variables": variables(&global, None), "items": items}),
     };
-    Some((named.patch.to_owned(), question))
+    Ok((named.patch.to_owned(), question))
 }
 
 /// Values as requests have them, without those that are the same in `known`.

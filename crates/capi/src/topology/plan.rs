@@ -128,6 +128,8 @@ pub(super) fn parts(
     upgrade: &Upgrade,
 ) -> Result<Parts, String> {
     let topology = prepared(world, class)?;
+    // What keeps an extension from being asked is the reason, not that it has not been asked.
+    external::open(world, class, &topology)?;
     let parts = build(world, class, &topology, upgrade)?;
     external::check(world, class)?;
     Ok(parts)

@@ -176,6 +176,21 @@ fn nothing_changes_until_extensions_have_answered() {
     "#]].assert_eq(&said(&world));
 }
 
+/// What is wrong with an earlier patch is said, also if it is not about the first template.
+#[test]
+fn what_keeps_an_extension_from_being_asked_is_said() {
+    let mut world = yaml(NEW);
+    merge(&mut world, yaml(ASKED));
+    let first = &mut world["class"]["spec"]["patches"][0]["definitions"][0];
+    first["jsonPatches"] = json!([{"op": "remove", "path": "/spec/template/spec/none"}]);
+    let world: World = serde_json::from_value(world).unwrap();
+    assert_eq!(external::question(&world), None);
+    expect![[r#"
+        wait ReconcileFailed: LocalMachineTemplate worker: patch "first" of the ClusterClass: remove /spec/template/spec/none: path is invalid
+    "#]]
+    .assert_eq(&said(&world));
+}
+
 #[test]
 fn answers_that_make_no_sense_name_the_field() {
     let good = base64(&json!({}));
