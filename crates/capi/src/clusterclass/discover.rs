@@ -17,7 +17,7 @@ use crate::topology::external::named;
 pub type Discovered = Result<Vec<ClassVariable>, Unanswered>;
 
 /// Variables of a class, as many as its status can have.
-const MAX: usize = 1000;
+pub(super) const MAX: usize = 1000;
 
 /// Asks all extensions that define variables for the class.
 pub(super) async fn discover(
@@ -82,7 +82,6 @@ impl World {
                 add(&mut found, from, variable);
             }
         }
-        found.truncate(MAX);
         found
     }
 

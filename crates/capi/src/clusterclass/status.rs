@@ -5,6 +5,7 @@ use runtime::Outcome;
 use serde_json::{Value, json};
 
 use super::World;
+use super::discover::MAX;
 use crate::condition::{self, Condition};
 use crate::topology::check_expressions;
 use crate::{object, pause};
@@ -13,12 +14,13 @@ pub(super) fn status(world: &World, outcome: &Outcome) -> Value {
     if pause::is_paused(None, &world.class.metadata) {
         return condition::paused_status(object::status_of(world.class.status.as_ref()));
     }
-    let variables = world.variables();
+    let mut variables = world.variables();
     let conditions = [
         variables_ready(world, &variables),
         references(world, outcome),
         condition::paused(false),
     ];
+    variables.truncate(MAX);
     let mut status = json!({"conditions": condition::to_json(&conditions)});
     if !variables.is_empty() {
         status["variables"] = json!(variables);
@@ -29,6 +31,10 @@ pub(super) fn status(world: &World, outcome: &Outcome) -> Value {
 fn variables_ready(world: &World, variables: &[StatusVariable]) -> Condition {
     let type_ = conditions::VARIABLES_READY;
     let mut lines = vec![];
+    if variables.len() > MAX {
+        let count = variables.len();
+        lines.push(format!("* there are {count} variables; {MAX} are allowed"));
+    }
     for (patch, discovered) in &world.discovered {
         if let Err(unanswered) = discovered {
             lines.push(format!("* patch {patch:?}: {}", unanswered.why));

@@ -215,3 +215,24 @@ fn variables_of_an_answer_are_checked() {
         the answer has 1001 variables; 1000 are allowed
     "#]].assert_eq(&text);
 }
+
+#[test]
+fn variables_that_are_too_many_together_are_said() {
+    let mut asked: World = world(CLASS, ASKED);
+    let many: Vec<Value> = (0..1000)
+        .map(|i| variable(&format!("v{i}"), &json!({"type": "string"})))
+        .collect();
+    let many = read(&json!({"variables": many})).unwrap();
+    asked.discovered.insert("more".to_owned(), Ok(many));
+    let shown = show::<ClusterClassController>(&asked);
+    let said = shown
+        .lines()
+        .find(|line| line.starts_with("VariablesReady"));
+    assert_eq!(
+        said,
+        Some(
+            "VariablesReady=False VariablesReconcileFailed * there are 1001 variables; 1000 are allowed"
+        )
+    );
+    assert!(!shown.contains("name: v999"), "the status holds 1000");
+}
