@@ -165,10 +165,8 @@ pub(crate) async fn generate(
     let now = cx.now();
     let name = purpose.secret_name(cluster);
     // An RSA key takes a second of computing.
-    let made = tokio::task::spawn_blocking(move || {
-        pki::generate(purpose, algorithm.as_deref(), days, now)
-    })
-    .await;
+    let made =
+        runtime::compute(move || pki::generate(purpose, algorithm.as_deref(), days, now)).await;
     let made = made.map_err(|e| failed("making a key", &e))?;
     let pair = made.map_err(|e| failed(&format!("making {name}"), &e))?;
     let data = [("tls.crt", pair.cert), ("tls.key", pair.key)];

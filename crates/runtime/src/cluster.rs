@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::cache::{Entry, Header, KindCache, Listener, Origin, Progress};
+use crate::changes::Changes;
 use crate::discovery::{AllServed, Discovery, Served};
 use crate::room::{CacheLimits, Room, is_own};
 use crate::{Clock, GatherError, Selector, Shared, Tasks};
@@ -242,7 +243,7 @@ impl Cluster {
 
     /// Hears when the server may serve other kinds than before.
     #[must_use]
-    pub fn kinds_changed(&self) -> tokio::sync::watch::Receiver<u64> {
+    pub fn kinds_changed(&self) -> Changes {
         self.follow_definitions();
         self.discovery.changes()
     }

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::chain;
+use crate::changes::{Changes, Counter};
 use crate::cluster::ClusterOptions;
 use crate::shared::Shared;
 
@@ -55,7 +56,7 @@ pub(crate) struct Discovery {
     shared: Option<Shared>,
     groups: Mutex<HashMap<String, Answer>>,
     /// Counts the changes of definitions and APIServices.
-    changes: tokio::sync::watch::Sender<u64>,
+    changes: Counter,
     is_following: AtomicBool,
 }
 
@@ -66,13 +67,13 @@ impl Discovery {
             timeout: options.request_timeout,
             shared: options.shared.clone(),
             groups: Mutex::default(),
-            changes: tokio::sync::watch::Sender::new(0),
+            changes: Counter::default(),
             is_following: AtomicBool::new(false),
         }
     }
 
     /// Hears of changes of definitions and APIServices.
-    pub(crate) fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+    pub(crate) fn changes(&self) -> Changes {
         self.changes.subscribe()
     }
 
@@ -86,7 +87,7 @@ impl Discovery {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.remove(group);
         // Counted under the lock, so that nobody keeps an answer from before.
-        self.changes.send_modify(|count| *count += 1);
+        self.changes.add();
     }
 
     /// The kinds of a group, in all versions, the preferred version first. Empty if there is no such group.
@@ -105,7 +106,7 @@ impl Discovery {
                 return Ok(served);
             }
         }
-        let before = *self.changes.borrow();
+        let before = self.changes.count();
         let versions = if group.is_empty() {
             vec!["v1".to_owned()]
         } else {
@@ -128,7 +129,7 @@ impl Discovery {
         };
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         // What changed while we asked has to be asked for again.
-        if *self.changes.borrow() == before {
+        if self.changes.count() == before {
             groups.insert(group.to_owned(), (Instant::now(), Arc::clone(&served)));
         }
         drop(groups);
@@ -255,8 +256,7 @@ mod tests {
         api.put(api_services, json!({"metadata": {"name": "v1.apps"}}));
         api.unserve("things", false);
         api.put(api_services, json!({"metadata": {"name": "v1.test.io"}}));
-        changes.changed().await.unwrap();
-        assert_eq!(*changes.borrow(), 1);
+        changes.changed().await;
         assert!(
             cluster
                 .served("test.io", None, "Thing")

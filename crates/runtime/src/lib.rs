@@ -12,6 +12,7 @@
 
 mod applied;
 mod cache;
+mod changes;
 pub mod clock;
 mod cluster;
 mod cx;
@@ -39,6 +40,7 @@ mod write;
 mod testing;
 
 pub use cache::{Entry, Header, Listener, Owner};
+pub use changes::Changes;
 pub use clock::{Clock, rfc3339};
 pub use cluster::{CacheMetrics, Cluster, ClusterOptions};
 pub use cx::Cx;
@@ -58,7 +60,7 @@ pub use signal::Signal;
 pub use status::{
     APPLY_REJECTED, ConditionStyle, DELETING, INTERNAL_ERROR, READY, TRANSIENT_ERROR,
 };
-pub use tasks::Tasks;
+pub use tasks::{Tasks, compute};
 
 use std::time::Duration;
 

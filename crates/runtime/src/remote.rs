@@ -310,6 +310,9 @@ impl Clusters {
         });
         // Before the keeper begins: it goes when nobody looks.
         cx.watch(&shared.signal);
+        // By name, not by what is in the kubeconfig: keys differ from run to run.
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
         let keeper = Keeper {
             name: format!("{}/{}", key.0, key.1),
             shared: Arc::clone(&shared),
@@ -317,7 +320,7 @@ impl Clusters {
             config,
             clock: self.clock.clone(),
             options: self.options.clone(),
-            rng: StdRng::seed_from_u64(self.options.cluster.seed ^ fingerprint),
+            rng: StdRng::seed_from_u64(self.options.cluster.seed ^ hasher.finish()),
         };
         let task = Tasks::new();
         task.spawn("remote cluster", keeper.run());

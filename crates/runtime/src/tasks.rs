@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
-use tokio::task::JoinSet;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::{JoinError, JoinSet};
 
 /// A group of background tasks. Dropping it cancels them.
 #[derive(Debug, Default)]
@@ -53,6 +54,20 @@ impl Tasks {
         };
         running.shutdown().await;
     }
+}
+
+/// Computes what takes long, on a thread of its own if there are several, so that nobody else waits for it. In a simulated world
+/// there is one, and everything has its turn there: what happens is then the same each time.
+///
+/// # Errors
+/// When `work` panics.
+pub async fn compute<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await
 }
 
 /// What a panic said.

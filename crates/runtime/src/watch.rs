@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::backoff;
 use crate::cache::{Entry, KindCache, Origin, Progress};
+use crate::changes::Changes;
 use crate::shared::Shared;
 
 /// Longest line of a watch, and so the largest object, that is read.
@@ -36,7 +37,7 @@ pub(crate) struct Watch {
     pub(crate) cache: Arc<KindCache>,
     pub(crate) client: Client,
     /// Fires when the server may serve other kinds than before.
-    pub(crate) kinds_changed: tokio::sync::watch::Receiver<u64>,
+    pub(crate) kinds_changed: Changes,
     pub(crate) request_timeout: Duration,
     /// How long one watch request lasts.
     pub(crate) watch_timeout: Duration,
@@ -135,7 +136,7 @@ impl Watch {
             tokio::select! {
                 biased;
                 () = tokio::time::sleep(pause) => {}
-                Ok(()) = self.kinds_changed.changed() => {}
+                () = self.kinds_changed.changed() => {}
             }
         }
     }

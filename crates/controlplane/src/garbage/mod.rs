@@ -92,16 +92,11 @@ impl Collector {
                         }
                     }
                     // Nobody tells us when a group can say again what it serves.
-                    let changed = async {
-                        if is_partial {
-                            let limit = tokio::time::timeout(DISCOVERY_RETRY, changes.changed());
-                            limit.await.unwrap_or(Ok(()))
-                        } else {
-                            changes.changed().await
-                        }
-                    };
-                    if changed.await.is_err() {
-                        return;
+                    if is_partial {
+                        let limit = tokio::time::timeout(DISCOVERY_RETRY, changes.changed());
+                        limit.await.unwrap_or(());
+                    } else {
+                        changes.changed().await;
                     }
                 }
                 Err(error) => {
