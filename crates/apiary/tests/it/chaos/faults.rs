@@ -1,6 +1,8 @@
 //! What goes wrong between controllers and API servers: refusals, lost answers, delays, watches that lag or end, and the end of the
 //! process.
 
+use std::hash::{Hash, Hasher};
+use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,11 +22,17 @@ use tokio::sync::Notify;
 /// The longest that a request, or an event of a watch, is held back.
 const DELAY_MAX: Duration = Duration::from_secs(5);
 
+/// How names of Secrets of bootstrap tokens begin; the token's id follows.
+const TOKEN: &str = "bootstrap-token-";
+const TOKEN_ID_LEN: usize = 6;
+
 /// Decides what goes wrong, one request after the other.
 #[derive(Clone)]
 pub(super) struct Faults(Arc<Inner>);
 
 struct Inner {
+    /// When the story began.
+    began: tokio::time::Instant,
     state: Mutex<State>,
     /// Notified when the process ends.
     crashed: Notify,
@@ -39,8 +47,38 @@ struct State {
     /// Writes until the process ends.
     crash_in: Option<u32>,
     has_crashed: bool,
+    /// Which process it is: those before it are dead, whatever is left of them.
+    process: u32,
     /// What went wrong so far.
     counts: [u32; 6],
+    record: Record,
+}
+
+/// What was asked for, so that one telling of a story can be compared with another.
+#[derive(Default)]
+struct Record {
+    requests: u64,
+    hash: std::hash::DefaultHasher,
+    /// Where every request is written to, if somebody wants to read them.
+    file: Option<std::fs::File>,
+}
+
+impl Record {
+    /// `since` is virtual time from the beginning of the story.
+    fn add(&mut self, since: Duration, request: &Request<Body>, fate: Fate) {
+        let uri = request.uri().to_string();
+        // Tokens are drawn at random, and their Secrets are called after them.
+        let uri = match uri.split_once(TOKEN) {
+            Some((before, token)) => format!("{before}{TOKEN}…{}", &token[TOKEN_ID_LEN..]),
+            None => uri,
+        };
+        let line = format!("{since:?} {} {uri} {fate:?}", request.method());
+        self.requests += 1;
+        line.hash(&mut self.hash);
+        if let Some(file) = &mut self.file {
+            writeln!(file, "{line}").unwrap();
+        }
+    }
 }
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -63,14 +101,22 @@ enum Fate {
 
 impl Faults {
     pub(super) fn new(seed: u64) -> Self {
+        let file = std::env::var_os("APIARY_TRACE");
+        let file = file.map(|path| std::fs::File::create(path).unwrap());
         Self(Arc::new(Inner {
+            began: tokio::time::Instant::now(),
             state: Mutex::new(State {
                 rng: StdRng::seed_from_u64(seed),
                 left: 0,
                 percent: 0,
                 crash_in: None,
                 has_crashed: false,
+                process: 0,
                 counts: [0; 6],
+                record: Record {
+                    file,
+                    ..Record::default()
+                },
             }),
             crashed: Notify::new(),
         }))
@@ -93,16 +139,34 @@ impl Faults {
 
     /// Another process begins.
     pub(super) fn revive(&self) {
-        self.0.state.lock().unwrap().has_crashed = false;
+        let mut state = self.0.state.lock().unwrap();
+        state.has_crashed = false;
+        state.process += 1;
     }
 
     /// What went wrong so far, in words.
     pub(super) fn summary(&self) -> String {
         let state = self.0.state.lock().unwrap();
         let [conflicts, errors, lost, late, cut, crashes] = state.counts;
+        let requests = state.record.requests;
+        let hash = state.record.hash.finish();
         format!(
-            "{conflicts} conflicts, {errors} errors, {lost} lost answers, {late} delays, {cut} lagging or ended watches, {crashes} crashes"
+            "{conflicts} conflicts, {errors} errors, {lost} lost answers, {late} delays, {cut} lagging or ended watches, {crashes} crashes; \
+             {requests} requests, which hash to {hash:016x}"
         )
+    }
+
+    /// What happens to a request, which is recorded.
+    fn fate_of(&self, process: u32, request: &Request<Body>) -> Fate {
+        if self.0.state.lock().unwrap().process != process {
+            return Fate::Dead;
+        }
+        let fate = self.fate(*request.method() != Method::GET);
+        let mut state = self.0.state.lock().unwrap();
+        if fate != Fate::Dead {
+            state.record.add(self.0.began.elapsed(), request, fate);
+        }
+        fate
     }
 
     fn fate(&self, is_write: bool) -> Fate {
@@ -149,14 +213,15 @@ impl Faults {
         is_late.then(|| DELAY_MAX.mul_f64(state.rng.random()))
     }
 
-    /// Puts these faults between a client and its server.
+    /// Puts these faults between the clients of a process that starts now and their servers.
     pub(super) fn through(&self) -> Through {
         let faults = self.clone();
+        let process = self.0.state.lock().unwrap().process;
         Arc::new(move |client: Client| {
             let faults = faults.clone();
             let service = tower::service_fn(move |request| {
                 let (faults, client) = (faults.clone(), client.clone());
-                async move { faults.send(&client, request).await }
+                async move { faults.send(process, &client, request).await }
             });
             Client::new(service, "default")
         })
@@ -164,6 +229,7 @@ impl Faults {
 
     async fn send(
         self,
+        process: u32,
         client: &Client,
         request: Request<Body>,
     ) -> Result<Response<Answer>, kube::Error> {
@@ -172,7 +238,7 @@ impl Faults {
             .uri()
             .query()
             .is_some_and(|q| q.contains("watch=true"));
-        match self.fate(is_write) {
+        match self.fate_of(process, &request) {
             Fate::Dead => std::future::pending().await,
             Fate::Conflict => return Ok(refusal(409, "Conflict", "somebody else was faster")),
             Fate::Unavailable => return Ok(refusal(503, "ServiceUnavailable", "out of order")),
