@@ -452,6 +452,10 @@ impl<'a> Look<'a> {
 
     /// An object that is being deleted and says nothing about it.
     fn held(&self, object: &Value) -> Cause {
+        if condition(object, "Deleting").is_some() {
+            let claim = "status is of the time before: its controller has not looked at it since";
+            return fact(self.world, object, "NotReconciledYet", claim.to_owned());
+        }
         let names = object["metadata"]["finalizers"].as_array();
         let names: Vec<&str> = names
             .into_iter()

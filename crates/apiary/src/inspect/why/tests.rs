@@ -340,7 +340,22 @@ fn what_is_deleted_says_what_keeps_it() {
         config("w", READY),
         local_machine("w", "", READY),
         part("elsewhere.example.com", "Thing", "silent", gone, "", &[]),
+        part(
+            "elsewhere.example.com",
+            "Thing",
+            "unseen",
+            gone,
+            "",
+            &["Deleting=False NotDeleting"],
+        ),
     ];
+    check(
+        "Thing unseen",
+        &all,
+        &expect![
+            "Thing unseen is being deleted (for 4m): its status is of the time before: its controller has not looked at it since."
+        ],
+    );
     check(
         "Cluster hello",
         &all,
