@@ -154,19 +154,30 @@ fn a_machine_that_cannot_boot_is_found() {
         return;
     };
     let kubectl = operator.server.kubectl().within("org-acme");
-    let manifests = operator
-        .ok("cluster create hello --organization acme --node-pool broken=2 --dry-run=client");
+    let line = "cluster create second --organization acme --control-plane 1 --node-pool broken=2";
+    let manifests = operator.ok(&format!("{line} --dry-run=client"));
     let broken = manifests.replace(
         "memoryMiB: 8192",
         "memoryMiB: 8192\n      faults: {boot: the disk is full}",
     );
     assert_ne!(manifests, broken);
     kubectl.ok_with(&["apply", "-f", "-"], &broken);
+    // Until the control plane is there, that is what all else waits for.
+    for settled in [
+        "Available",
+        "Initialized",
+        "MachinesReady",
+        "MachinesUpToDate",
+    ] {
+        let condition = format!("--for=condition={settled}");
+        let control_plane = "kubeadmcontrolplane/second";
+        kubectl.ok(&["wait", control_plane, &condition, "--timeout=50s"]);
+    }
     kubectl.does(
-        "wait machinedeployment/hello-broken --for=jsonpath={.status.replicas}=2 --timeout=50s",
+        "wait machinedeployment/second-broken --for=jsonpath={.status.replicas}=2 --timeout=50s",
     );
     let failed = r#"--for=jsonpath={.status.conditions[?(@.type=="BootstrapExecSucceeded")].reason}=BootFailed"#;
-    let of_pool = "cluster.x-k8s.io/deployment-name=hello-broken";
+    let of_pool = "cluster.x-k8s.io/deployment-name=second-broken";
     kubectl.ok(&[
         "wait",
         "localmachines",
@@ -179,37 +190,37 @@ fn a_machine_that_cannot_boot_is_found() {
         r#"--for=jsonpath={.status.conditions[?(@.type=="InfrastructureReady")].status}=False"#;
     kubectl.ok(&["wait", "machines", "-l", of_pool, unready, "--timeout=50s"]);
 
-    let said = operator.refused("why nodepool/hello-broken", 1);
+    let said = operator.refused("why nodepool/second-broken", 1);
     check_has(
         &said,
         &[
-            "MachineDeployment hello-broken is not available",
-            "it waits for machine hello-broken-",
+            "MachineDeployment second-broken is not available",
+            "it waits for machine second-broken-",
             ", whose LocalMachine says: BootFailed: injected fault: the disk is full",
-            "The same is true of hello-broken-",
+            "The same is true of second-broken-",
             "What to do: the fault is there on purpose (spec.faults.boot)",
         ],
     );
-    let said = operator.refused("why cluster hello", 1);
+    let said = operator.refused("why cluster second", 1);
     check_has(
         &said,
-        &["MachineDeployment hello-broken", "the disk is full"],
+        &["MachineDeployment second-broken", "the disk is full"],
     );
-    let answer = operator.run("why nodepool hello-broken -o json");
+    let answer = operator.run("why nodepool second-broken -o json");
     let answer: Value = serde_json::from_str(&answer.stdout).unwrap();
     let chain = answer["cause"]["chain"].as_array().unwrap();
     let kinds: Vec<&Value> = chain.iter().map(|link| &link["kind"]).collect();
     assert_eq!(kinds, ["MachineDeployment", "Machine", "LocalMachine"]);
     check_has(
         &operator.ok("get machines"),
-        &["hello-broken-", "the disk is full"],
+        &["second-broken-", "the disk is full"],
     );
     check_has(
-        &operator.ok("describe cluster hello"),
-        &["2 Machines", "the disk is full"],
+        &operator.ok("describe cluster second"),
+        &["MachineDeployment/second-broken", "the disk is full"],
     );
     // The rest of the cluster is as it was.
-    operator.ok("why controlplane/hello");
+    operator.ok("why controlplane/second");
     operator.ok("why app hello-world");
 }
 
