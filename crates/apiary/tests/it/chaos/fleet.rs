@@ -60,6 +60,8 @@ impl Fleet {
         manifests::apply_all(management.client(), &organization)
             .await
             .unwrap();
+        // Nobody else makes it, so it has to be there before something may go wrong.
+        until_namespace(&management).await;
         let fleet = Self {
             memory,
             clock,
@@ -409,6 +411,20 @@ impl Fleet {
         };
         let left: Vec<String> = secrets.iter().map(about).collect();
         (!left.is_empty()).then(|| format!("secrets are still there: {}", left.join("; ")))
+    }
+}
+
+async fn until_namespace(management: &Management) {
+    let path = "/api/v1/namespaces/org-acme";
+    loop {
+        let request = http::Request::get(path).body(vec![]).unwrap();
+        let found: Result<Value, _> = management.client().request(request).await;
+        match found {
+            Ok(_) => return,
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => panic!("{path}: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
