@@ -31,10 +31,10 @@ pub use review::review;
 use crate::addons::v1beta1::{cluster_resource_set, cluster_resource_set_binding};
 use crate::bootstrap::v1beta1::{kubeadm_config, kubeadm_config_template};
 use crate::cluster::v1beta1::{
-    cluster, machine, machine_deployment, machine_drain_rule, machine_health_check, machine_pool,
-    machine_set,
+    cluster, cluster_class, machine, machine_deployment, machine_drain_rule, machine_health_check,
+    machine_pool, machine_set,
 };
-use crate::controlplane::v1beta1::kubeadm_control_plane;
+use crate::controlplane::v1beta1::{kubeadm_control_plane, kubeadm_control_plane_template};
 use crate::ipam::v1beta1::{ip_address, ip_address_claim};
 use crate::meta::{FieldError, V1BETA1, V1BETA2};
 
@@ -57,6 +57,7 @@ pub struct Kind {
 /// All of them. A kind is a row here, a file beside its type, and its v1beta1 in `crds/v1beta1`.
 pub static KINDS: &[&Kind] = &[
     &cluster::KIND,
+    &cluster_class::KIND,
     &machine::KIND,
     &machine_set::KIND,
     &machine_deployment::KIND,
@@ -70,6 +71,7 @@ pub static KINDS: &[&Kind] = &[
     &kubeadm_config::KIND,
     &kubeadm_config_template::KIND,
     &kubeadm_control_plane::KIND,
+    &kubeadm_control_plane_template::KIND,
 ];
 
 /// The kind called `kind` in `group`, if it is served as v1beta1 too.

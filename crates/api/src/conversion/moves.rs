@@ -102,6 +102,11 @@ pub(super) fn up(
         let Some(value) = value_up(&m.how, value, &path, namespace)? else {
             continue;
         };
+        // Nothing needs no place, and no objects around it.
+        let is_nothing = value.as_object().is_some_and(serde_json::Map::is_empty);
+        if is_nothing && m.new.contains('.') && matches!(m.how, How::Same) {
+            continue;
+        }
         if let Some(also) = m.also {
             put(object, also, value.clone());
         }

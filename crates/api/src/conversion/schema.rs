@@ -26,6 +26,7 @@ const WORDS: &[(&str, &str)] = &[
         "Not used: the network of the Cluster counts.",
     ),
     ("apiVersion", "The group and version of the object."),
+    ("bootstrap", "How the machines boot."),
     ("clusterName", "Not used: the name of the Cluster counts."),
     (
         "classNamespace",
@@ -33,6 +34,7 @@ const WORDS: &[(&str, &str)] = &[
     ),
     ("definitionFrom", "Not used."),
     ("fieldPath", "Not used."),
+    ("infrastructure", "What the machines are made from."),
     ("kind", "The kind of the object."),
     (
         "kubernetesVersion",
@@ -61,6 +63,7 @@ const WORDS: &[(&str, &str)] = &[
         "Machines that are older than this are replaced, once it has passed.",
     ),
     ("strategy", "How machines are replaced."),
+    ("template", "What its objects are made from."),
     (
         "timeoutForControlPlane",
         "How long the API server may take to answer. A duration, such as 4m.",

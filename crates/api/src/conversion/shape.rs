@@ -73,9 +73,16 @@ pub(super) fn elide(schema: &Value, value: &mut Value) {
                 let required = schema["required"].as_array();
                 required.is_some_and(|all| all.iter().any(|r| r == name))
             };
-            members.retain(|name, value| {
-                is_required(name) || !refuses_empty(&schema["properties"][name.as_str()], value)
-            });
+            let refuses =
+                |name: &str, value: &Value| refuses_empty(&schema["properties"][name], value);
+            // What must be there and would be nothing says nothing with what is around it, if that is all.
+            let is_nothing = |(name, value): (&String, &Value)| {
+                value.is_object() && refuses(name, value) && is_required(name)
+            };
+            if members.iter().all(is_nothing) {
+                members.clear();
+            }
+            members.retain(|name, value| is_required(name) || !refuses(name, value));
         }
         Value::Array(items) => {
             for item in items {
@@ -89,7 +96,11 @@ pub(super) fn elide(schema: &Value, value: &mut Value) {
 fn refuses_empty(schema: &Value, value: &Value) -> bool {
     let asks_for_more = |bound: &str| schema[bound].as_i64().is_some_and(|least| least > 0);
     match value {
-        Value::Object(members) => members.is_empty() && asks_for_more("minProperties"),
+        Value::Object(members) => {
+            let required = schema["required"].as_array();
+            let is_asked = required.is_some_and(|names| !names.is_empty());
+            members.is_empty() && (is_asked || asks_for_more("minProperties"))
+        }
         Value::Array(items) => items.is_empty() && asks_for_more("minItems"),
         Value::String(text) => {
             let is_choice = schema["enum"]

@@ -105,9 +105,14 @@ async fn tell(script: &Path) -> String {
                 writeln!(story.transcript, "> {command}").unwrap();
                 if let Err(error) = story.run(command).await {
                     // A refusal speaks for itself; the rest of a Status is for programs.
-                    let message = match error.downcast_ref::<kube::Error>() {
-                        Some(kube::Error::Api(status)) => status.message.clone(),
-                        _ => error.to_string(),
+                    let refused = error.chain().find_map(|part| match part.downcast_ref() {
+                        Some(kube::Error::Api(status)) => Some(status.message.clone()),
+                        _ => None,
+                    });
+                    let message = match refused {
+                        Some(refused) if error.is::<kube::Error>() => refused,
+                        Some(refused) => format!("{error}: {refused}"),
+                        None => error.to_string(),
                     };
                     writeln!(story.transcript, "error: {message}").unwrap();
                 }
@@ -253,8 +258,9 @@ impl Story {
             let (kind, meta) = (text(&wanted["kind"]), &wanted["metadata"]);
             let (namespace, name) = (text(&meta["namespace"]), text(&meta["name"]));
             let version = text(&wanted["apiVersion"]);
-            let plural = kind.to_lowercase();
-            let path = format!("/apis/{version}/namespaces/{namespace}/{plural}s/{name}");
+            let mut plural = kind.to_lowercase();
+            plural.push_str(if plural.ends_with('s') { "es" } else { "s" });
+            let path = format!("/apis/{version}/namespaces/{namespace}/{plural}/{name}");
             let found = get(self.management.client(), &path).await?;
             let mut differences = vec![];
             missing(wanted, &found, "", &mut differences);

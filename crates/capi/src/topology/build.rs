@@ -20,6 +20,7 @@ use super::parts::{self, Texts, put, texts};
 use super::patches::{self, Place, Role};
 use super::templates::{Part, copy, metadata_of};
 use super::upgrade::{Progress, Step, Upgrade};
+use super::versions;
 use crate::{names, object, template};
 
 const DEPLOYMENT: WorkersKind = WorkersKind::MachineDeployment;
@@ -219,7 +220,38 @@ impl Builder<'_> {
         self.upgrade.version_for(kind, entry).or(later)
     }
 
-    /// The template with the patches of the class.
+    /// The template in the version that the class names, which its patches are written for.
+    fn as_named(
+        &self,
+        from: &DynamicObject,
+        reference: &TemplateRef,
+        role: Role<'_>,
+    ) -> Result<Value, String> {
+        let served = from.types.clone().unwrap_or_default().api_version;
+        let metadata = json!({
+            "labels": from.metadata.labels.clone().unwrap_or_default(),
+            "annotations": from.metadata.annotations.clone().unwrap_or_default(),
+        });
+        let mut template = json!({
+            "apiVersion": served, "kind": reference.kind, "metadata": metadata, "spec": from.data["spec"],
+        });
+        let named = &reference.api_version;
+        if served == *named {
+            return Ok(template);
+        }
+        if versions::is_known(&template) {
+            return versions::convert(template, named);
+        }
+        template["apiVersion"] = json!(named);
+        if versions::is_patched(self.class, role, &template) {
+            return Err(format!(
+                "the class names {named}, which its patches are written for, and this kind is read as {served}: name that, and write them for it"
+            ));
+        }
+        Ok(template)
+    }
+
+    /// The template with the patches of the class, in the version that is served.
     pub(super) fn render(
         &self,
         from: &DynamicObject,
@@ -227,23 +259,14 @@ impl Builder<'_> {
         place: &Place<'_>,
         values: &Value,
     ) -> Result<Value, String> {
-        let mut rendered = json!({
-            // Selectors name the version that the class names.
-            "apiVersion": reference.api_version,
-            "kind": reference.kind,
-            "metadata": {
-                "labels": from.metadata.labels.clone().unwrap_or_default(),
-                "annotations": from.metadata.annotations.clone().unwrap_or_default(),
-            },
-            "spec": from.data["spec"],
-        });
+        let failed = |why: String| format!("{} {}: {why}", reference.kind, reference.name);
+        let mut rendered = self.as_named(from, reference, place.role).map_err(failed)?;
         let until = match self.stage {
             Stage::Until { patch, .. } => patch,
             Stage::Whole => None,
         };
         let asked = (&self.world.external, until);
-        patches::apply(self.class, place, &mut rendered, values, asked)
-            .map_err(|why| format!("{} {}: {why}", reference.kind, reference.name))?;
+        patches::apply(self.class, place, &mut rendered, values, asked).map_err(failed)?;
         if let Stage::Until { items, .. } = self.stage {
             let namespace = self.world.cluster.namespace().unwrap_or_default();
             items.borrow_mut().push(Item {
@@ -253,7 +276,13 @@ impl Builder<'_> {
                 values: values.clone(),
             });
         }
-        Ok(rendered)
+        let served = from.types.as_ref().map(|types| &types.api_version);
+        match served {
+            Some(served) if versions::is_known(&rendered) => {
+                versions::convert(rendered, served).map_err(failed)
+            }
+            _ => Ok(rendered),
+        }
     }
 
     /// A place in the Cluster.

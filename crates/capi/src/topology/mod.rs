@@ -25,6 +25,7 @@ mod templates;
 mod tests;
 
 mod upgrade;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;

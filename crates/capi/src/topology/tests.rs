@@ -3,6 +3,7 @@
 mod external;
 mod hooks;
 mod pools;
+mod versions;
 
 use expect_test::{Expect, expect};
 use kube::core::DynamicObject;

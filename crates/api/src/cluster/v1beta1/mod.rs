@@ -1,6 +1,7 @@
 //! v1beta1 of the core kinds: what it calls differently.
 
 pub mod cluster;
+pub mod cluster_class;
 pub mod health;
 pub mod machine;
 pub mod machine_deployment;

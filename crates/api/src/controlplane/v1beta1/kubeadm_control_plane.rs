@@ -34,7 +34,7 @@ pub static KIND: Kind = Kind {
 };
 
 const MOVES: &[Move] = &[
-    inside("spec.kubeadmConfigSpec", kubeadm::SPEC),
+    inside("spec", SPEC),
     how(
         "spec.machineTemplate.infrastructureRef",
         "spec.machineTemplate.spec.infrastructureRef",
@@ -43,49 +43,6 @@ const MOVES: &[Move] = &[
     same(
         "spec.machineTemplate.readinessGates",
         "spec.machineTemplate.spec.readinessGates",
-    ),
-    same(
-        "spec.machineTemplate.taints",
-        "spec.machineTemplate.spec.taints",
-    ),
-    seconds(
-        "spec.machineTemplate.nodeDrainTimeout",
-        "spec.machineTemplate.spec.deletion.nodeDrainTimeoutSeconds",
-    ),
-    seconds(
-        "spec.machineTemplate.nodeVolumeDetachTimeout",
-        "spec.machineTemplate.spec.deletion.nodeVolumeDetachTimeoutSeconds",
-    ),
-    seconds(
-        "spec.machineTemplate.nodeDeletionTimeout",
-        "spec.machineTemplate.spec.deletion.nodeDeletionTimeoutSeconds",
-    ),
-    same("spec.machineNamingStrategy", "spec.machineNaming"),
-    same(
-        "spec.remediationStrategy.maxRetry",
-        "spec.remediation.maxRetry",
-    ),
-    seconds(
-        "spec.remediationStrategy.minHealthyPeriod",
-        "spec.remediation.minHealthyPeriodSeconds",
-    ),
-    seconds(
-        "spec.remediationStrategy.retryPeriod",
-        "spec.remediation.retryPeriodSeconds",
-    ),
-    same("spec.rolloutAfter", "spec.rollout.after"),
-    same(
-        "spec.rolloutBefore.certificatesExpiryDays",
-        "spec.rollout.before.certificatesExpiryDays",
-    ),
-    same(
-        "spec.rolloutStrategy.rollingUpdate.maxSurge",
-        "spec.rollout.strategy.rollingUpdate.maxSurge",
-    ),
-    how(
-        "spec.rolloutStrategy.type",
-        "spec.rollout.strategy.type",
-        How::Implied("RollingUpdate"),
     ),
     same("status.conditions", "status.deprecated.v1beta1.conditions"),
     same(
@@ -123,4 +80,46 @@ const MOVES: &[Move] = &[
         "status.availableReplicas",
     ),
     same("status.v1beta2.upToDateReplicas", "status.upToDateReplicas"),
+];
+
+/// Fields of the spec that templates of control planes have too.
+pub(super) const SPEC: &[Move] = &[
+    inside("kubeadmConfigSpec", kubeadm::SPEC),
+    same("machineTemplate.taints", "machineTemplate.spec.taints"),
+    seconds(
+        "machineTemplate.nodeDrainTimeout",
+        "machineTemplate.spec.deletion.nodeDrainTimeoutSeconds",
+    ),
+    seconds(
+        "machineTemplate.nodeVolumeDetachTimeout",
+        "machineTemplate.spec.deletion.nodeVolumeDetachTimeoutSeconds",
+    ),
+    seconds(
+        "machineTemplate.nodeDeletionTimeout",
+        "machineTemplate.spec.deletion.nodeDeletionTimeoutSeconds",
+    ),
+    same("machineNamingStrategy", "machineNaming"),
+    same("remediationStrategy.maxRetry", "remediation.maxRetry"),
+    seconds(
+        "remediationStrategy.minHealthyPeriod",
+        "remediation.minHealthyPeriodSeconds",
+    ),
+    seconds(
+        "remediationStrategy.retryPeriod",
+        "remediation.retryPeriodSeconds",
+    ),
+    same("rolloutAfter", "rollout.after"),
+    same(
+        "rolloutBefore.certificatesExpiryDays",
+        "rollout.before.certificatesExpiryDays",
+    ),
+    same(
+        "rolloutStrategy.rollingUpdate.maxSurge",
+        "rollout.strategy.rollingUpdate.maxSurge",
+    ),
+    how(
+        "rolloutStrategy.type",
+        "rollout.strategy.type",
+        How::Implied("RollingUpdate"),
+    ),
 ];

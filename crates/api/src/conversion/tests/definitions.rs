@@ -51,7 +51,7 @@ fn every_field_of_v1beta1_has_a_description() {
         undescribed(&schema["properties"]["spec"], "spec", &mut without);
         undescribed(&schema["properties"]["status"], "status", &mut without);
     }
-    without.retain(|path| !path.contains("extraEnvs"));
+    without.retain(|path| !path.contains("extraEnvs") && !path.contains("openAPIV3Schema"));
     without.sort();
     without.dedup();
     assert_eq!(without, Vec::<String>::new());

@@ -154,3 +154,15 @@ fn so_many_warnings_and_no_more() {
     });
     assert_eq!(lost(&cluster).len(), 20);
 }
+
+/// Templates in the wild say nothing in many words.
+#[test]
+fn a_template_of_nothing_needs_no_spec() {
+    let old = json!({
+        "apiVersion": "bootstrap.cluster.x-k8s.io/v1beta1", "kind": "KubeadmConfigTemplate",
+        "metadata": {"name": "a", "namespace": "org-acme"},
+        "spec": {"template": {"spec": {"joinConfiguration": {"nodeRegistration": {}}}}},
+    });
+    let new = convert(old, "bootstrap.cluster.x-k8s.io/v1beta2").unwrap();
+    assert_eq!(new["spec"], Value::Null);
+}
