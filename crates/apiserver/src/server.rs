@@ -51,7 +51,9 @@ const MAX_TOKEN_KEYS: usize = 3;
 /// Whose key it is, in errors.
 const TOKEN_SIGNER: &str = "service-account signer";
 /// History of idle clusters is forgotten this often.
-const COMPACTION_PERIOD: Duration = Duration::from_secs(60);
+const AGEING_PERIOD: Duration = Duration::from_secs(10);
+/// The log of record is asked this often, in those periods, whether it can give back space.
+const COMPACTION_PERIODS: u32 = 6;
 /// Admission plugins of a cluster, by its id.
 pub type MoreAdmission = Arc<dyn Fn(&str) -> Vec<Arc<dyn Admission>> + Send + Sync>;
 
@@ -381,7 +383,10 @@ impl Server {
     pub async fn serve(&self, listener: tokio::net::TcpListener) -> std::io::Result<()> {
         let compaction = async {
             loop {
-                tokio::time::sleep(COMPACTION_PERIOD).await;
+                for _ in 0..COMPACTION_PERIODS {
+                    tokio::time::sleep(AGEING_PERIOD).await;
+                    self.0.store.age();
+                }
                 self.0.store.compact();
             }
         };

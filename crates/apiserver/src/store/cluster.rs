@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::base::Base;
-use super::history::{Event, EventKind, History, Part};
+use super::history::{Event, EventKind, History, MANY_BYTES_PROCESS, Part};
 use super::overlay::{self, Entry, Layer, NO_LAYER, NO_OBJECTS};
 use super::watch::{Changes, Cursor};
 use super::write::WriteError;
@@ -21,11 +21,13 @@ use crate::object::{Key, Object};
 
 /// Age at which events are forgotten.
 const EVENTS_WINDOW: Duration = Duration::from_secs(600);
+/// The same while all histories of the process together are large. Whoever is further behind lists again.
+const CROWDED_WINDOW: Duration = Duration::from_secs(20);
 /// Age at which an older state can no longer be listed. Shorter than the events' so that continue tokens expire as soon
 /// as clients of etcd-backed servers expect.
 const LISTS_WINDOW: Duration = Duration::from_secs(300);
 /// How often the revision of the moment is noted, to know later which revisions are how old.
-const MARK_EVERY: Duration = Duration::from_secs(30);
+const MARK_EVERY: Duration = Duration::from_secs(10);
 
 /// The asked revision is not in the history; the client must list anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -306,7 +308,7 @@ pub(super) struct State {
     forgotten: u64,
     /// The newest revision at some moments of the past, oldest first.
     marks: VecDeque<(Instant, u64)>,
-    history_bytes: Arc<AtomicUsize>,
+    pub(super) history_bytes: Arc<AtomicUsize>,
 }
 
 /// One resource of a cluster.
@@ -514,9 +516,15 @@ impl State {
         if !self.is_mark_due(now) {
             return;
         }
+        let is_crowded = self.history_bytes.load(Ordering::Relaxed) > MANY_BYTES_PROCESS;
+        let window = if is_crowded {
+            CROWDED_WINDOW
+        } else {
+            EVENTS_WINDOW
+        };
         let mut expired = None;
         while let Some((at, revision)) = self.marks.front().copied()
-            && now.saturating_duration_since(at) >= EVENTS_WINDOW
+            && now.saturating_duration_since(at) >= window
         {
             expired = Some(revision);
             self.marks.pop_front();

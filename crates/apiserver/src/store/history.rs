@@ -20,6 +20,9 @@ const CROWDED_EVENTS: usize = 128;
 const CROWDED_BYTES: usize = 256 << 10;
 /// So many parts are kept without asking whether somebody needs them.
 const CROWDED_PARTS: usize = 1024;
+/// Bytes of objects that all histories of the process remember before each forgets sooner what is old: a thousand clusters that come up
+/// at once write a gigabyte, which nobody asks for again.
+pub(super) const MANY_BYTES_PROCESS: usize = 128 << 20;
 /// Rough size of an event beside the objects' bytes.
 const EVENT_OVERHEAD: usize = 256;
 

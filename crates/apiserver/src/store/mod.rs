@@ -170,14 +170,16 @@ impl Store {
     }
 
     /// Forgets history that is older than the window, in all clusters. Clusters that are in use do so themselves; this is
-    /// for idle ones, about once a minute.
-    ///
-    /// Also lets the log of record give back the space of what was removed, some time later.
-    pub fn compact(&self) {
+    /// for idle ones, a few times a minute.
+    pub fn age(&self) {
         let now = Instant::now();
         for cluster in self.clusters.all_served() {
             cluster.age(now);
         }
+    }
+
+    /// Lets the log of record give back the space of what was removed, some time later.
+    pub fn compact(&self) {
         self.queue.compact();
     }
 

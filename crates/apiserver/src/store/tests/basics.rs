@@ -1,5 +1,6 @@
 //! Examples of every operation.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use expect_test::expect;
@@ -8,6 +9,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::auth::Objects;
+use crate::store::history::MANY_BYTES_PROCESS;
 use crate::store::{CursorEnd, MAX_OBJECT_BYTES, StoreError, WriteError};
 
 fn event_text(event: &crate::store::Event) -> String {
@@ -276,6 +278,29 @@ async fn old_revisions_expire_first_for_lists_then_for_watches() {
     assert!(cluster.watch("secrets", None, 1001).is_ok());
     assert_eq!(unread.revision(), 1000);
     assert_eq!(soon(unread.next()).await.unwrap_err(), CursorEnd::Lagged);
+}
+
+/// Who is connected misses nothing; who comes back later lists again.
+#[tokio::test(start_paused = true)]
+async fn a_crowded_process_forgets_sooner() {
+    let cluster = memory().await;
+    let a = key("default", "a");
+    put(&cluster, &a, 1).await;
+    advance(Duration::from_secs(60)).await;
+    assert!(cluster.watch("configmaps", None, 1000).is_ok());
+    let all = Arc::clone(&crate::store::read(&cluster.cluster.state).history_bytes);
+    all.fetch_add(MANY_BYTES_PROCESS, Ordering::Relaxed);
+    let mut connected = cluster.watch("configmaps", None, 1001).unwrap();
+    put(&cluster, &a, 2).await;
+    advance(Duration::from_secs(31)).await;
+    assert!(cluster.watch("configmaps", None, 1001).is_ok());
+    assert!(cluster.watch("configmaps", None, 1000).is_err());
+    assert_eq!(soon(connected.next()).await.unwrap().revision, 1002);
+    advance(Duration::from_secs(31)).await;
+    assert!(cluster.watch("configmaps", None, 1001).is_err());
+    assert!(cluster.watch("configmaps", None, 1002).is_ok());
+    put(&cluster, &a, 3).await;
+    assert_eq!(soon(connected.next()).await.unwrap().revision, 1003);
 }
 
 #[tokio::test]

@@ -308,6 +308,7 @@ impl<Open: Fn() -> Store> World<Open> {
             }
             Step::Age(seconds) => {
                 tokio::time::advance(Duration::from_secs(seconds)).await;
+                self.store.age();
                 self.store.compact();
             }
             Step::Restart => self.restart().await,
