@@ -14,8 +14,10 @@ use async_trait::async_trait;
 use capi::hook::Extensions;
 use controlplane::{ControlPlane, ControlPlanes, InProcessConnector};
 use kube::Client;
-use runtime::{CacheLimits, Clock, ConnectError, Connector, Controllers, Options, Tasks};
-use runtime::{Clusters, RemoteOptions};
+use runtime::{
+    CacheLimits, Clock, ClusterOptions, Clusters, ConnectError, Connector, Controllers, Options,
+    RemoteOptions, Tasks,
+};
 use serde_json::{Value, json};
 
 use crate::admission::ClusterApi;
@@ -70,6 +72,10 @@ impl Connector for ConnectorThrough {
     async fn connect(&self, config: kube::Config) -> Result<Client, ConnectError> {
         let client = self.connector.connect(config).await?;
         Ok((self.through)(client))
+    }
+
+    fn options(&self, config: &kube::Config, others: ClusterOptions) -> ClusterOptions {
+        self.connector.options(config, others)
     }
 }
 
@@ -151,8 +157,11 @@ impl Management {
         });
         let clusters = Clusters::new(connector, clock.clone(), RemoteOptions::default());
         let client = through(plane.client.clone());
-        let controllers =
-            Controllers::new(client, clock, Options::default()).with_clusters(clusters);
+        let options = Options {
+            cluster: controlplane::in_process(&plane.cluster, ClusterOptions::default()),
+            ..Options::default()
+        };
+        let controllers = Controllers::new(client, clock, options).with_clusters(clusters);
         let host = Arc::new(LocalHost::new(planes.clone()));
         let endpoint = Endpoint {
             host: Some(server.address().to_string()),

@@ -1,20 +1,27 @@
 //! How parts of this process reach its API servers: as over the network, with the same credentials and the same
 //! refusals, but without a socket. Everything else goes over the network.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::{Request, Response};
 use kube::Client;
 use kube::config::AuthInfo;
+use kube::core::ApiResource;
 use rcgen::{KeyPair, PublicKeyData};
-use runtime::{ConnectError, Connector, SocketConnector};
+use runtime::{ClusterOptions, ConnectError, Connector, Header, SocketConnector, Texts};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tower::{Service, ServiceExt};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use apiserver::object::Key;
 use apiserver::rest::Body;
+use apiserver::store::ClusterStore;
 use apiserver::{Cluster, Server};
 
 /// The cluster that answers, the client's certificate (DER), and its `Authorization` header.
@@ -95,6 +102,59 @@ impl Connector for InProcessConnector {
             },
         );
         Ok(client(service, config.default_namespace))
+    }
+
+    fn options(&self, config: &kube::Config, others: ClusterOptions) -> ClusterOptions {
+        let name = config.tls_server_name.as_deref();
+        match self.server.cluster_by_name(name) {
+            Some(cluster) if self.is_here(config) => in_process(&cluster, others),
+            _ => others,
+        }
+    }
+}
+
+/// How long watches of this process last. There is no connection that could have died unnoticed.
+const WATCH: Duration = Duration::from_secs(6 * 3600);
+
+/// How controllers talk to a cluster of this process.
+#[must_use]
+pub fn in_process(cluster: &Cluster, others: ClusterOptions) -> ClusterOptions {
+    ClusterOptions {
+        texts: Some(StoredTexts::of(cluster)),
+        watch_timeout: WATCH,
+        bookmarks: false,
+        ..others
+    }
+}
+
+/// The texts of a cluster's objects, as the store of this process has them.
+#[derive(Clone)]
+pub struct StoredTexts(ClusterStore);
+
+impl fmt::Debug for StoredTexts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoredTexts")
+    }
+}
+
+impl StoredTexts {
+    /// Those of `cluster`.
+    #[must_use]
+    pub fn of(cluster: &Cluster) -> Arc<Self> {
+        Arc::new(Self(cluster.registry().store().clone()))
+    }
+}
+
+impl Texts for StoredTexts {
+    fn text(&self, resource: &ApiResource, header: &Header) -> Option<Bytes> {
+        let name = match resource.group.as_str() {
+            "" => Cow::Borrowed(resource.plural.as_str()),
+            group => Cow::Owned(format!("{}.{group}", resource.plural)),
+        };
+        let found = self
+            .0
+            .get(&Key::new(&name, &header.namespace, &header.name))?;
+        (Some(found.header.revision) == header.revision).then(|| found.json.clone())
     }
 }
 

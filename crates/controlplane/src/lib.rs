@@ -42,7 +42,7 @@ pub mod volume;
 pub mod volumebinder;
 pub mod volumeprotection;
 
-pub use connect::InProcessConnector;
+pub use connect::{InProcessConnector, StoredTexts, in_process};
 pub use planes::{ControlPlane, ControlPlanes};
 
 use std::sync::Arc;

@@ -11,12 +11,10 @@ use apiserver::{Cluster, ClusterSpec, Server, ServerError};
 use kube::Client;
 use runtime::{CacheLimits, Clock, ClusterOptions, Controllers, Gauge, Options, Shared, Tasks};
 
-use crate::connect::{InProcessConnector, client};
+use crate::connect::{InProcessConnector, client, in_process};
 use crate::kubelet::{self, KubeletSpec, Pace, Source};
 use crate::metrics::Metrics;
 
-/// How long the watches of controllers last. There is no connection that could have died unnoticed.
-const WATCH: Duration = Duration::from_secs(6 * 3600);
 /// Controllers look at everything again this often, beside when something changes or they said so: it only helps against a
 /// mistake of theirs, and a fleet of idle clusters has hundreds of thousands of objects.
 const RESYNC: Duration = Duration::from_secs(3 * 3600);
@@ -299,9 +297,7 @@ impl ControlPlanes {
             cluster: ClusterOptions {
                 shared: Some(self.0.shared.clone()),
                 limits,
-                watch_timeout: WATCH,
-                bookmarks: false,
-                ..ClusterOptions::default()
+                ..in_process(&cluster, ClusterOptions::default())
             },
             resync: RESYNC,
             ..Options::default()

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use bytes::Bytes;
 use kube::core::ApiResource;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -62,7 +63,8 @@ pub trait Listener: Send + Sync {
 #[derive(Debug)]
 pub struct Entry {
     pub header: Header,
-    raw: Box<RawValue>,
+    /// JSON.
+    raw: Bytes,
     /// Where in `raw` the value of `metadata.managedFields` is; empty if it has none.
     managed: Range<usize>,
     forms: Forms,
@@ -85,11 +87,14 @@ struct Metadata<'a> {
 }
 
 impl Entry {
-    /// Takes an object as the API wrote it.
+    /// Takes an object as the API wrote it. If `known` gives the same text, that is kept in the place of a copy.
     ///
     /// # Errors
     /// If it is no object with a name and a resource version.
-    pub(crate) fn parse(raw: Box<RawValue>) -> Result<Self, String> {
+    pub(crate) fn parse(
+        raw: &RawValue,
+        known: impl FnOnce(&Header) -> Option<Bytes>,
+    ) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Head<'a> {
             #[serde(borrow)]
@@ -116,6 +121,10 @@ impl Entry {
             finalizers: meta.finalizers.unwrap_or_default(),
             is_deleting: meta.deletion_timestamp.is_some(),
         };
+        let text = raw.get().as_bytes();
+        let raw = known(&header)
+            .filter(|known| known == text)
+            .unwrap_or_else(|| Bytes::copy_from_slice(text));
         Ok(Self {
             header,
             raw,
@@ -142,7 +151,7 @@ impl Entry {
     }
 
     fn without_managed(&self) -> Cow<'_, str> {
-        let text = self.raw.get();
+        let text = self.json();
         match (text.get(..self.managed.start), text.get(self.managed.end..)) {
             (Some(before), Some(after)) if !self.managed.is_empty() => {
                 Cow::Owned([before, after].join("null"))
@@ -154,7 +163,13 @@ impl Entry {
     /// The object as JSON text.
     #[must_use]
     pub fn json(&self) -> &str {
-        self.raw.get()
+        // It was text when it came.
+        std::str::from_utf8(&self.raw).unwrap_or_default()
+    }
+
+    /// Its bytes.
+    fn size(&self) -> usize {
+        self.raw.len()
     }
 
     fn matches(&self, namespace: Option<&str>, selector: &Selector) -> bool {
@@ -576,8 +591,8 @@ impl State {
         } = &new.header;
         let objects = self.objects.entry(namespace.clone()).or_default();
         let old = objects.insert(name.clone(), Arc::clone(&new));
-        self.held.add(new.json().len());
-        old.iter().for_each(|e| self.held.remove(e.json().len()));
+        self.held.add(new.size());
+        old.iter().for_each(|e| self.held.remove(e.size()));
         if old.as_ref().map(|e| &e.header.labels) != Some(&new.header.labels) {
             old.iter().for_each(|e| self.unlink_labels(&e.header));
         }
@@ -611,7 +626,7 @@ impl State {
             self.objects.remove(namespace);
         }
         if let Some(old) = old {
-            self.held.remove(old.json().len());
+            self.held.remove(old.size());
             self.unlink_owners(&old.header);
             self.unlink_labels(&old.header);
             self.tell(Some(&old), None);

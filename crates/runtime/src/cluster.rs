@@ -14,7 +14,7 @@ use crate::cache::{Entry, Header, KindCache, Listener, Origin, Progress};
 use crate::changes::Changes;
 use crate::discovery::{AllServed, Discovery, Served};
 use crate::room::{CacheLimits, Room, is_own};
-use crate::{Clock, GatherError, Selector, Shared, Tasks};
+use crate::{Clock, GatherError, Selector, Shared, Tasks, Texts};
 
 /// How a cluster is talked to.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct ClusterOptions {
     pub seed: u64,
     /// Keeps objects and kinds that are equal in several clusters once. `None` is best for a cluster unlike others.
     pub shared: Option<Shared>,
+    /// Where the texts of its objects may be in memory already.
+    pub texts: Option<Arc<dyn Texts>>,
     /// How much its caches may hold.
     pub limits: CacheLimits,
 }
@@ -45,6 +47,7 @@ impl Default for ClusterOptions {
             bookmarks: true,
             seed: 0,
             shared: None,
+            texts: None,
             limits: CacheLimits::default(),
         }
     }
@@ -126,6 +129,7 @@ impl Cluster {
             bookmarks: self.options.bookmarks,
             seed: self.options.seed.wrapping_add(kinds.len() as u64),
             shared: self.options.shared.clone(),
+            texts: self.options.texts.clone(),
         };
         self.tasks.spawn("watch", watch.run());
         cache
@@ -296,7 +300,7 @@ impl Cluster {
             .within(self.client.request::<Box<RawValue>>(request))
             .await
         {
-            Ok(raw) => Ok(Entry::parse(raw).ok()),
+            Ok(raw) => Ok(self.entry_of(resource, &raw)),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             Err(error) => Err(error),
         }
@@ -344,7 +348,7 @@ impl Cluster {
         request: http::Request<Vec<u8>>,
     ) -> Result<Option<Header>, kube::Error> {
         let raw: Box<RawValue> = self.within(self.client.request(request)).await?;
-        let Ok(entry) = Entry::parse(raw) else {
+        let Some(entry) = self.entry_of(resource, &raw) else {
             return Ok(None);
         };
         let header = entry.header.clone();
@@ -372,7 +376,7 @@ impl Cluster {
         let Some(cache) = self.synced(resource) else {
             return Ok(None);
         };
-        let Ok(entry) = Entry::parse(raw) else {
+        let Some(entry) = self.entry_of(resource, &raw) else {
             // A Status: it is gone, if it is what the cache shows.
             if let Some(old) = cache.get(None, namespace, name) {
                 let uid = params.preconditions.as_ref().and_then(|p| p.uid.as_ref());
@@ -389,6 +393,12 @@ impl Cluster {
             cache.deleted(namespace, name, &header.uid);
         }
         Ok(Some(header))
+    }
+
+    /// What the server has sent, if that is an object.
+    fn entry_of(&self, resource: &ApiResource, raw: &RawValue) -> Option<Entry> {
+        let texts = self.options.texts.as_ref();
+        Entry::parse(raw, |header| texts?.text(resource, header)).ok()
     }
 
     pub(crate) async fn within<T>(

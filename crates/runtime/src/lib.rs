@@ -33,6 +33,7 @@ mod signal;
 mod state;
 mod status;
 mod tasks;
+mod texts;
 mod watch;
 mod write;
 
@@ -61,6 +62,7 @@ pub use status::{
     APPLY_REJECTED, ConditionStyle, DELETING, INTERNAL_ERROR, READY, TRANSIENT_ERROR,
 };
 pub use tasks::{Tasks, compute};
+pub use texts::Texts;
 
 use std::time::Duration;
 

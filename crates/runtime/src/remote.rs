@@ -32,6 +32,11 @@ pub trait Connector: Send + Sync + 'static {
     /// # Errors
     /// If no client can be made of the configuration.
     async fn connect(&self, config: kube::Config) -> Result<Client, ConnectError>;
+
+    /// How the cluster is talked to, if that is not how others are.
+    fn options(&self, _config: &kube::Config, others: ClusterOptions) -> ClusterOptions {
+        others
+    }
 }
 
 /// Why no client could be made.
@@ -434,11 +439,9 @@ impl Keeper {
         let client = client.map_err(|error| crate::chain(&error))?;
         let client = impatient(client, self.options.cluster.request_timeout);
         probe(&client, limit).await?;
-        Ok(Cluster::new(
-            client,
-            self.clock.clone(),
-            self.options.cluster.clone(),
-        ))
+        let others = self.options.cluster.clone();
+        let options = self.connector.options(&self.config, others);
+        Ok(Cluster::new(client, self.clock.clone(), options))
     }
 
     /// What the probe said that made it unreachable, or `None` when nobody looked any more and it has let go.

@@ -98,7 +98,7 @@ mod tests {
 
     fn entry(name: usize) -> Entry {
         let object = json!({"metadata": {"name": name.to_string(), "resourceVersion": "1"}});
-        Entry::parse(to_raw_value(&object).unwrap()).unwrap()
+        Entry::parse(&to_raw_value(&object).unwrap(), |_| None).unwrap()
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! One task per kind and cluster. It never ends by itself: whatever the server does is answered by trying again later.
 
+mod lines;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,15 +18,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 
+use self::lines::{Lines, TooLong};
 use crate::backoff;
-use crate::cache::{Entry, KindCache, Origin, Progress};
+use crate::cache::{Entry, Header, KindCache, Origin, Progress};
 use crate::changes::Changes;
 use crate::shared::Shared;
+use crate::texts::Texts;
 
-/// Longest line of a watch, and so the largest object, that is read.
-const LINE_BYTES_MAX: usize = 32 << 20;
-/// A line buffer larger than this is given back after use.
-const LINE_BYTES_KEPT: usize = 64 << 10;
 const PAGE_SIZE: usize = 500;
 const RETRY_MIN: Duration = Duration::from_millis(800);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -45,6 +45,7 @@ pub(crate) struct Watch {
     pub(crate) bookmarks: bool,
     pub(crate) seed: u64,
     pub(crate) shared: Option<Shared>,
+    pub(crate) texts: Option<Arc<dyn Texts>>,
 }
 
 #[derive(Debug)]
@@ -224,7 +225,7 @@ impl Watch {
                 if let Some(why) = counted.excess() {
                     return Err(Trouble::TooMuch(why));
                 }
-                let entry = self.parse(item.to_owned());
+                let entry = self.parse(item);
                 entries.extend(entry.map(|entry| match &self.shared {
                     Some(shared) => shared.entry(entry),
                     None => Arc::new(entry),
@@ -254,7 +255,7 @@ impl Watch {
         );
         let mut body = Box::pin(self.open(&query)).await?;
         let silence_max = Duration::from_secs(seconds) + self.request_timeout;
-        let mut line: Vec<u8> = vec![];
+        let mut lines = Lines::default();
         loop {
             let frame = timeout(silence_max, body.frame()).await;
             let frame = frame.map_err(|_| Trouble::Failed("the watch fell silent".to_owned()))?;
@@ -264,24 +265,13 @@ impl Watch {
                 continue;
             };
             let mut rest = &data[..];
-            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                line.extend_from_slice(&rest[..end]);
-                rest = &rest[end + 1..];
-                if !line.is_empty() {
-                    self.event(&line, version)?;
-                    if let Some(why) = self.cache.excess() {
-                        return Err(Trouble::TooMuch(why));
-                    }
-                    line.clear();
-                    line.shrink_to(LINE_BYTES_KEPT);
+            let too_long = |_: TooLong| Trouble::Failed(TooLong::told());
+            while let Some(line) = lines.next(&mut rest).map_err(too_long)? {
+                self.event(&line, version)?;
+                if let Some(why) = self.cache.excess() {
+                    return Err(Trouble::TooMuch(why));
                 }
             }
-            if line.len() + rest.len() > LINE_BYTES_MAX {
-                return Err(Trouble::Failed(format!(
-                    "an event is longer than {LINE_BYTES_MAX} bytes"
-                )));
-            }
-            line.extend_from_slice(rest);
         }
     }
 
@@ -315,13 +305,13 @@ impl Watch {
             .map_err(|e| Trouble::Failed(format!("an event is unreadable: {e}")))?;
         match &*event.what {
             "ADDED" | "MODIFIED" => {
-                if let Some(entry) = self.parse(event.object.to_owned()) {
+                if let Some(entry) = self.parse(event.object) {
                     version.clone_from(&entry.header.resource_version);
                     self.cache.upsert(Arc::new(entry), Origin::Watch);
                 }
             }
             "DELETED" => {
-                if let Some(entry) = self.parse(event.object.to_owned()) {
+                if let Some(entry) = self.parse(event.object) {
                     version.clone_from(&entry.header.resource_version);
                     self.cache.removed(&entry.header);
                 }
@@ -355,8 +345,10 @@ impl Watch {
         Ok(())
     }
 
-    fn parse(&self, raw: Box<RawValue>) -> Option<Entry> {
-        match Entry::parse(raw) {
+    fn parse(&self, raw: &RawValue) -> Option<Entry> {
+        let texts = self.texts.as_ref();
+        let known = |header: &Header| texts?.text(&self.cache.resource, header);
+        match Entry::parse(raw, known) {
             Ok(entry) => Some(entry),
             Err(why) => {
                 let kind = &self.cache.resource.kind;

@@ -1,6 +1,10 @@
 //! What bounds workloads and what shows their bounds: quotas, budgets, and the older and timed kinds of workloads.
 
-use runtime::CacheLimits;
+use apiserver::object::Key;
+use controlplane::StoredTexts;
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::ApiResource;
+use runtime::{CacheLimits, Cluster, ClusterOptions, Entry, Selector};
 use serde_json::{Value, json};
 
 use crate::world::{World, deployment};
@@ -333,4 +337,61 @@ async fn garbage_of_a_kind_stays_while_it_is_more_than_is_kept() {
         let bees = world.get(bees).await;
         assert_eq!(bees["items"].as_array().unwrap().len(), left, "{id}");
     }
+}
+
+/// What a controller keeps of objects is what the store keeps, whichever way they came: in a list, a watch, or an answer.
+#[tokio::test(start_paused = true)]
+async fn caches_hold_no_copies_of_what_the_store_has() {
+    let world = World::new(1).await;
+    world
+        .post(
+            "/apis/apps/v1/namespaces/default/deployments",
+            deployment("web", 2, "nginx"),
+        )
+        .await;
+    world
+        .until(
+            "/apis/apps/v1/namespaces/default/deployments/web",
+            "both run",
+            |web| web["status"]["availableReplicas"] == 2,
+        )
+        .await;
+    let cluster = &world.plane.cluster;
+    let options = ClusterOptions {
+        texts: Some(StoredTexts::of(cluster)),
+        ..ClusterOptions::default()
+    };
+    let cache = Cluster::new(world.plane.client.clone(), world.clock.clone(), options);
+    let store = cluster.registry().store();
+    let pods = ApiResource::erase::<Pod>(&());
+    let everything = Selector::all();
+    let listed = cache.entries(&pods, Some("default"), &everything);
+    let listed = listed.await.unwrap();
+    assert_eq!(listed.len(), 2);
+    let is_shared = |entry: &Entry| {
+        let key = Key::new("pods", "default", &entry.header.name);
+        let stored = store.get(&key).unwrap();
+        stored.json.as_ptr() == entry.json().as_ptr()
+    };
+    assert!(listed.iter().all(|entry| is_shared(entry)));
+    let name = listed[0].header.name.clone();
+    let patch = json!({"metadata": {"labels": {"seen": "yes"}}});
+    cache
+        .merge_patch(&pods, ("default", &name), &patch, "test")
+        .await
+        .unwrap();
+    let answered = cache.entry(&pods, "default", &name).await.unwrap().unwrap();
+    assert!(answered.header.labels.contains_key("seen") && is_shared(&answered));
+    let other = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "other"},
+        "spec": {"containers": [{"name": "a", "image": "nginx"}]},
+    });
+    world.post("/api/v1/namespaces/default/pods", other).await;
+    let watched = loop {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        if let Some(entry) = cache.entry(&pods, "default", "other").await.unwrap() {
+            break entry;
+        }
+    };
+    assert!(is_shared(&watched));
 }

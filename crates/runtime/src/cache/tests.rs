@@ -5,7 +5,12 @@ use serde_json::json;
 
 fn entry(name: &str, uid: &str, revision: u64) -> Arc<Entry> {
     let object = json!({"metadata": {"namespace": "ns", "name": name, "uid": uid, "resourceVersion": revision.to_string()}});
-    Arc::new(Entry::parse(RawValue::from_string(object.to_string()).unwrap()).unwrap())
+    Arc::new(
+        Entry::parse(&RawValue::from_string(object.to_string()).unwrap(), |_| {
+            None
+        })
+        .unwrap(),
+    )
 }
 
 fn cache() -> Arc<KindCache> {
@@ -102,7 +107,7 @@ fn types_lack_the_managed_fields_and_the_text_has_them() {
         let text = format!(
             r#"{{"metadata": {{"name": "é", "resourceVersion": "1"{managed}, "labels": {{"a": "b"}}}}}}"#
         );
-        let entry = Entry::parse(RawValue::from_string(text.clone()).unwrap()).unwrap();
+        let entry = Entry::parse(&RawValue::from_string(text.clone()).unwrap(), |_| None).unwrap();
         let read = entry.read::<kube::core::PartialObjectMeta>().unwrap();
         assert_eq!(read.metadata.managed_fields, None);
         assert_eq!(read.metadata.labels.as_ref().unwrap()["a"], "b");
@@ -123,7 +128,9 @@ fn lists_by_label_are_what_looking_at_all_gives() {
         let object = serde_json::json!({"metadata": {
             "name": name, "namespace": namespace, "uid": name, "resourceVersion": revision.to_string(), "labels": labels,
         }});
-        Arc::new(Entry::parse(serde_json::value::to_raw_value(&object).unwrap()).unwrap())
+        Arc::new(
+            Entry::parse(&serde_json::value::to_raw_value(&object).unwrap(), |_| None).unwrap(),
+        )
     };
     let check = || {
         let all = cache.list(None, None, &Selector::all());
@@ -179,4 +186,19 @@ fn lists_by_label_are_what_looking_at_all_gives() {
     }
     assert!(cache.state().by_label.contains_key("a"));
     check();
+}
+
+/// What the process has already is kept once; what differs, whoever gave it, is what the server has sent.
+#[test]
+fn texts_that_are_known_are_not_copied() {
+    let text = r#"{"metadata":{"name":"a","resourceVersion":"7"}}"#;
+    let sent = RawValue::from_string(text.to_owned()).unwrap();
+    let known = Bytes::from(text);
+    let entry = Entry::parse(&sent, |header| {
+        assert_eq!((&*header.name, header.revision), ("a", Some(7)));
+        Some(known.clone())
+    });
+    assert_eq!(entry.unwrap().json().as_ptr(), known.as_ptr());
+    let other = Entry::parse(&sent, |_| Some(Bytes::from_static(b"{}")));
+    assert_eq!(other.unwrap().json(), text);
 }

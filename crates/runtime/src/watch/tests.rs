@@ -65,6 +65,7 @@ async fn an_idle_watch_is_small() {
         bookmarks: true,
         seed: 0,
         shared: None,
+        texts: None,
     };
     let size = size_of_val(&watch.run());
     assert!(size < 1536, "{size} bytes");
