@@ -473,6 +473,53 @@ fn control_plane_versions_skip_no_minor() {
 }
 
 #[test]
+fn coredns_goes_forward_over_versions_that_are_known() {
+    let check = |from: Option<&str>, to: &str, is_skipped: bool, expect: Expect| {
+        let with = |tag: Option<&str>| {
+            let mut control_plane: KubeadmControlPlane = parse(CONTROL_PLANE);
+            kubeadm_control_plane::default(&mut control_plane);
+            let config = control_plane.spec.kubeadm_config_spec.as_mut().unwrap();
+            let cluster = config.cluster_configuration.as_mut().unwrap();
+            cluster.dns = tag.map(|tag| parse(&format!("{{imageTag: '{tag}'}}")));
+            control_plane
+        };
+        let mut new = with(Some(to));
+        if is_skipped {
+            let skip = "controlplane.cluster.x-k8s.io/skip-coredns".to_owned();
+            new.metadata.annotations = Some([(skip, String::new())].into());
+        }
+        let found = kubeadm_control_plane::validate(&new, Some(&with(from)));
+        expect.assert_eq(&errors(&found));
+    };
+    check(Some("v1.12.4"), "v1.14.2", false, expect![""]);
+    check(
+        Some("v1.12.4"),
+        "v1.12.0",
+        false,
+        expect![[r#"
+        spec.kubeadmConfigSpec.clusterConfiguration.dns.imageTag: Forbidden: cannot go back from 1.12.4 to 1.12.0
+    "#]],
+    );
+    check(Some("v1.12.4"), "v1.12.0", true, expect![""]);
+    check(
+        Some("v1.6.7"),
+        "v1.12.4",
+        false,
+        expect![[r#"
+        spec.kubeadmConfigSpec.clusterConfiguration.dns.imageTag: Forbidden: cannot go from 1.6.7 to 1.12.4: the configuration of 1.6.7 is not known (1.8 to 1.14 are); upgrade CoreDNS yourself, and say so by the annotation controlplane.cluster.x-k8s.io/skip-coredns
+    "#]],
+    );
+    check(
+        None,
+        "newest",
+        false,
+        expect![[r#"
+        spec.kubeadmConfigSpec.clusterConfiguration.dns.imageTag: Invalid value: "newest" must begin with a version of CoreDNS, such as v1.12.4
+    "#]],
+    );
+}
+
+#[test]
 fn control_plane_changes_only_what_machines_can_follow() {
     let cluster = |yaml: &str| Some(parse(&format!("{{clusterConfiguration: {yaml}}}")));
     check_control_plane_change(
@@ -698,7 +745,7 @@ fn every_path_of_a_control_plane_that_may_change_may() {
         r#"kubeadmConfigSpec.mounts=[["a", "b"]]"#,
         r#"kubeadmConfigSpec.verbosity=3"#,
         r#"kubeadmConfigSpec.clusterConfiguration.etcd.local={"dataDir": "/a"}"#,
-        r#"kubeadmConfigSpec.clusterConfiguration.dns={"imageTag": "a"}"#,
+        r#"kubeadmConfigSpec.clusterConfiguration.dns={"imageTag": "v1.12.4"}"#,
         r#"kubeadmConfigSpec.clusterConfiguration.imageRepository="a""#,
         r#"kubeadmConfigSpec.clusterConfiguration.featureGates={"B": true}"#,
         r#"kubeadmConfigSpec.clusterConfiguration.apiServer={"certSANs": ["a"]}"#,

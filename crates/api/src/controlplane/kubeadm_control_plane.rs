@@ -2,11 +2,12 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::{CustomResource, CustomResourceExt};
+use kube::{CustomResource, CustomResourceExt, ResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::coredns::CoreDnsVersion;
 use crate::bootstrap::KubeadmConfigSpec;
 use crate::bootstrap::kubeadm_config::{check_spec, check_timeouts};
 use crate::cluster::machine_set::MachineNaming;
@@ -15,7 +16,7 @@ use crate::condition_path;
 use crate::meta::crd::{AGE_PATH, CLUSTER_NAME_PATH};
 use crate::meta::{
     Condition, ContractRef, CrdExt, DeletionTimeouts, DeprecatedCondition, DeprecatedV1Beta1,
-    FieldError, Gate, MachineTaint, ObjectMeta, VersionCount, schema,
+    FieldError, Gate, MachineTaint, ObjectMeta, VersionCount, labels, schema,
 };
 
 /// What a control plane should be.
@@ -430,10 +431,45 @@ pub fn validate(new: &KubeadmControlPlane, old: Option<&KubeadmControlPlane>) ->
         check_timeouts("spec.kubeadmConfigSpec", config, &mut errors);
         check_validity("spec", new.spec.rollout.as_ref(), config, &mut errors);
     }
+    check_dns(new, old, &mut errors);
     if let Some(old) = old {
         check_change(new, old, &mut errors);
     }
     errors
+}
+
+/// CoreDNS only goes forward, over versions whose configuration is known, unless it is somebody else's.
+fn check_dns(
+    new: &KubeadmControlPlane,
+    old: Option<&KubeadmControlPlane>,
+    errors: &mut Vec<FieldError>,
+) {
+    let Some(tag) = new.dns_image_tag() else {
+        return;
+    };
+    let path = "spec.kubeadmConfigSpec.clusterConfiguration.dns.imageTag";
+    let Some(to) = CoreDnsVersion::parse(tag) else {
+        let why = format!("{tag:?} must begin with a version of CoreDNS, such as v1.12.4");
+        errors.push(FieldError::invalid(path, why));
+        return;
+    };
+    let before = old.and_then(KubeadmControlPlane::dns_image_tag);
+    let is_ours = !new.annotations().contains_key(labels::SKIP_COREDNS);
+    if let Some(from) = before.and_then(CoreDnsVersion::parse).filter(|_| is_ours)
+        && let Err(why) = from.check_upgrade(to)
+    {
+        errors.push(FieldError::forbidden(path, why));
+    }
+}
+
+impl KubeadmControlPlane {
+    /// The tag of the image of CoreDNS, if it is said.
+    #[must_use]
+    pub fn dns_image_tag(&self) -> Option<&str> {
+        let config = self.spec.kubeadm_config_spec.as_ref()?;
+        let dns = config.cluster_configuration.as_ref()?.dns.as_ref()?;
+        dns.image_tag.as_deref()
+    }
 }
 
 fn check_replicas(new: &KubeadmControlPlane, errors: &mut Vec<FieldError>) {

@@ -1,5 +1,6 @@
 //! The kinds of the kubeadm control plane provider.
 
+pub mod coredns;
 pub mod kubeadm_control_plane;
 pub mod kubeadm_control_plane_template;
 pub mod v1beta1;

@@ -80,6 +80,8 @@ pub const PRE_TERMINATE_HOOK: &str = "pre-terminate.delete.hook.machine.cluster.
 pub const KCP_CLEANUP_HOOK: &str = "pre-terminate.delete.hook.machine.cluster.x-k8s.io/kcp-cleanup";
 /// Annotation: the kube-proxy of this control plane is somebody else's.
 pub const SKIP_KUBE_PROXY: &str = "controlplane.cluster.x-k8s.io/skip-kube-proxy";
+/// Annotation: the CoreDNS of this control plane is somebody else's.
+pub const SKIP_COREDNS: &str = "controlplane.cluster.x-k8s.io/skip-coredns";
 /// Annotation of MachineSets and MachineDeployments: smallest size that the cluster autoscaler chooses.
 pub const AUTOSCALER_MIN_SIZE: &str = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size";
 /// Annotation of MachineSets and MachineDeployments: largest size that the cluster autoscaler chooses.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use api::cluster::{Cluster, Machine, MachinePool};
 use api::controlplane::KubeadmControlPlane;
 use api::meta::labels;
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use runtime::{Cx, GatherError, Selector};
 use serde_json::Value;
 
+use super::coredns::{self, CoreDns};
 use super::{Parts, Workload, World, encryption, machines};
 use crate::link::Link;
 use crate::secret::Authorities;
@@ -126,8 +127,43 @@ async fn workload(
         configuration: record.as_ref().and_then(|r| configuration(r)),
         etcd: etcd::gather(remote).await?,
         kube_proxy_image: proxy.and_then(|c| c.image.clone()),
+        core_dns: match World::is_dns_followed(&world.control_plane) {
+            true => core_dns(remote).await?,
+            false => None,
+        },
     });
     Ok(())
+}
+
+/// CoreDNS, if all of it is there.
+async fn core_dns(remote: &Cx) -> Result<Option<CoreDns>, GatherError> {
+    let deployment: Option<Arc<Deployment>> = remote.get("kube-system", coredns::NAME).await?;
+    let map: Option<Arc<ConfigMap>> = remote.get("kube-system", coredns::NAME).await?;
+    let spec = deployment
+        .as_ref()
+        .and_then(|d| d.spec.as_ref()?.template.spec.as_ref());
+    let data = map.as_ref().and_then(|m| m.data.as_ref());
+    let (Some(spec), Some(data)) = (spec, data) else {
+        return Ok(None);
+    };
+    let container = spec.containers.iter().find(|c| c.name == coredns::NAME);
+    let image = container.and_then(|c| c.image.clone());
+    let (Some(image), Some(corefile)) = (image, data.get(coredns::COREFILE)) else {
+        return Ok(None);
+    };
+    let volumes = spec.volumes.iter().flatten();
+    let mut keys = volumes
+        .filter_map(|v| v.config_map.as_ref())
+        .filter(|source| source.name == coredns::NAME)
+        .flat_map(|source| source.items.iter().flatten())
+        .map(|item| &item.key)
+        .filter(|key| [coredns::COREFILE, coredns::BACKUP].contains(&key.as_str()));
+    Ok(Some(CoreDns {
+        image,
+        corefile: corefile.clone(),
+        backup: data.get(coredns::BACKUP).cloned(),
+        key: keys.next().cloned(),
+    }))
 }
 
 /// kubeadm's record of the cluster, if it can be read.

@@ -6,6 +6,7 @@
 //! and no etcd member goes without a majority that stays.
 
 mod act;
+mod coredns;
 mod encryption;
 mod gather;
 pub mod health;
@@ -100,6 +101,8 @@ pub struct Workload {
     pub etcd: Option<Members>,
     /// The image of kube-proxy; `None` if there is no such DaemonSet.
     pub kube_proxy_image: Option<String>,
+    /// `None` if it is not there, or is left alone.
+    pub core_dns: Option<coredns::CoreDns>,
 }
 
 /// What isn't an object of this cluster, or needs randomness.
@@ -117,6 +120,8 @@ pub enum Act {
     WriteClusterConfiguration,
     /// Sets the image of kube-proxy.
     SetKubeProxyImage(String),
+    /// A step of an upgrade of CoreDNS.
+    UpgradeCoreDns(coredns::Step),
 }
 
 impl World {

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use runtime::{Change, ObjectRef, Plan};
 use serde_json::json;
 
-use super::{Act, World, encryption, health, machines, remediation, rollout};
+use super::{Act, World, coredns, encryption, health, machines, remediation, rollout};
 use crate::condition::named;
 use crate::kubeconfig::{self, Server};
 use crate::pki::Purpose;
@@ -444,8 +444,13 @@ fn shrink(world: &World, machine: &Machine, plan: &mut Plan<Act>) {
     );
 }
 
-/// What follows when all machines are what is wanted: kube-proxy goes with the version.
+/// What follows when all machines are what is wanted: kube-proxy goes with the version, CoreDNS with what is said of it.
 fn follow_up(world: &World, plan: &mut Plan<Act>) {
+    kube_proxy(world, plan);
+    coredns::follow(world, plan);
+}
+
+fn kube_proxy(world: &World, plan: &mut Plan<Act>) {
     let is_skipped =
         object::annotation(&world.control_plane.metadata, labels::SKIP_KUBE_PROXY).is_some();
     let Some(image) = world

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod changes;
+mod coredns;
 mod encryption;
 mod members;
 mod remediation;

@@ -243,7 +243,7 @@ fn dns_deployment(image: &str) -> Value {
                         ],
                         "volumeMounts": [{"name": "config-volume", "mountPath": "/etc/coredns", "readOnly": true}],
                     }],
-                    "volumes": [{"name": "config-volume", "configMap": {"name": "coredns"}}],
+                    "volumes": [{"name": "config-volume", "configMap": {"name": "coredns", "items": [{"key": "Corefile", "path": "Corefile"}]}}],
                 },
             },
         },
