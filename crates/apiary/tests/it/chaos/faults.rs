@@ -50,7 +50,7 @@ struct State {
     /// Which process it is: those before it are dead, whatever is left of them.
     process: u32,
     /// What went wrong so far.
-    counts: [u32; 6],
+    counts: [u32; 8],
     record: Record,
 }
 
@@ -92,12 +92,30 @@ enum Fate {
     Conflict,
     /// It is refused: the server is in trouble.
     Unavailable,
+    /// It is refused: there are too many of them.
+    TooMany,
     /// It is done, and nobody hears of it.
     Lost,
     Late(Duration),
     /// The process ends before it is sent: nothing is heard of it, nor of any other.
     Dead,
 }
+
+/// What happens to what a watch tells.
+#[derive(Clone, Copy, Debug)]
+enum EventsFate {
+    Well,
+    Late(Duration),
+    /// It is told twice.
+    Twice,
+    /// The watch ends instead.
+    End,
+}
+
+/// Places of counts.
+const LAGS: usize = 5;
+const REPEATS: usize = 6;
+const CRASHES: usize = 7;
 
 impl Faults {
     pub(super) fn new(seed: u64) -> Self {
@@ -112,7 +130,7 @@ impl Faults {
                 crash_in: None,
                 has_crashed: false,
                 process: 0,
-                counts: [0; 6],
+                counts: [0; 8],
                 record: Record {
                     file,
                     ..Record::default()
@@ -147,11 +165,12 @@ impl Faults {
     /// What went wrong so far, in words.
     pub(super) fn summary(&self) -> String {
         let state = self.0.state.lock().unwrap();
-        let [conflicts, errors, lost, late, cut, crashes] = state.counts;
+        let [conflicts, errors, many, lost, late, cut, repeats, crashes] = state.counts;
         let requests = state.record.requests;
         let hash = state.record.hash.finish();
         format!(
-            "{conflicts} conflicts, {errors} errors, {lost} lost answers, {late} delays, {cut} lagging or ended watches, {crashes} crashes; \
+            "{conflicts} conflicts, {errors} errors, {many} refusals for want of room, {lost} lost answers, {late} delays, \
+             {cut} lagging or ended watches, {repeats} repeated events, {crashes} crashes; \
              {requests} requests, which hash to {hash:016x}"
         )
     }
@@ -178,7 +197,7 @@ impl Faults {
             state.crash_in = left.checked_sub(1);
             if left == 0 {
                 state.has_crashed = true;
-                state.counts[5] += 1;
+                state.counts[CRASHES] += 1;
                 self.0.crashed.notify_one();
                 return Fate::Dead;
             }
@@ -188,29 +207,40 @@ impl Faults {
         }
         state.left -= 1;
         let choice = if is_write {
-            state.rng.random_range(0..4)
+            state.rng.random_range(0..5)
         } else {
-            state.rng.random_range(1..4)
+            state.rng.random_range(1..5)
         };
         state.counts[choice] += 1;
         match choice {
             0 => Fate::Conflict,
             1 => Fate::Unavailable,
-            2 => Fate::Lost,
+            2 => Fate::TooMany,
+            3 => Fate::Lost,
             _ => Fate::Late(DELAY_MAX.mul_f64(state.rng.random())),
         }
     }
 
-    /// What happens to an event of a watch: it comes, late maybe, or the watch ends.
-    fn fate_of_event(&self) -> Option<Duration> {
+    fn fate_of_events(&self) -> EventsFate {
         let mut state = self.0.state.lock().unwrap();
         if state.left == 0 || state.rng.random_range(0..100) >= state.percent {
-            return Some(Duration::ZERO);
+            return EventsFate::Well;
         }
         state.left -= 1;
-        state.counts[4] += 1;
-        let is_late = state.rng.random_bool(0.7);
-        is_late.then(|| DELAY_MAX.mul_f64(state.rng.random()))
+        match state.rng.random_range(0..10) {
+            0..6 => {
+                state.counts[LAGS] += 1;
+                EventsFate::Late(DELAY_MAX.mul_f64(state.rng.random()))
+            }
+            6..8 => {
+                state.counts[REPEATS] += 1;
+                EventsFate::Twice
+            }
+            _ => {
+                state.counts[LAGS] += 1;
+                EventsFate::End
+            }
+        }
     }
 
     /// Puts these faults between the clients of a process that starts now and their servers.
@@ -242,6 +272,7 @@ impl Faults {
             Fate::Dead => std::future::pending().await,
             Fate::Conflict => return Ok(refusal(409, "Conflict", "somebody else was faster")),
             Fate::Unavailable => return Ok(refusal(503, "ServiceUnavailable", "out of order")),
+            Fate::TooMany => return Ok(refusal(429, "TooManyRequests", "come back later")),
             Fate::Lost if is_write => {
                 drop(client.send(request).await?);
                 return Ok(refusal(500, "InternalError", "the answer was lost"));
@@ -258,15 +289,26 @@ impl Faults {
         let frames = body
             .into_data_stream()
             .map(|frame| frame.map(http_body::Frame::data));
-        let frames =
-            futures::stream::unfold((frames.boxed(), self), |(mut frames, faults)| async {
-                let frame = frames.next().await?;
-                let delay = faults.fate_of_event()?;
-                if !delay.is_zero() {
-                    tokio::time::sleep(delay).await;
+        let frames = futures::stream::unfold(
+            (frames.boxed(), self, None),
+            |(mut frames, faults, again): (_, Self, Option<Bytes>)| async {
+                if let Some(data) = again {
+                    return Some((Ok(http_body::Frame::data(data)), (frames, faults, None)));
                 }
-                Some((frame, (frames, faults)))
-            });
+                let frame: Result<http_body::Frame<Bytes>, _> = frames.next().await?;
+                let mut again = None;
+                match faults.fate_of_events() {
+                    EventsFate::Well => {}
+                    EventsFate::Late(delay) => tokio::time::sleep(delay).await,
+                    EventsFate::Twice => {
+                        let data = frame.as_ref().ok().and_then(|frame| frame.data_ref());
+                        again = data.cloned();
+                    }
+                    EventsFate::End => return None,
+                }
+                Some((frame, (frames, faults, again)))
+            },
+        );
         Ok(Response::from_parts(
             head,
             StreamBody::new(frames).map_err(Into::into).boxed_unsync(),

@@ -116,6 +116,53 @@ fn an_upgrade_goes_over_a_copy_of_the_configuration() {
     "#]].assert_eq(&steps(at_rest(said, migrated, "{}")));
 }
 
+/// What is said of the cluster, and the image of CoreDNS.
+const IMAGES: &[(&str, &str)] = &[
+    (
+        "{dns: {imageTag: v1.14.2}}",
+        "registry.k8s.io/coredns/coredns:v1.12.4",
+    ),
+    (
+        "{dns: {imageTag: v1.12.4}}",
+        "registry.k8s.io/coredns/coredns:v1.12.4",
+    ),
+    (
+        "{dns: {imageTag: v1.8.0}}",
+        "registry.k8s.io/coredns:v1.8.0-1",
+    ),
+    (
+        "{dns: {imageRepository: mirror.example.org/dns/}}",
+        "registry.k8s.io/coredns/coredns:v1.12.4",
+    ),
+    (
+        "{imageRepository: mirror.example.org}",
+        "registry.k8s.io/coredns/coredns:v1.12.4",
+    ),
+    (
+        "{imageRepository: registry.k8s.io}",
+        "registry.k8s.io/coredns/coredns:v1.12.4",
+    ),
+    (
+        "{imageRepository: registry.k8s.io, dns: {imageTag: v1.13.0}}",
+        "mirror.example.org/coredns:v1.12.4",
+    ),
+    (
+        "{dns: {imageTag: v1.12.0}}",
+        "registry.k8s.io/coredns/coredns:v1.12.4",
+    ),
+    (
+        "{dns: {imageTag: v1.15.0}}",
+        "registry.k8s.io/coredns/coredns:v1.12.4",
+    ),
+    (
+        "{dns: {imageTag: v1.14.2}}",
+        "registry.k8s.io/coredns/coredns@sha256:abc",
+    ),
+    ("{dns: {imageTag: v1.14.2}}", "registry.k8s.io:443/coredns"),
+    ("{dns: {imageTag: v1.14.2}}", "coredns:latest"),
+    ("{dns: {imageTag: v1.14.2}}", "coredns:1.12.4"),
+];
+
 #[test]
 fn the_image_follows_what_is_said_of_it() {
     let image = |said: &str, image: &str| {
@@ -125,52 +172,7 @@ fn the_image_follows_what_is_said_of_it() {
         workload.configuration = None;
         planned(&world)
     };
-    let all = [
-        (
-            "{dns: {imageTag: v1.14.2}}",
-            "registry.k8s.io/coredns/coredns:v1.12.4",
-        ),
-        (
-            "{dns: {imageTag: v1.12.4}}",
-            "registry.k8s.io/coredns/coredns:v1.12.4",
-        ),
-        (
-            "{dns: {imageTag: v1.8.0}}",
-            "registry.k8s.io/coredns:v1.8.0-1",
-        ),
-        (
-            "{dns: {imageRepository: mirror.example.org/dns/}}",
-            "registry.k8s.io/coredns/coredns:v1.12.4",
-        ),
-        (
-            "{imageRepository: mirror.example.org}",
-            "registry.k8s.io/coredns/coredns:v1.12.4",
-        ),
-        (
-            "{imageRepository: registry.k8s.io}",
-            "registry.k8s.io/coredns/coredns:v1.12.4",
-        ),
-        (
-            "{imageRepository: registry.k8s.io, dns: {imageTag: v1.13.0}}",
-            "mirror.example.org/coredns:v1.12.4",
-        ),
-        (
-            "{dns: {imageTag: v1.12.0}}",
-            "registry.k8s.io/coredns/coredns:v1.12.4",
-        ),
-        (
-            "{dns: {imageTag: v1.15.0}}",
-            "registry.k8s.io/coredns/coredns:v1.12.4",
-        ),
-        (
-            "{dns: {imageTag: v1.14.2}}",
-            "registry.k8s.io/coredns/coredns@sha256:abc",
-        ),
-        ("{dns: {imageTag: v1.14.2}}", "registry.k8s.io:443/coredns"),
-        ("{dns: {imageTag: v1.14.2}}", "coredns:latest"),
-        ("{dns: {imageTag: v1.14.2}}", "coredns:1.12.4"),
-    ];
-    let all = all
+    let all = IMAGES
         .iter()
         .map(|(said, from)| format!("{said} {from}\n    {}", image(said, from)));
     expect![[r#"
