@@ -223,7 +223,7 @@ spec:
             error: unclosed group
             spec.variables[5].schema.openAPIV3Schema.properties[f].type: Required value: must be one of object, array, string, integer, number, boolean
             spec.variables[5].schema.openAPIV3Schema.additionalProperties: Forbidden: cannot be set together with properties
-            spec.upgrade.external: Forbidden: runtime extensions are not supported; list the versions in spec.kubernetesVersions
+            spec.upgrade.external.generateUpgradePlanExtension: Invalid value: "x" must be <handler>.<ExtensionConfig>
         "#]],
     );
 }
@@ -535,7 +535,7 @@ fn topologies_change_in_steps() {
         "spec: {topology: {version: v1.37.0}}",
         &around("{}"),
         &expect![[r#"
-            spec.topology.version: Forbidden: cannot go from v1.35.0 to v1.37.0: only one minor version at once, unless the class lists those between in spec.kubernetesVersions
+            spec.topology.version: Forbidden: cannot go from v1.35.0 to v1.37.0: only one minor version at once, unless the class lists those between in spec.kubernetesVersions, or names an extension that plans upgrades
         "#]],
     );
     check_cluster(

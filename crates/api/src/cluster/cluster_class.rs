@@ -414,7 +414,7 @@ pub struct ExternalPatch {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("minProperties" = 1))]
 pub struct ClassUpgrade {
-    /// Somebody else who says over which versions. Not supported: clusters of such a class say so.
+    /// Somebody else who says over which versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalUpgrade>,
 }
@@ -424,7 +424,7 @@ pub struct ClassUpgrade {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("minProperties" = 1))]
 pub struct ExternalUpgrade {
-    /// The one that says over which versions an upgrade goes.
+    /// The one that says over which versions an upgrade goes, in the place of `spec.kubernetesVersions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub generate_upgrade_plan_extension: Option<String>,
@@ -612,6 +612,13 @@ impl ClusterClass {
     #[must_use]
     pub fn variables(&self) -> &[ClassVariable] {
         self.spec.variables.as_deref().unwrap_or_default()
+    }
+
+    /// The handler of the extension that says over which versions an upgrade goes, if there is one.
+    #[must_use]
+    pub fn upgrade_plan_extension(&self) -> Option<&str> {
+        let external = self.spec.upgrade.as_ref()?.external.as_ref()?;
+        external.generate_upgrade_plan_extension.as_deref()
     }
 
     /// The Kubernetes versions of the class.

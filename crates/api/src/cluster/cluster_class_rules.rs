@@ -33,13 +33,11 @@ pub fn validate(new: &ClusterClass, old: Option<&ClusterClass>) -> Vec<FieldErro
     check_versions(new.kubernetes_versions(), &mut errors);
     variables::check_definitions("spec.variables", new.variables(), &mut errors);
     check_patches(new, &mut errors);
-    let extension = new.spec.upgrade.as_ref().and_then(|u| u.external.as_ref());
-    if extension.is_some() {
-        errors.push(FieldError::forbidden(
-            "spec.upgrade.external",
-            "runtime extensions are not supported; list the versions in spec.kubernetesVersions",
-        ));
-    }
+    check_handler(
+        "spec.upgrade.external.generateUpgradePlanExtension",
+        new.upgrade_plan_extension(),
+        &mut errors,
+    );
     if let Some(old) = old {
         check_compatible(old, new, &mut errors);
     }
@@ -265,14 +263,18 @@ fn check_external(
             &external.discover_variables_extension,
         ),
     ] {
-        let is_name = |name: &String| {
-            name.split_once('.')
-                .is_some_and(|(h, c)| !h.is_empty() && !c.is_empty())
-        };
-        if let Some(handler) = handler.as_ref().filter(|name| !is_name(name)) {
-            let why = format!("{handler:?} must be <handler>.<ExtensionConfig>");
-            errors.push(FieldError::invalid(format!("{path}.{field}"), why));
-        }
+        check_handler(&format!("{path}.{field}"), handler.as_deref(), errors);
+    }
+}
+
+fn check_handler(path: &str, handler: Option<&str>, errors: &mut Vec<FieldError>) {
+    let is_name = |name: &str| {
+        name.split_once('.')
+            .is_some_and(|(h, c)| !h.is_empty() && !c.is_empty())
+    };
+    if let Some(handler) = handler.filter(|name| !is_name(name)) {
+        let why = format!("{handler:?} must be <handler>.<ExtensionConfig>");
+        errors.push(FieldError::invalid(path, why));
     }
 }
 

@@ -315,8 +315,9 @@ pub fn check_version_step(new: &Cluster, old: &Cluster, class: &ClusterClass) ->
     let (Some(before), Some(after)) = (&old.spec.topology, &new.spec.topology) else {
         return vec![];
     };
-    if new.is_annotated(labels::TOPOLOGY_UNSAFE_VERSION) || !class.kubernetes_versions().is_empty()
-    {
+    let is_planned =
+        !class.kubernetes_versions().is_empty() || class.upgrade_plan_extension().is_some();
+    if new.is_annotated(labels::TOPOLOGY_UNSAFE_VERSION) || is_planned {
         return vec![];
     }
     let versions = (
@@ -326,7 +327,7 @@ pub fn check_version_step(new: &Cluster, old: &Cluster, class: &ClusterClass) ->
     match versions {
         (Some(from), Some(to)) if to.major > from.major || to.minor > from.minor + 1 => {
             let why = format!(
-                "cannot go from {} to {}: only one minor version at once, unless the class lists those between in spec.kubernetesVersions",
+                "cannot go from {} to {}: only one minor version at once, unless the class lists those between in spec.kubernetesVersions, or names an extension that plans upgrades",
                 before.version, after.version
             );
             vec![FieldError::forbidden("spec.topology.version", why)]

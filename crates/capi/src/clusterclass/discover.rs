@@ -33,6 +33,7 @@ pub(super) async fn discover(
             handler: named.handler.to_owned(),
             settings: named.external.settings.clone().unwrap_or_default(),
             about: json!({}),
+            beside: Value::Null,
         };
         let answer = caller.ask_named(cx, &class.metadata, &question).await?;
         let read = answer

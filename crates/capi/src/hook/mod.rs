@@ -269,7 +269,8 @@ fn again(now: Timestamp) -> Timestamp {
     now.checked_add(RETRY).unwrap_or(Timestamp::MAX)
 }
 
-fn request(cluster: &Cluster, config: &ExtensionConfig, question: &Question) -> Value {
+/// A Cluster as extensions see it.
+pub(crate) fn shown(cluster: &Cluster) -> Value {
     let mut cluster = json!(cluster);
     if let Some(metadata) = cluster["metadata"].as_object_mut() {
         // What only the server needs.
@@ -281,10 +282,14 @@ fn request(cluster: &Cluster, config: &ExtensionConfig, question: &Question) -> 
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
     }
+    cluster
+}
+
+fn request(cluster: &Cluster, config: &ExtensionConfig, question: &Question) -> Value {
     let mut request = json!({
         "apiVersion": API_VERSION,
         "kind": format!("{}Request", question.hook.name()),
-        "cluster": cluster,
+        "cluster": shown(cluster),
     });
     if let Some(settings) = config.spec.settings.as_ref().filter(|s| !s.is_empty()) {
         request["settings"] = json!(settings);

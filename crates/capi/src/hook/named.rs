@@ -1,5 +1,5 @@
-//! Handlers that a ClusterClass names: extensions that define variables, that change what a topology is rendered to, and that check the
-//! outcome.
+//! Handlers that a ClusterClass names: extensions that define variables, that change what a topology is rendered to, that check the
+//! outcome, and that say over which versions an upgrade goes.
 //!
 //! They answer the same to the same request. So an answer is kept for [`FRESH`], unless the request or the ExtensionConfig changes; what
 //! failed is asked again after [`RETRY`](super::RETRY).
@@ -32,14 +32,17 @@ pub enum NamedHook {
     ValidateTopology,
     /// Which variables a ClusterClass has.
     DiscoverVariables,
+    /// Over which versions an upgrade goes.
+    GenerateUpgradePlan,
 }
 
 impl NamedHook {
     /// All of them.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
         Self::GeneratePatches,
         Self::ValidateTopology,
         Self::DiscoverVariables,
+        Self::GenerateUpgradePlan,
     ];
 
     /// Its name.
@@ -49,6 +52,7 @@ impl NamedHook {
             Self::GeneratePatches => "GeneratePatches",
             Self::ValidateTopology => "ValidateTopology",
             Self::DiscoverVariables => "DiscoverVariables",
+            Self::GenerateUpgradePlan => "GenerateUpgradePlan",
         }
     }
 }
@@ -57,7 +61,7 @@ impl NamedHook {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedQuestion {
     pub hook: NamedHook,
-    /// The patch of the class that names it.
+    /// The patch of the class that names it; empty if something else does.
     pub patch: String,
     /// The handler: `<handler>.<ExtensionConfig>`.
     pub handler: String,
@@ -65,10 +69,13 @@ pub struct NamedQuestion {
     pub settings: BTreeMap<String, String>,
     /// What the request has besides.
     pub about: Value,
+    /// What it has further, on which the answer does not depend.
+    pub beside: Value,
 }
 
 /// Why there is no answer that could be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Deserialize))]
 pub struct Unanswered {
     /// Who, and why.
     pub why: String,
@@ -97,6 +104,14 @@ impl NamedQuestion {
             request["settings"] = json!(settings);
         }
         for (name, value) in self.about.as_object().into_iter().flatten() {
+            request[name] = value.clone();
+        }
+        request
+    }
+
+    /// The request as it is sent.
+    fn whole(&self, mut request: Value) -> Value {
+        for (name, value) in self.beside.as_object().into_iter().flatten() {
             request[name] = value.clone();
         }
         request
@@ -140,6 +155,7 @@ impl Caller {
         let name = handler.name.strip_suffix(&suffix);
         let path = (question.hook.name(), name.unwrap_or(&handler.name));
         let seconds = handler.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT);
+        let request = question.whole(request);
         let answer = match self.call(cx, config, path, request, seconds).await {
             // Without its patches or variables a cluster would be something else; without a check it is what it is.
             Err(why)

@@ -118,6 +118,8 @@ pub(crate) fn named(class: &ClusterClass, hook: NamedHook) -> impl Iterator<Item
             NamedHook::GeneratePatches => external.generate_patches_extension.as_deref(),
             NamedHook::ValidateTopology => external.validate_topology_extension.as_deref(),
             NamedHook::DiscoverVariables => external.discover_variables_extension.as_deref(),
+            // The class names it, and no patch.
+            NamedHook::GenerateUpgradePlan => None,
         };
         Some(Named {
             patch: &patch.name,
@@ -163,6 +165,7 @@ fn ask(
         handler: named.handler.to_owned(),
         settings: named.external.settings.clone().unwrap_or_default(),
         about: json!({"variables": variables(&global, None), "items": items}),
+        beside: Value::Null,
     };
     Ok((named.patch.to_owned(), question))
 }

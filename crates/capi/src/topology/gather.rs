@@ -10,7 +10,7 @@ use kube::core::DynamicObject;
 use runtime::{Cx, GatherError, Selector};
 
 use super::{SHARED, World};
-use super::{external, hooks};
+use super::{external, hooks, route};
 use crate::contract;
 use crate::hook::{self, Caller};
 
@@ -32,6 +32,7 @@ pub(super) async fn gather(
         hooks: BTreeSet::new(),
         answers: BTreeMap::new(),
         external: BTreeMap::new(),
+        route: None,
     };
     let Some((class_namespace, _)) = cluster.class() else {
         return Ok(world);
@@ -77,6 +78,15 @@ async fn ask(caller: &Caller, cx: &Cx, world: &mut World) -> Result<(), GatherEr
     let namespace = world.cluster.namespace().unwrap_or_default();
     let registered = hook::registered(cx, &namespace).await?;
     world.hooks = registered.iter().map(|r| r.hook).collect();
+    if let Some(question) = route::question(world) {
+        let answer = caller
+            .ask_named(cx, &world.cluster.metadata, &question)
+            .await?;
+        let read = |answer: serde_json::Value| {
+            route::read(world, &answer).map_err(|why| question.unanswered(&why, cx.now()))
+        };
+        world.route = Some(answer.and_then(read));
+    }
     loop {
         while let Some((patch, question)) = external::question(world) {
             let answer = caller

@@ -18,6 +18,7 @@ mod parts;
 mod patches;
 mod plan;
 mod pool;
+mod route;
 mod rules;
 mod status;
 mod templates;
@@ -41,10 +42,11 @@ use serde_json::Value;
 
 pub use external::{External, Externals, ItemChange, ItemPatch};
 pub(crate) use gather::class_of;
+pub use route::Route;
 pub(crate) use rules::check_variables;
 pub use rules::{check_expressions, check_values};
 
-use crate::hook::{Answer, Caller, Hook};
+use crate::hook::{Answer, Caller, Hook, Unanswered};
 
 /// Annotation by which the owner of a ClusterClass lets Clusters of other namespaces use it, and so see what is in its templates.
 pub const SHARED: &str = "topology.apiary.io/shared";
@@ -93,6 +95,9 @@ pub struct World {
     /// What extensions said about patches of the class.
     #[cfg_attr(test, serde(skip))]
     pub external: Externals,
+    /// Over which versions an extension has the upgrade go, if one is asked.
+    #[cfg_attr(test, serde(default))]
+    pub route: Option<Result<Route, Unanswered>>,
 }
 
 impl Reconciler for TopologyController {

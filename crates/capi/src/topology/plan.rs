@@ -148,17 +148,6 @@ pub(super) fn prepared(world: &World, class: &ClusterClass) -> Result<Topology, 
         let why = template::missing(&missing);
         return Err(format!("ClusterClass {}: {why}", world.class_name()));
     }
-    if class
-        .spec
-        .upgrade
-        .as_ref()
-        .is_some_and(|u| u.external.is_some())
-    {
-        return Err(format!(
-            "ClusterClass {}: spec.upgrade.external asks for a runtime extension, which is not supported",
-            world.class_name()
-        ));
-    }
     let mut topology = world.cluster.spec.topology.clone().unwrap_or_default();
     topology_rules::default_for_class(&mut topology, class);
     let mut errors = vec![];

@@ -13,7 +13,6 @@ use super::upgrade::{Progress, Step, Upgrade, upgrade};
 use super::{World, hooks};
 use crate::condition::{Condition, named};
 use crate::contract::Contract;
-use crate::hook::Hook;
 
 /// An entry of the topology, or an object that was made for one, by kind and name.
 type Entry = (WorkersKind, String);
@@ -92,6 +91,13 @@ impl Upgrade {
         };
         let mut lines = vec![];
         lines.extend(self.about_control_plane(world));
+        if let Some(why) = &self.unplanned {
+            let to = &topology.version;
+            lines.push(format!("it is not known how to upgrade to {to}: {why}"));
+        }
+        if let Some(Err(unanswered)) = &world.route {
+            plan.again_at(unanswered.until, now);
+        }
         if let Some(hook) = self.gate {
             hooks::follow(world, hook, plan, now);
             lines.push(hooks::obstacle(world, hook));
@@ -188,8 +194,21 @@ impl Upgrade {
             }
             Progress::Upgrading => Some(format!("{kind} upgrading to {version}{then}")),
             Progress::Waiting => {
-                let what = self.gate.map_or("workers", Hook::name);
-                let ahead = self.ahead.join(", ");
+                let what = match self.gate {
+                    Some(gate) => gate.name(),
+                    None if self.unplanned.is_some() => "its plan",
+                    None => "workers",
+                };
+                let ahead = match &self.ahead[..] {
+                    [] => world
+                        .cluster
+                        .spec
+                        .topology
+                        .as_ref()
+                        .map_or("", |t| &t.version)
+                        .to_owned(),
+                    ahead => ahead.join(", "),
+                };
                 Some(format!(
                     "{kind} pending upgrade to {ahead}: it waits for {what}"
                 ))

@@ -3,6 +3,7 @@
 mod external;
 mod hooks;
 mod pools;
+mod route;
 mod versions;
 
 use expect_test::{Expect, expect};
@@ -666,13 +667,6 @@ fn what_is_wrong_is_said() {
         &expect![[r#"
             wait ReconcileFailed: LocalClusterTemplate standard: patch "x" of the ClusterClass: its extension has not been asked yet
             TopologyReconciled=False ReconcileFailed LocalClusterTemplate standard: patch "x" of the ClusterClass: its extension has not been asked yet
-        "#]],
-    );
-    say(
-        "class: {spec: {upgrade: {external: {generateUpgradePlanExtension: ext}}}}",
-        &expect![[r#"
-            wait ReconcileFailed: ClusterClass acme/standard: spec.upgrade.external asks for a runtime extension, which is not supported
-            TopologyReconciled=False ReconcileFailed ClusterClass acme/standard: spec.upgrade.external asks for a runtime extension, which is not supported
         "#]],
     );
     say(

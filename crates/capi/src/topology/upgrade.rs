@@ -1,6 +1,6 @@
 //! Which part of a cluster gets which version when. Pure.
 //!
-//! The control plane goes first, over the versions that the class lists between; then MachineDeployments and after them MachinePools, so
+//! The control plane goes first, over the versions between that the class lists or its extension names ([`route`]); then MachineDeployments and after them MachinePools, so
 //! many at a time as the Cluster allows (one), in the order of the topology. Workers may stay three minor versions behind: they go along on the way only if
 //! the control plane would leave them further behind, and to the last version at the end. Nothing is begun while something that it
 //! depends on is on its way.
@@ -14,11 +14,12 @@ use api::meta::labels;
 
 use super::World;
 use super::group::{Group, group_of};
+use super::route::{Route, route};
 use crate::contract::Contract;
 use crate::hook::Hook;
 
 /// So many minor versions may kubelets be older than their API server.
-const SKEW_MAX: u64 = 3;
+pub(super) const SKEW_MAX: u64 = 3;
 
 /// What happens to the control plane.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,6 +77,10 @@ pub(super) struct Upgrade {
     pub picks_up: bool,
     /// Whether workers go to that version as well.
     pub workers_follow: bool,
+    /// Over which versions it goes.
+    pub route: Route,
+    /// Why nobody knows that yet.
+    pub unplanned: Option<String>,
 }
 
 impl Upgrade {
@@ -110,7 +115,7 @@ impl Upgrade {
     }
 }
 
-fn is_newer(version: &str, than: &str) -> bool {
+pub(super) fn is_newer(version: &str, than: &str) -> bool {
     let numbers = |text: &str| Version::parse(text).map(|v| v.numbers());
     version != than && numbers(version) >= numbers(than)
 }
@@ -138,11 +143,15 @@ pub(super) fn upgrade(world: &World, class: &ClusterClass) -> Upgrade {
     control_plane(world, class, oldest, &mut found);
     let target = workers_target(&topology.version, oldest, &found);
     if let Some(oldest) = oldest {
-        if target != oldest && target != topology.version {
-            found.workers_ahead.push(target.clone());
-        }
-        if oldest != topology.version {
-            found.workers_ahead.push(topology.version.clone());
+        let own = found.route.workers.iter().filter(|v| is_newer(v, oldest));
+        found.workers_ahead = own.cloned().collect();
+        if found.workers_ahead.is_empty() {
+            if target != oldest && target != topology.version {
+                found.workers_ahead.push(target.clone());
+            }
+            if oldest != topology.version {
+                found.workers_ahead.push(topology.version.clone());
+            }
         }
     }
     workers(world, topology, &target, &mut found);
@@ -214,8 +223,8 @@ fn finish(world: &World, target: &str, found: &mut Upgrade) {
     }
 }
 
-/// Versions from the one that the control plane has to the one that it should have.
-fn path(class: &ClusterClass, from: &str, to: &str) -> Vec<String> {
+/// Versions from the one that the control plane has to the one that it should have, by those that the class lists.
+pub(super) fn path(class: &ClusterClass, from: &str, to: &str) -> Vec<String> {
     if from == to {
         return vec![];
     }
@@ -252,7 +261,13 @@ fn control_plane(
         return;
     };
     let topology = std::mem::replace(&mut found.version, version.clone());
-    found.ahead = path(class, &version, &topology);
+    match route(world, class, &version, &topology) {
+        Ok(route) => {
+            found.ahead.clone_from(&route.control_plane);
+            found.route = route;
+        }
+        Err(why) => found.unplanned = Some(why),
+    }
     let versions = object.versions();
     if versions.is_empty() || !object.is_control_plane_initialized() {
         found.control_plane = Progress::Provisioning;
@@ -275,10 +290,17 @@ fn control_plane(
             return;
         }
     }
+    if found.unplanned.is_some() && version != topology {
+        found.control_plane = Progress::Waiting;
+        return;
+    }
     let Some(next) = found.ahead.first().cloned() else {
         return;
     };
-    if !found.upgrading.is_empty() || leaves_behind(&next, oldest_worker) {
+    let is_for_workers = found
+        .route
+        .is_for_workers_first(&version, &next, oldest_worker);
+    if !found.upgrading.is_empty() || is_for_workers {
         found.control_plane = Progress::Waiting;
         return;
     }
@@ -296,15 +318,19 @@ fn control_plane(
     let is_behind = oldest_worker.is_some_and(|oldest| is_newer(&next, oldest));
     let is_last = found.ahead.is_empty();
     let then = found.ahead.first();
-    found.workers_follow =
-        is_behind && (is_last || then.is_some_and(|then| leaves_behind(then, oldest_worker)));
+    let is_due = if found.route.workers.is_empty() {
+        is_last || then.is_some_and(|then| leaves_behind(then, oldest_worker))
+    } else {
+        found.route.workers.contains(&next)
+    };
+    found.workers_follow = is_behind && is_due;
     found.version = next;
     found.control_plane = Progress::Upgrading;
     found.picks_up = true;
 }
 
 /// Whether a control plane of this version would be too new for workers of the other.
-fn leaves_behind(next: &str, worker: Option<&str>) -> bool {
+pub(super) fn leaves_behind(next: &str, worker: Option<&str>) -> bool {
     let worker = worker.and_then(Version::parse);
     match (Version::parse(next), worker) {
         (Some(next), Some(worker)) => {
@@ -316,11 +342,20 @@ fn leaves_behind(next: &str, worker: Option<&str>) -> bool {
 
 /// The version that workers should have now.
 fn workers_target(topology: &str, oldest: Option<&str>, found: &Upgrade) -> String {
+    let stay = || oldest.unwrap_or(topology).to_owned();
+    if found.unplanned.is_some() {
+        return stay();
+    }
+    if !found.route.workers.is_empty() {
+        let next = oldest.and_then(|oldest| found.route.next_of_workers(oldest));
+        let reached = next.filter(|next| !is_newer(next, &found.version));
+        return reached.map_or_else(stay, str::to_owned);
+    }
     let Some(next) = found.ahead.first() else {
         return topology.to_owned();
     };
     if leaves_behind(next, oldest) {
         return found.version.clone();
     }
-    oldest.unwrap_or(topology).to_owned()
+    stay()
 }

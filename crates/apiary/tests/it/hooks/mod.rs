@@ -1,6 +1,7 @@
 //! Runtime extensions that hold back a Cluster at each step of its life.
 
 mod patches;
+mod plans;
 mod server;
 
 use std::collections::BTreeSet;
