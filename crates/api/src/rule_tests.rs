@@ -509,6 +509,8 @@ fn coredns_goes_forward_over_versions_that_are_known() {
         spec.kubeadmConfigSpec.clusterConfiguration.dns.imageTag: Forbidden: cannot go from 1.6.7 to 1.12.4: the configuration of 1.6.7 is not known (1.8 to 1.14 are); upgrade CoreDNS yourself, and say so by the annotation controlplane.cluster.x-k8s.io/skip-coredns
     "#]],
     );
+    check(Some("my-build"), "my-build", false, expect![""]);
+    check(None, "newest", true, expect![""]);
     check(
         None,
         "newest",

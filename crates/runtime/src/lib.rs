@@ -61,7 +61,7 @@ pub use signal::Signal;
 pub use status::{
     APPLY_REJECTED, ConditionStyle, DELETING, INTERNAL_ERROR, READY, TRANSIENT_ERROR,
 };
-pub use tasks::{Tasks, compute};
+pub use tasks::{Panicked, Tasks, compute};
 pub use texts::Texts;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 /// A group of background tasks. Dropping it cancels them.
 #[derive(Debug, Default)]
@@ -63,12 +63,23 @@ impl Tasks {
 /// When `work` panics.
 pub async fn compute<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, JoinError> {
-    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
-        return Ok(work());
-    }
-    tokio::task::spawn_blocking(work).await
+) -> Result<T, Panicked> {
+    let work = || std::panic::catch_unwind(AssertUnwindSafe(work));
+    let done = match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => work(),
+        _ => match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done,
+            // The runtime ends.
+            Err(ended) => return Err(Panicked(ended.to_string())),
+        },
+    };
+    done.map_err(|panic| Panicked(panic_text(&*panic).to_owned()))
 }
+
+/// Something that was computed ended in a panic, and what it said.
+#[derive(Debug, thiserror::Error)]
+#[error("a computation panicked: {0}")]
+pub struct Panicked(String);
 
 /// What a panic said.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
@@ -82,6 +93,25 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    async fn check_compute() {
+        assert_eq!(compute(|| 7).await.unwrap(), 7);
+        let failed: Result<(), Panicked> = compute(|| panic!("boom")).await;
+        assert_eq!(
+            failed.unwrap_err().to_string(),
+            "a computation panicked: boom"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_computed_on_the_only_thread_is_told_with_its_panics() {
+        check_compute().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_computed_on_a_thread_of_its_own_is_told_with_its_panics() {
+        check_compute().await;
+    }
 
     #[tokio::test]
     async fn a_panic_is_counted_and_the_others_live() {

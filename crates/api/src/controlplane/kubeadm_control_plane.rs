@@ -444,7 +444,12 @@ fn check_dns(
     old: Option<&KubeadmControlPlane>,
     errors: &mut Vec<FieldError>,
 ) {
-    let Some(tag) = new.dns_image_tag() else {
+    let is_ours = !new.annotations().contains_key(labels::SKIP_COREDNS);
+    let before = old.and_then(KubeadmControlPlane::dns_image_tag);
+    let Some(tag) = new
+        .dns_image_tag()
+        .filter(|tag| is_ours && before != Some(*tag))
+    else {
         return;
     };
     let path = "spec.kubeadmConfigSpec.clusterConfiguration.dns.imageTag";
@@ -453,9 +458,7 @@ fn check_dns(
         errors.push(FieldError::invalid(path, why));
         return;
     };
-    let before = old.and_then(KubeadmControlPlane::dns_image_tag);
-    let is_ours = !new.annotations().contains_key(labels::SKIP_COREDNS);
-    if let Some(from) = before.and_then(CoreDnsVersion::parse).filter(|_| is_ours)
+    if let Some(from) = before.and_then(CoreDnsVersion::parse)
         && let Err(why) = from.check_upgrade(to)
     {
         errors.push(FieldError::forbidden(path, why));

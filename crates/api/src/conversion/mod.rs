@@ -172,6 +172,29 @@ pub fn lost(object: &Value) -> Vec<String> {
     found
 }
 
+/// Paths of an object in one of the two versions that this version doesn't have: they would be left out.
+#[must_use]
+pub fn unknown(object: &Value) -> Vec<String> {
+    let api_version = object["apiVersion"].as_str().unwrap_or_default();
+    let (group, version) = api_version.split_once('/').unwrap_or_default();
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let Some(schemas) = find(group, kind).and_then(Schemas::of) else {
+        return vec![];
+    };
+    let schema = match version {
+        V1BETA1 => &schemas.v1beta1,
+        _ => &schemas.v1beta2,
+    };
+    let mut found = vec![];
+    shape::unknown(
+        &schema["properties"]["spec"],
+        &object["spec"],
+        "spec",
+        &mut found,
+    );
+    found
+}
+
 /// v1beta1 to v1beta2, without what is kept.
 fn raise(schemas: &Schemas, mut object: Value) -> Result<Value, FieldError> {
     shape::prune(&schemas.v1beta1, &mut object);

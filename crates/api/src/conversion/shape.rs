@@ -49,6 +49,33 @@ fn prune_value(schema: &Value, value: &mut Value) {
     }
 }
 
+/// Adds the paths of what [`prune`] would remove, but nulls.
+pub(super) fn unknown(schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
+    if is_open(schema) || found.len() >= MAX_WARNINGS {
+        return;
+    }
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+                let property = schema["properties"].get(name);
+                let known = property
+                    .or_else(|| schema.get("additionalProperties").filter(|s| s.is_object()));
+                let path = format!("{path}.{name}");
+                match known {
+                    Some(schema) => unknown(schema, value, &path, found),
+                    None => found.push(path),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                unknown(&schema["items"], item, &format!("{path}[{index}]"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Anything goes below.
 fn is_open(schema: &Value) -> bool {
     schema["x-kubernetes-preserve-unknown-fields"] == true

@@ -309,6 +309,8 @@ pub(super) struct State {
     /// The newest revision at some moments of the past, oldest first.
     marks: VecDeque<(Instant, u64)>,
     pub(super) history_bytes: Arc<AtomicUsize>,
+    /// Held by every cluster of the process, so that they can be counted.
+    pub(super) served: Arc<()>,
 }
 
 /// One resource of a cluster.
@@ -336,7 +338,7 @@ impl Cluster {
         base: Arc<Base>,
         revision: u64,
         rows: Vec<(Key, u64, Option<Arc<Object>>)>,
-        history_bytes: Arc<AtomicUsize>,
+        (history_bytes, served): (Arc<AtomicUsize>, Arc<()>),
     ) -> Self {
         let mut state = State {
             revision,
@@ -346,6 +348,7 @@ impl Cluster {
             forgotten: revision,
             marks: VecDeque::new(),
             history_bytes,
+            served,
         };
         for (key, changed, object) in rows {
             let collection = state.collection(&key.resource);
@@ -516,8 +519,11 @@ impl State {
         if !self.is_mark_due(now) {
             return;
         }
+        // Only of those that have more than their share: nobody's history is shorter because another cluster is busy.
         let is_crowded = self.history_bytes.load(Ordering::Relaxed) > MANY_BYTES_PROCESS;
-        let window = if is_crowded {
+        let clusters = Arc::strong_count(&self.served).max(1);
+        let own = || self.collections.values().map(|c| c.history.bytes());
+        let window = if is_crowded && own().sum::<usize>() > MANY_BYTES_PROCESS / clusters {
             CROWDED_WINDOW
         } else {
             EVENTS_WINDOW

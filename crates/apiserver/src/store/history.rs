@@ -20,8 +20,8 @@ const CROWDED_EVENTS: usize = 128;
 const CROWDED_BYTES: usize = 256 << 10;
 /// So many parts are kept without asking whether somebody needs them.
 const CROWDED_PARTS: usize = 1024;
-/// Bytes of objects that all histories of the process remember before each forgets sooner what is old: a thousand clusters that come up
-/// at once write a gigabyte, which nobody asks for again.
+/// Bytes of objects that all histories of the process remember, each state counted with the one before, until clusters that have more than
+/// their share of it forget sooner what is old: a thousand clusters that come up at once write a gigabyte, which nobody asks for again.
 pub(super) const MANY_BYTES_PROCESS: usize = 128 << 20;
 /// Rough size of an event beside the objects' bytes.
 const EVENT_OVERHEAD: usize = 256;
@@ -224,6 +224,11 @@ impl History {
         while self.all.events.len() > max_events || self.bytes > max_bytes {
             self.forget_oldest();
         }
+    }
+
+    /// Bytes of all events, that of each object's state before with them.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Forgets the events up to `revision`.

@@ -248,6 +248,7 @@ pub(super) fn start(mut storage: Box<dyn Storage>) -> Result<(Arc<Clusters>, Que
         doubts: BTreeMap::new(),
         failure: Arc::new(StorageError::Closed),
         history_bytes: Arc::default(),
+        served: Arc::default(),
     };
     if is_inline {
         return Ok((clusters, Queue::Inline(Arc::new(Mutex::new(writer)))));
@@ -313,6 +314,8 @@ pub(super) struct Writer {
     /// Why the last failed commit failed.
     failure: Arc<StorageError>,
     history_bytes: Arc<AtomicUsize>,
+    /// Held by every cluster.
+    served: Arc<()>,
 }
 
 impl Writer {
@@ -497,7 +500,7 @@ impl Writer {
         ];
         self.commit_whole(&id, batch)?;
         let fingerprint = base.fingerprint().to_owned();
-        let bytes = Arc::clone(&self.history_bytes);
+        let bytes = (Arc::clone(&self.history_bytes), Arc::clone(&self.served));
         let cluster = Arc::new(Cluster::new(
             Arc::clone(&id),
             base,
@@ -548,7 +551,7 @@ impl Writer {
             Body::Served(_) => return Err(StoreError::Exists(Arc::clone(id))),
         };
         base.fingerprint().clone_into(&mut entry.base);
-        let bytes = Arc::clone(&self.history_bytes);
+        let bytes = (Arc::clone(&self.history_bytes), Arc::clone(&self.served));
         let cluster = Arc::new(Cluster::new(Arc::clone(id), base, revision, rows, bytes));
         entry.body = Body::Served(Arc::clone(&cluster));
         Ok(cluster)

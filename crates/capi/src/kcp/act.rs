@@ -160,7 +160,11 @@ async fn set_kube_proxy_image(cx: &Cx, world: &World, image: &str) -> Result<(),
 }
 
 async fn upgrade_core_dns(cx: &Cx, world: &World, step: &Step) -> Result<(), Wait> {
-    let data = |key: &str, text: &str| json!({"data": {key: text}});
+    // Not over what somebody else has written since it was read.
+    let workload = world.workload.as_ref();
+    let found = workload.and_then(|workload| workload.core_dns.as_ref());
+    let revision = found.and_then(|found| found.revision.as_deref());
+    let data = |key: &str, text: &str| json!({"metadata": {"resourceVersion": revision}, "data": {key: text}});
     let (namespace, name) = ("kube-system", coredns::NAME);
     match step {
         Step::Record => {

@@ -31,6 +31,8 @@ pub struct CoreDns {
     pub backup: Option<String>,
     /// Which of both the Deployment uses; `None` if it takes the ConfigMap as it is.
     pub key: Option<String>,
+    /// Resource version of the ConfigMap: what was written to it since must not be lost.
+    pub revision: Option<String>,
 }
 
 /// A step of an upgrade.
@@ -48,22 +50,30 @@ pub enum Step {
     Finish(String),
 }
 
-impl World {
-    /// What the control plane says of CoreDNS; `None` if it is somebody else's, or what it is may stay.
-    pub(super) fn is_dns_followed(control_plane: &KubeadmControlPlane) -> bool {
-        let config = control_plane.spec.kubeadm_config_spec.as_ref();
-        let cluster = config.and_then(|config| config.cluster_configuration.as_ref());
-        let is_said = cluster.is_some_and(|c| c.dns.is_some() || c.image_repository.is_some());
-        is_said
-            && !control_plane
-                .annotations()
-                .contains_key(labels::SKIP_COREDNS)
+impl CoreDns {
+    /// Whether an upgrade is on its way, or was called off there.
+    fn is_on_backup(&self) -> bool {
+        self.key.as_deref() == Some(BACKUP)
     }
+}
+
+/// Whether CoreDNS is not left to somebody else.
+pub(super) fn is_ours(control_plane: &KubeadmControlPlane) -> bool {
+    !control_plane
+        .annotations()
+        .contains_key(labels::SKIP_COREDNS)
+}
+
+/// Whether the control plane says something of CoreDNS.
+pub(super) fn is_said(control_plane: &KubeadmControlPlane) -> bool {
+    let config = control_plane.spec.kubeadm_config_spec.as_ref();
+    let cluster = config.and_then(|config| config.cluster_configuration.as_ref());
+    cluster.is_some_and(|c| c.dns.is_some() || c.image_repository.is_some())
 }
 
 /// Plans the next step, if one is needed.
 pub(super) fn follow(world: &World, plan: &mut Plan<Act>) {
-    if !World::is_dns_followed(&world.control_plane) {
+    if !is_ours(&world.control_plane) {
         return;
     }
     let Some(workload) = &world.workload else {
@@ -83,10 +93,14 @@ pub(super) fn follow(world: &World, plan: &mut Plan<Act>) {
             }
             plan.changes.push(Change::Act(Act::UpgradeCoreDns(step)));
         }
-        Err(why) => plan.warn(
-            "CoreDNSNotUpgraded",
-            format!("CoreDNS stays as it is: {why}"),
-        ),
+        Err(why) => {
+            let text = format!("CoreDNS stays as it is: {why}");
+            plan.warn("CoreDNSNotUpgraded", text);
+            if found.is_on_backup() {
+                let step = Step::Finish(found.image.clone());
+                plan.changes.push(Change::Act(Act::UpgradeCoreDns(step)));
+            }
+        }
     }
 }
 
@@ -131,11 +145,13 @@ fn wanted_image(world: &World, image: &str) -> Result<String, String> {
 /// # Errors
 /// Why there can be none.
 fn next(world: &World, found: &CoreDns, record: Option<&Value>) -> Result<Option<Step>, String> {
-    let image = wanted_image(world, &found.image)?;
-    let is_on_backup = found.key.as_deref() == Some(BACKUP);
+    let image = match is_said(&world.control_plane) {
+        true => wanted_image(world, &found.image)?,
+        false => found.image.clone(),
+    };
     if image == found.image {
         // An upgrade that somebody has called off on its way: what is written in the configuration must count again.
-        return Ok(is_on_backup.then_some(Step::Finish(image)));
+        return Ok(found.is_on_backup().then_some(Step::Finish(image)));
     }
     let (_, _, from) = parts(&found.image)?;
     let (_, _, to) = parts(&image)?;
@@ -143,20 +159,20 @@ fn next(world: &World, found: &CoreDns, record: Option<&Value>) -> Result<Option
     if record.is_some_and(|record| recorded(world, record) != *record) {
         return Ok(Some(Step::Record));
     }
+    let back_up = || Ok(Some(Step::BackUp(found.corefile.clone())));
     let Some(backup) = &found.backup else {
-        return Ok(Some(Step::BackUp(found.corefile.clone())));
+        return back_up();
     };
-    if !is_on_backup {
-        // Without a choice of keys the configuration is written when it has been copied.
-        let is_written = found.key.is_none() && found.corefile == migrate(backup);
-        if *backup != found.corefile && !is_written {
-            return Ok(Some(Step::BackUp(found.corefile.clone())));
-        }
-        if found.key.is_some() {
-            return Ok(Some(Step::UseBackup));
-        }
-    }
     let migrated = migrate(backup);
+    // Where the Deployment has no choice of keys, the configuration is written as soon as it has been copied.
+    let may_be_written = found.is_on_backup() || found.key.is_none();
+    if found.corefile != *backup && !(may_be_written && found.corefile == migrated) {
+        // Somebody has changed it, before or on the way.
+        return back_up();
+    }
+    if found.key.is_some() && !found.is_on_backup() {
+        return Ok(Some(Step::UseBackup));
+    }
     if found.corefile != migrated {
         return Ok(Some(Step::Migrate(migrated)));
     }
@@ -168,8 +184,9 @@ pub(super) fn recorded(world: &World, record: &Value) -> Value {
     let config = world.control_plane.spec.kubeadm_config_spec.as_ref();
     let cluster = config.and_then(|config| config.cluster_configuration.as_ref());
     let mut record = record.clone();
-    if let Some(dns) = cluster.and_then(|cluster| cluster.dns.as_ref()) {
-        record["dns"] = json!(dns);
+    let dns = cluster.and_then(|cluster| cluster.dns.as_ref());
+    if let (Some(record), Some(dns)) = (record.as_object_mut(), dns) {
+        record.insert("dns".to_owned(), json!(dns));
     }
     record
 }

@@ -127,22 +127,25 @@ async fn workload(
         configuration: record.as_ref().and_then(|r| configuration(r)),
         etcd: etcd::gather(remote).await?,
         kube_proxy_image: proxy.and_then(|c| c.image.clone()),
-        core_dns: match World::is_dns_followed(&world.control_plane) {
-            true => core_dns(remote).await?,
+        core_dns: match coredns::is_ours(&world.control_plane) {
+            true => core_dns(remote, coredns::is_said(&world.control_plane)).await?,
             false => None,
         },
     });
     Ok(())
 }
 
-/// CoreDNS, if all of it is there.
-async fn core_dns(remote: &Cx) -> Result<Option<CoreDns>, GatherError> {
-    let deployment: Option<Arc<Deployment>> = remote.get("kube-system", coredns::NAME).await?;
+/// CoreDNS, if all of it is there and something is said of it, or an upgrade was begun.
+async fn core_dns(remote: &Cx, is_said: bool) -> Result<Option<CoreDns>, GatherError> {
     let map: Option<Arc<ConfigMap>> = remote.get("kube-system", coredns::NAME).await?;
+    let data = map.as_ref().and_then(|m| m.data.as_ref());
+    if !is_said && data.is_none_or(|data| !data.contains_key(coredns::BACKUP)) {
+        return Ok(None);
+    }
+    let deployment: Option<Arc<Deployment>> = remote.get("kube-system", coredns::NAME).await?;
     let spec = deployment
         .as_ref()
         .and_then(|d| d.spec.as_ref()?.template.spec.as_ref());
-    let data = map.as_ref().and_then(|m| m.data.as_ref());
     let (Some(spec), Some(data)) = (spec, data) else {
         return Ok(None);
     };
@@ -163,6 +166,9 @@ async fn core_dns(remote: &Cx) -> Result<Option<CoreDns>, GatherError> {
         corefile: corefile.clone(),
         backup: data.get(coredns::BACKUP).cloned(),
         key: keys.next().cloned(),
+        revision: map
+            .as_ref()
+            .and_then(|m| m.metadata.resource_version.clone()),
     }))
 }
 

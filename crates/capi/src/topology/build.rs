@@ -221,12 +221,7 @@ impl Builder<'_> {
     }
 
     /// The template in the version that the class names, which its patches are written for.
-    fn as_named(
-        &self,
-        from: &DynamicObject,
-        reference: &TemplateRef,
-        role: Role<'_>,
-    ) -> Result<Value, String> {
+    fn as_named(&self, from: &DynamicObject, reference: &TemplateRef) -> Result<Value, String> {
         let served = from.types.clone().unwrap_or_default().api_version;
         let metadata = json!({
             "labels": from.metadata.labels.clone().unwrap_or_default(),
@@ -240,14 +235,10 @@ impl Builder<'_> {
             return Ok(template);
         }
         if versions::is_known(&template) {
-            return versions::convert(template, named);
+            return versions::lower(template, named);
         }
+        // Of other providers' kinds only one version is read.
         template["apiVersion"] = json!(named);
-        if versions::is_patched(self.class, role, &template) {
-            return Err(format!(
-                "the class names {named}, which its patches are written for, and this kind is read as {served}: name that, and write them for it"
-            ));
-        }
         Ok(template)
     }
 
@@ -260,7 +251,8 @@ impl Builder<'_> {
         values: &Value,
     ) -> Result<Value, String> {
         let failed = |why: String| format!("{} {}: {why}", reference.kind, reference.name);
-        let mut rendered = self.as_named(from, reference, place.role).map_err(failed)?;
+        let mut rendered = self.as_named(from, reference).map_err(failed)?;
+        let before = rendered.clone();
         let until = match self.stage {
             Stage::Until { patch, .. } => patch,
             Stage::Whole => None,
@@ -276,13 +268,17 @@ impl Builder<'_> {
                 values: values.clone(),
             });
         }
-        let served = from.types.as_ref().map(|types| &types.api_version);
-        match served {
-            Some(served) if versions::is_known(&rendered) => {
-                versions::convert(rendered, served).map_err(failed)
-            }
-            _ => Ok(rendered),
+        let served = from.types.clone().unwrap_or_default().api_version;
+        if versions::is_known(&rendered) {
+            return versions::raise(rendered, &served).map_err(failed);
         }
+        let named = &reference.api_version;
+        if rendered != before && *named != served {
+            return Err(failed(format!(
+                "the class names {named}, which its patches are written for, and this kind is read as {served}: name that, and write them for it"
+            )));
+        }
+        Ok(rendered)
     }
 
     /// A place in the Cluster.

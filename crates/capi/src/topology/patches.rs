@@ -184,8 +184,7 @@ fn apply_one(
     Ok(())
 }
 
-/// Whether a selector means a template that is used so.
-pub(super) fn is_meant(selector: &PatchSelector, role: Role<'_>, template: &Value) -> bool {
+fn is_meant(selector: &PatchSelector, role: Role<'_>, template: &Value) -> bool {
     let matches = &selector.match_resources;
     let is_kind =
         template["apiVersion"] == selector.api_version && template["kind"] == selector.kind;

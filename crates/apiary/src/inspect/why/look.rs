@@ -452,16 +452,18 @@ impl<'a> Look<'a> {
 
     /// An object that is being deleted and says nothing about it.
     fn held(&self, object: &Value) -> Cause {
-        if condition(object, "Deleting").is_some() {
-            let claim = "status is of the time before: its controller has not looked at it since";
-            return fact(self.world, object, "NotReconciledYet", claim.to_owned());
-        }
         let names = object["metadata"]["finalizers"].as_array();
         let names: Vec<&str> = names
             .into_iter()
             .flatten()
             .filter_map(Value::as_str)
             .collect();
+        // A controller that has let go has looked, whatever the status says.
+        let is_held_by_own = names.iter().any(|name| name.contains("cluster.x-k8s.io"));
+        if is_held_by_own && condition(object, "Deleting").is_some() {
+            let claim = "status is of the time before: its controller has not looked at it since";
+            return fact(self.world, object, "NotReconciledYet", claim.to_owned());
+        }
         let claim = format!(
             "finalizers {} are still there: who set them has not let go of it",
             names.join(", ")

@@ -344,11 +344,20 @@ fn what_is_deleted_says_what_keeps_it() {
             "elsewhere.example.com",
             "Thing",
             "unseen",
+            &gone.replace("a.example.com/keep", "thing.cluster.x-k8s.io"),
+            "",
+            &["Deleting=False NotDeleting"],
+        ),
+        part(
+            "elsewhere.example.com",
+            "Thing",
+            "left",
             gone,
             "",
             &["Deleting=False NotDeleting"],
         ),
     ];
+    check("Thing left", &all, &expect!["Thing left is being deleted (for 4m): its finalizers a.example.com/keep are still there: who set them has not let go of it."]);
     check(
         "Thing unseen",
         &all,

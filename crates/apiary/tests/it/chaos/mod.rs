@@ -2,8 +2,8 @@
 //! the end of the process at any write. Whatever happens, etcd keeps its majority, no more machines are gone or too many than
 //! allowed, none is made twice, nothing is left over, what is wanted comes about, and then nothing is written any more.
 //!
-//! What happens in a story follows from its seed, which a failure names: `APIARY_SEED=7 cargo test -p apiary --test it chaos` plays it again,
-//! request for request; `APIARY_TRACE=file` has them written down. `APIARY_RUNS=1000` plays as many, from that seed on;
+//! What happens in a story follows from its seed, which a failure names: `APIARY_SEED=7 cargo test -p apiary --test it chaos::fleets` plays it
+//! again, request for request; `APIARY_TRACE=file` has those of the last one written down. `APIARY_RUNS=1000` plays as many, from that seed on;
 //! `cargo xtask chaos` does both.
 
 mod faults;

@@ -290,6 +290,11 @@ async fn a_crowded_process_forgets_sooner() {
     assert!(cluster.watch("configmaps", None, 1000).is_ok());
     let all = Arc::clone(&crate::store::read(&cluster.cluster.state).history_bytes);
     all.fetch_add(MANY_BYTES_PROCESS, Ordering::Relaxed);
+    // Alone it has not more than its share.
+    advance(Duration::from_secs(31)).await;
+    assert!(cluster.watch("configmaps", None, 1000).is_ok());
+    let served = Arc::clone(&crate::store::read(&cluster.cluster.state).served);
+    let _others = vec![served; MANY_BYTES_PROCESS / 64];
     let mut connected = cluster.watch("configmaps", None, 1001).unwrap();
     put(&cluster, &a, 2).await;
     advance(Duration::from_secs(31)).await;

@@ -90,7 +90,7 @@ fn an_upgrade_goes_over_a_copy_of_the_configuration() {
         BackUp(".:53 { }")
         UseBackup
         Finish("registry.k8s.io/coredns/coredns:v1.14.2")
-        CoreDns { image: "registry.k8s.io/coredns/coredns:v1.14.2", corefile: ".:53 { }", backup: Some(".:53 { }"), key: Some("Corefile") }
+        CoreDns { image: "registry.k8s.io/coredns/coredns:v1.14.2", corefile: ".:53 { }", backup: Some(".:53 { }"), key: Some("Corefile"), revision: None }
     "#]].assert_eq(&steps(at_rest(said, NOW, "{}")));
     // Somebody has changed the configuration since the last upgrade.
     let again = "{image: 'registry.k8s.io/coredns/coredns:v1.12.4', corefile: new, backup: old, key: Corefile}";
@@ -99,20 +99,36 @@ fn an_upgrade_goes_over_a_copy_of_the_configuration() {
         BackUp("new")
         UseBackup
         Finish("registry.k8s.io/coredns/coredns:v1.14.2")
-        CoreDns { image: "registry.k8s.io/coredns/coredns:v1.14.2", corefile: "new", backup: Some("new"), key: Some("Corefile") }
+        CoreDns { image: "registry.k8s.io/coredns/coredns:v1.14.2", corefile: "new", backup: Some("new"), key: Some("Corefile"), revision: None }
     "#]].assert_eq(&steps(at_rest(said, again, "{}")));
     let called_off = "{image: 'registry.k8s.io/coredns/coredns:v1.14.2', corefile: a, backup: a, key: Corefile-backup}";
     expect![[r#"
         Finish("registry.k8s.io/coredns/coredns:v1.14.2")
-        CoreDns { image: "registry.k8s.io/coredns/coredns:v1.14.2", corefile: "a", backup: Some("a"), key: Some("Corefile") }
+        CoreDns { image: "registry.k8s.io/coredns/coredns:v1.14.2", corefile: "a", backup: Some("a"), key: Some("Corefile"), revision: None }
     "#]].assert_eq(&steps(at_rest(said, called_off, "{}")));
+    // Somebody changes it on the way, or takes back what was said.
+    let edited = "{image: 'registry.k8s.io/coredns/coredns:v1.12.4', corefile: newer, backup: old, key: Corefile-backup}";
+    expect![[r#"
+        Record
+        BackUp("newer")
+        Finish("registry.k8s.io/coredns/coredns:v1.14.2")
+        CoreDns { image: "registry.k8s.io/coredns/coredns:v1.14.2", corefile: "newer", backup: Some("newer"), key: Some("Corefile"), revision: None }
+    "#]].assert_eq(&steps(at_rest(said, edited, "{}")));
+    expect![[r#"
+        Finish("registry.k8s.io/coredns/coredns:v1.12.4")
+        CoreDns { image: "registry.k8s.io/coredns/coredns:v1.12.4", corefile: "newer", backup: Some("old"), key: Some("Corefile"), revision: None }
+    "#]].assert_eq(&steps(at_rest("{}", edited, "{}")));
+    expect![[r#"
+        Finish("registry.k8s.io/coredns/coredns:v1.12.4")
+        CoreDns { image: "registry.k8s.io/coredns/coredns:v1.12.4", corefile: "newer", backup: Some("old"), key: Some("Corefile"), revision: None }
+    "#]].assert_eq(&steps(at_rest("{dns: {imageTag: v1.2.0}}", edited, "{}")));
     let migrated = "{image: 'registry.k8s.io/coredns/coredns:v1.12.4', corefile: \"kubernetes {\\nendpoint a b\\n}\"}";
     expect![[r#"
         Record
         BackUp("kubernetes {\nendpoint a b\n}")
         Migrate("kubernetes {\nendpoint a\n}")
         Finish("registry.k8s.io/coredns/coredns:v1.14.2")
-        CoreDns { image: "registry.k8s.io/coredns/coredns:v1.14.2", corefile: "kubernetes {\nendpoint a\n}", backup: Some("kubernetes {\nendpoint a b\n}"), key: None }
+        CoreDns { image: "registry.k8s.io/coredns/coredns:v1.14.2", corefile: "kubernetes {\nendpoint a\n}", backup: Some("kubernetes {\nendpoint a b\n}"), key: None, revision: None }
     "#]].assert_eq(&steps(at_rest(said, migrated, "{}")));
 }
 
@@ -197,15 +213,20 @@ fn the_image_follows_what_is_said_of_it() {
             act UpgradeCoreDns(Finish("registry.k8s.io/coredns/coredns:v1.13.0"))
         note CoreDNSUpgraded: CoreDNS goes from mirror.example.org/coredns:v1.12.4 to registry.k8s.io/coredns/coredns:v1.13.0
         {dns: {imageTag: v1.12.0}} registry.k8s.io/coredns/coredns:v1.12.4
-            warn CoreDNSNotUpgraded: CoreDNS stays as it is: cannot go back from 1.12.4 to 1.12.0
+            act UpgradeCoreDns(Finish("registry.k8s.io/coredns/coredns:v1.12.4"))
+        warn CoreDNSNotUpgraded: CoreDNS stays as it is: cannot go back from 1.12.4 to 1.12.0
         {dns: {imageTag: v1.15.0}} registry.k8s.io/coredns/coredns:v1.12.4
-            warn CoreDNSNotUpgraded: CoreDNS stays as it is: cannot go from 1.12.4 to 1.15.0: the configuration of 1.15.0 is not known (1.8 to 1.14 are); upgrade CoreDNS yourself, and say so by the annotation controlplane.cluster.x-k8s.io/skip-coredns
+            act UpgradeCoreDns(Finish("registry.k8s.io/coredns/coredns:v1.12.4"))
+        warn CoreDNSNotUpgraded: CoreDNS stays as it is: cannot go from 1.12.4 to 1.15.0: the configuration of 1.15.0 is not known (1.8 to 1.14 are); upgrade CoreDNS yourself, and say so by the annotation controlplane.cluster.x-k8s.io/skip-coredns
         {dns: {imageTag: v1.14.2}} registry.k8s.io/coredns/coredns@sha256:abc
-            warn CoreDNSNotUpgraded: CoreDNS stays as it is: its image "registry.k8s.io/coredns/coredns@sha256:abc" has no tag that says which version it is
+            act UpgradeCoreDns(Finish("registry.k8s.io/coredns/coredns@sha256:abc"))
+        warn CoreDNSNotUpgraded: CoreDNS stays as it is: its image "registry.k8s.io/coredns/coredns@sha256:abc" has no tag that says which version it is
         {dns: {imageTag: v1.14.2}} registry.k8s.io:443/coredns
-            warn CoreDNSNotUpgraded: CoreDNS stays as it is: its image "registry.k8s.io:443/coredns" has no tag that says which version it is
+            act UpgradeCoreDns(Finish("registry.k8s.io:443/coredns"))
+        warn CoreDNSNotUpgraded: CoreDNS stays as it is: its image "registry.k8s.io:443/coredns" has no tag that says which version it is
         {dns: {imageTag: v1.14.2}} coredns:latest
-            warn CoreDNSNotUpgraded: CoreDNS stays as it is: tag "latest" does not begin with a version
+            act UpgradeCoreDns(Finish("coredns:latest"))
+        warn CoreDNSNotUpgraded: CoreDNS stays as it is: tag "latest" does not begin with a version
         {dns: {imageTag: v1.14.2}} coredns:1.12.4
             act UpgradeCoreDns(Finish("coredns:v1.14.2"))
         note CoreDNSUpgraded: CoreDNS goes from coredns:1.12.4 to coredns:v1.14.2"#]].assert_eq(&all.collect::<Vec<_>>().join("\n"));
@@ -235,4 +256,6 @@ fn the_record_keeps_what_it_has() {
     let record = json!({"clusterName": "hello", "dns": {"imageRepository": "old"}});
     expect![[r#"{"clusterName":"hello","dns":{"imageTag":"v1.14.2"}}"#]]
         .assert_eq(&coredns::recorded(&world, &record).to_string());
+    // What is no record stays what it is.
+    assert_eq!(coredns::recorded(&world, &json!("foo")), json!("foo"));
 }

@@ -126,6 +126,62 @@ fn what_a_patch_makes_must_be_of_that_version() {
     );
 }
 
+#[test]
+fn what_that_version_does_not_have_is_refused() {
+    let patch = "
+- name: arguments
+  definitions:
+  - selector: {apiVersion: controlplane.cluster.x-k8s.io/v1beta1, kind: KubeadmControlPlaneTemplate, matchResources: {controlPlane: true}}
+    jsonPatches:
+    - {op: add, path: /spec/template/spec/kubeadmConfigSpec/preKubeadmComands, value: [date]}
+    - {op: add, path: /spec/template/spec/rollout, value: {before: {certificatesExpiryDays: 21}}}
+";
+    check(&NAMED, patch, &expect![[r#"
+        wait ReconcileFailed: KubeadmControlPlaneTemplate standard: controlplane.cluster.x-k8s.io/v1beta1 has no spec.template.spec.kubeadmConfigSpec.preKubeadmComands, spec.template.spec.rollout
+    "#]]);
+}
+
+/// A template that says nothing has a place for what patches say.
+#[test]
+fn templates_that_say_nothing_can_be_patched() {
+    let patch = "
+- name: arguments
+  definitions:
+  - selector: {apiVersion: bootstrap.cluster.x-k8s.io/v1beta1, kind: KubeadmConfigTemplate, matchResources: {machineDeploymentClass: {names: [worker]}}}
+    jsonPatches:
+    - {op: add, path: /spec/template/spec/joinConfiguration, value: {nodeRegistration: {kubeletExtraArgs: {max-pods: '110'}}}}
+";
+    let nothing = (
+        "metadata: {name: worker, namespace: acme}, spec: {template: {spec: {verbosity: 1}}}}",
+        "metadata: {name: worker, namespace: acme}}",
+    );
+    let edits = [NAMED[0], NAMED[1], nothing];
+    check(&edits, patch, &expect![[r#"
+        bootstrap.cluster.x-k8s.io/v1beta2 KubeadmConfigTemplate
+        joinConfiguration:
+          nodeRegistration:
+            kubeletExtraArgs:
+            - name: max-pods
+              value: "110"
+        controlplane.cluster.x-k8s.io/v1beta2 KubeadmControlPlane
+        kubeadmConfigSpec:
+          clusterConfiguration:
+            imageRepository: example.org
+        machineTemplate:
+          metadata:
+            labels:
+              cluster.x-k8s.io/cluster-name: hello
+              topology.cluster.x-k8s.io/owned: ""
+          spec:
+            infrastructureRef:
+              apiGroup: infrastructure.cluster.x-k8s.io
+              kind: LocalMachineTemplate
+              name: hello-nj6xc
+        replicas: 3
+        version: v1.36.0
+    "#]]);
+}
+
 /// Other providers' kinds are read in one version only.
 #[test]
 fn patches_of_a_version_that_is_not_read_are_refused() {
