@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, RwLock, RwLockReadGuard};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
@@ -50,10 +49,6 @@ const OPEN_API_VERSION: &str = "v1.36.0";
 const MAX_TOKEN_KEYS: usize = 3;
 /// Whose key it is, in errors.
 const TOKEN_SIGNER: &str = "service-account signer";
-/// History of idle clusters is forgotten this often.
-const AGEING_PERIOD: Duration = Duration::from_secs(10);
-/// The log of record is asked this often, in those periods, whether it can give back space.
-const COMPACTION_PERIODS: u32 = 6;
 /// Admission plugins of a cluster, by its id.
 pub type MoreAdmission = Arc<dyn Fn(&str) -> Vec<Arc<dyn Admission>> + Send + Sync>;
 
@@ -381,18 +376,9 @@ impl Server {
     /// # Errors
     /// When the listener breaks.
     pub async fn serve(&self, listener: tokio::net::TcpListener) -> std::io::Result<()> {
-        let compaction = async {
-            loop {
-                for _ in 0..COMPACTION_PERIODS {
-                    tokio::time::sleep(AGEING_PERIOD).await;
-                    self.0.store.age();
-                }
-                self.0.store.compact();
-            }
-        };
         tokio::select! {
             served = serve::run(self, listener, self.ending()) => served,
-            () = compaction => Ok(()),
+            () = self.0.store.tend() => Ok(()),
         }
     }
 

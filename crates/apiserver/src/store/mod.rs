@@ -26,6 +26,7 @@ mod writer;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -41,6 +42,11 @@ pub use watch::{Changes, Cursor, CursorEnd};
 pub use write::{Change, Expected, WriteError};
 
 use writer::{Admin, Clusters, Queue};
+
+/// History of idle clusters is forgotten this often.
+const AGEING_PERIOD: Duration = Duration::from_secs(10);
+/// The log of record is asked this often, in those periods, whether it can give back space.
+const COMPACTION_PERIODS: u32 = 6;
 
 /// Largest encoded object, in bytes: etcd's default limit of a request.
 pub const MAX_OBJECT_BYTES: usize = 1_572_864;
@@ -167,6 +173,17 @@ impl Store {
     #[must_use]
     pub fn records(&self) -> Vec<(String, Value)> {
         self.clusters.records()
+    }
+
+    /// Keeps memory and disk small for as long as it is polled.
+    pub async fn tend(&self) {
+        loop {
+            for _ in 0..COMPACTION_PERIODS {
+                tokio::time::sleep(AGEING_PERIOD).await;
+                self.age();
+            }
+            self.compact();
+        }
     }
 
     /// Forgets history that is older than the window, in all clusters. Clusters that are in use do so themselves; this is

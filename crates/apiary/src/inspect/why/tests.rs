@@ -357,7 +357,13 @@ fn what_is_deleted_says_what_keeps_it() {
             &["Deleting=False NotDeleting"],
         ),
     ];
-    check("Thing left", &all, &expect!["Thing left is being deleted (for 4m): its finalizers a.example.com/keep are still there: who set them has not let go of it."]);
+    check(
+        "Thing left",
+        &all,
+        &expect![
+            "Thing left is being deleted (for 4m): its finalizers a.example.com/keep are still there: who set them has not let go of it."
+        ],
+    );
     check(
         "Thing unseen",
         &all,

@@ -136,9 +136,13 @@ fn what_that_version_does_not_have_is_refused() {
     - {op: add, path: /spec/template/spec/kubeadmConfigSpec/preKubeadmComands, value: [date]}
     - {op: add, path: /spec/template/spec/rollout, value: {before: {certificatesExpiryDays: 21}}}
 ";
-    check(&NAMED, patch, &expect![[r#"
+    check(
+        &NAMED,
+        patch,
+        &expect![[r#"
         wait ReconcileFailed: KubeadmControlPlaneTemplate standard: controlplane.cluster.x-k8s.io/v1beta1 has no spec.template.spec.kubeadmConfigSpec.preKubeadmComands, spec.template.spec.rollout
-    "#]]);
+    "#]],
+    );
 }
 
 /// A template that says nothing has a place for what patches say.
@@ -156,7 +160,10 @@ fn templates_that_say_nothing_can_be_patched() {
         "metadata: {name: worker, namespace: acme}}",
     );
     let edits = [NAMED[0], NAMED[1], nothing];
-    check(&edits, patch, &expect![[r#"
+    check(
+        &edits,
+        patch,
+        &expect![[r#"
         bootstrap.cluster.x-k8s.io/v1beta2 KubeadmConfigTemplate
         joinConfiguration:
           nodeRegistration:
@@ -179,7 +186,8 @@ fn templates_that_say_nothing_can_be_patched() {
               name: hello-nj6xc
         replicas: 3
         version: v1.36.0
-    "#]]);
+    "#]],
+    );
 }
 
 /// Other providers' kinds are read in one version only.
