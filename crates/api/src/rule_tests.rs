@@ -13,7 +13,10 @@ use crate::cluster::{
 use crate::cluster::{
     cluster, machine, machine_deployment, machine_drain_rule, machine_health_check, machine_set,
 };
-use crate::controlplane::{KubeadmControlPlane, kubeadm_control_plane};
+use crate::controlplane::{
+    KubeadmControlPlane, KubeadmControlPlaneTemplate, kubeadm_control_plane,
+    kubeadm_control_plane_template,
+};
 use crate::infrastructure::{LocalMachineTemplate, local_machine_template};
 use crate::meta::FieldError;
 
@@ -519,6 +522,19 @@ fn coredns_goes_forward_over_versions_that_are_known() {
         spec.kubeadmConfigSpec.clusterConfiguration.dns.imageTag: Invalid value: "newest" must begin with a version of CoreDNS, such as v1.12.4
     "#]],
     );
+}
+
+#[test]
+fn templates_of_control_planes_say_what_coredns_can_be() {
+    let template: KubeadmControlPlaneTemplate = parse(
+        "{metadata: {name: a}, spec: {template: {spec: {kubeadmConfigSpec: {clusterConfiguration: {dns: {imageTag: newest}}}}}}}",
+    );
+    let found = kubeadm_control_plane_template::validate(&template, None);
+    expect![[r#"
+        spec.template.spec.kubeadmConfigSpec.clusterConfiguration.dns.imageTag: Invalid value: "newest" must begin with a version of CoreDNS, such as v1.12.4
+    "#]].assert_eq(&errors(&found));
+    let found = kubeadm_control_plane_template::validate(&template, Some(&template));
+    expect![""].assert_eq(&errors(&found));
 }
 
 #[test]

@@ -452,10 +452,8 @@ fn check_dns(
     else {
         return;
     };
-    let path = "spec.kubeadmConfigSpec.clusterConfiguration.dns.imageTag";
-    let Some(to) = CoreDnsVersion::parse(tag) else {
-        let why = format!("{tag:?} must begin with a version of CoreDNS, such as v1.12.4");
-        errors.push(FieldError::invalid(path, why));
+    let path = format!("spec.kubeadmConfigSpec.{DNS_IMAGE_TAG}");
+    let Some(to) = check_tag(&path, tag, errors) else {
         return;
     };
     if let Some(from) = before.and_then(CoreDnsVersion::parse)
@@ -469,10 +467,30 @@ impl KubeadmControlPlane {
     /// The tag of the image of CoreDNS, if it is said.
     #[must_use]
     pub fn dns_image_tag(&self) -> Option<&str> {
-        let config = self.spec.kubeadm_config_spec.as_ref()?;
-        let dns = config.cluster_configuration.as_ref()?.dns.as_ref()?;
-        dns.image_tag.as_deref()
+        dns_image_tag(self.spec.kubeadm_config_spec.as_ref()?)
     }
+}
+
+/// Where the tag of the image of CoreDNS is in a kubeadm config.
+pub(super) const DNS_IMAGE_TAG: &str = "clusterConfiguration.dns.imageTag";
+
+pub(super) fn dns_image_tag(config: &KubeadmConfigSpec) -> Option<&str> {
+    let dns = config.cluster_configuration.as_ref()?.dns.as_ref()?;
+    dns.image_tag.as_deref()
+}
+
+/// The version that a tag of CoreDNS names, or what is wrong with it.
+pub(super) fn check_tag(
+    path: &str,
+    tag: &str,
+    errors: &mut Vec<FieldError>,
+) -> Option<CoreDnsVersion> {
+    let version = CoreDnsVersion::parse(tag);
+    if version.is_none() {
+        let why = format!("{tag:?} must begin with a version of CoreDNS, such as v1.12.4");
+        errors.push(FieldError::invalid(path, why));
+    }
+    version
 }
 
 fn check_replicas(new: &KubeadmControlPlane, errors: &mut Vec<FieldError>) {

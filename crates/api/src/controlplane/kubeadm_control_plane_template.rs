@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::kubeadm_control_plane::{Remediation, Rollout, check_validity};
+use super::kubeadm_control_plane::{
+    DNS_IMAGE_TAG, Remediation, Rollout, check_tag, check_validity, dns_image_tag,
+};
 use crate::bootstrap::KubeadmConfigSpec;
 use crate::bootstrap::kubeadm_config::{check_spec, check_timeouts};
 use crate::cluster::machine_set::MachineNaming;
@@ -145,6 +147,11 @@ pub fn validate(
     );
     if let Some(config) = &spec.kubeadm_config_spec {
         let below = format!("{path}.kubeadmConfigSpec");
+        if old.is_none()
+            && let Some(tag) = dns_image_tag(config)
+        {
+            check_tag(&format!("{below}.{DNS_IMAGE_TAG}"), tag, &mut errors);
+        }
         check_spec(&below, config, &mut errors);
         check_timeouts(&below, config, &mut errors);
         check_validity(path, spec.rollout.as_ref(), config, &mut errors);

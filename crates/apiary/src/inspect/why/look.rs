@@ -88,6 +88,14 @@ impl<'a> Look<'a> {
         if let Some((reference, missing)) = self.world.dangling(object).into_iter().next() {
             let Key { group, kind, name } = &reference.to;
             let (reason, why) = match missing {
+                // Machines are made before their parts.
+                Missing::Object if is_being_made(object) => {
+                    let (kind, name) = object::controller(object).unwrap_or_default();
+                    (
+                        "PartNotMadeYet",
+                        format!("which {kind} {name} has not made yet"),
+                    )
+                }
                 Missing::Object => ("ReferenceNotFound", "which does not exist".to_owned()),
                 Missing::Kind => (
                     "KindNotServed",
@@ -473,6 +481,12 @@ impl<'a> Look<'a> {
             ..fact(self.world, object, "Finalizers", claim)
         }
     }
+}
+
+/// Whether a machine is one whose owner still has to make its parts.
+fn is_being_made(object: &Value) -> bool {
+    let is_provisioned = object["status"]["initialization"]["infrastructureProvisioned"] == true;
+    kind(object) == "Machine" && object::controller(object).is_some() && !is_provisioned
 }
 
 /// What pauses an object, as a noun phrase.

@@ -454,6 +454,20 @@ fn references_to_nothing_name_the_field() {
         MachineDeployment hello-workers is fine: available (for 3m).
         Its spec.template.spec.bootstrap.configRef names KubeadmConfigTemplate "hello-workers", which does not exist: the next machine will need it."#]],
     );
+    let new = machine("w", OF_WORKERS, &["Ready=False NotReady waiting"]);
+    let all = [
+        cluster("", NOT_AVAILABLE),
+        local_cluster(READY),
+        control_plane(FINE),
+        new,
+    ];
+    check(
+        "Machine w",
+        &all,
+        &expect![[
+            r#"Machine w is not ready (for 3m): its spec.infrastructureRef names LocalMachine "w", which MachineSet hello-workers-x has not made yet."#
+        ]],
+    );
     let classy = cluster("", NOT_AVAILABLE).replace(
         "spec:\n",
         "spec:\n  topology: {classRef: {name: standard}}\n",
