@@ -1,7 +1,9 @@
 //! v1beta1 of [`Cluster`](crate::cluster::Cluster).
 
-use super::health;
-use crate::conversion::moves::{how, inside, inside_of, same, seconds};
+use super::part::{
+    DELETION, DETACH, DRAIN, HEALTH, IN_FLIGHT, ORDER, STRATEGY, SURGE, UNAVAILABLE,
+};
+use crate::conversion::moves::{how, inside, same};
 use crate::conversion::{How, Kind, Legacy, Move};
 use crate::meta::CLUSTER_GROUP;
 
@@ -77,49 +79,18 @@ const MOVES: &[Move] = &[
     same("status.v1beta2.workers", "status.workers"),
 ];
 
-const CONTROL_PLANE: &[Move] = &[
-    inside_of("machineHealthCheck", "healthCheck", health::CHECK),
-    seconds("nodeDrainTimeout", "deletion.nodeDrainTimeoutSeconds"),
-    seconds(
-        "nodeVolumeDetachTimeout",
-        "deletion.nodeVolumeDetachTimeoutSeconds",
-    ),
-    seconds("nodeDeletionTimeout", "deletion.nodeDeletionTimeoutSeconds"),
-];
+const CONTROL_PLANE: &[Move] = &[HEALTH, DRAIN, DETACH, DELETION];
 
 const MACHINE_DEPLOYMENT: &[Move] = &[
-    inside_of("machineHealthCheck", "healthCheck", health::CHECK),
-    same(
-        "strategy.remediation.maxInFlight",
-        "healthCheck.remediation.maxInFlight",
-    ),
-    same("strategy.rollingUpdate.deletePolicy", "deletion.order"),
-    same(
-        "strategy.rollingUpdate.maxSurge",
-        "rollout.strategy.rollingUpdate.maxSurge",
-    ),
-    same(
-        "strategy.rollingUpdate.maxUnavailable",
-        "rollout.strategy.rollingUpdate.maxUnavailable",
-    ),
-    how(
-        "strategy.type",
-        "rollout.strategy.type",
-        How::Implied("RollingUpdate"),
-    ),
-    seconds("nodeDrainTimeout", "deletion.nodeDrainTimeoutSeconds"),
-    seconds(
-        "nodeVolumeDetachTimeout",
-        "deletion.nodeVolumeDetachTimeoutSeconds",
-    ),
-    seconds("nodeDeletionTimeout", "deletion.nodeDeletionTimeoutSeconds"),
+    HEALTH,
+    IN_FLIGHT,
+    ORDER,
+    SURGE,
+    UNAVAILABLE,
+    STRATEGY,
+    DRAIN,
+    DETACH,
+    DELETION,
 ];
 
-const MACHINE_POOL: &[Move] = &[
-    seconds("nodeDrainTimeout", "deletion.nodeDrainTimeoutSeconds"),
-    seconds(
-        "nodeVolumeDetachTimeout",
-        "deletion.nodeVolumeDetachTimeoutSeconds",
-    ),
-    seconds("nodeDeletionTimeout", "deletion.nodeDeletionTimeoutSeconds"),
-];
+const MACHINE_POOL: &[Move] = &[DRAIN, DETACH, DELETION];

@@ -1,7 +1,9 @@
 //! v1beta1 of [`ClusterClass`](crate::cluster::cluster_class::ClusterClass).
 
-use super::health;
-use crate::conversion::moves::{how, inside, inside_of, same, seconds};
+use super::part::{
+    DELETION, DETACH, DRAIN, HEALTH, IN_FLIGHT, ORDER, STRATEGY, SURGE, UNAVAILABLE,
+};
+use crate::conversion::moves::{how, inside, same};
 use crate::conversion::{How, Kind, Legacy, Move};
 use crate::meta::CLUSTER_GROUP;
 
@@ -45,14 +47,7 @@ const fn each(path: &'static str, table: &'static [Move]) -> Move {
     how(path, path, How::Each(table))
 }
 
-const DRAIN: Move = seconds("nodeDrainTimeout", "deletion.nodeDrainTimeoutSeconds");
-const DETACH: Move = seconds(
-    "nodeVolumeDetachTimeout",
-    "deletion.nodeVolumeDetachTimeoutSeconds",
-);
-const DELETION: Move = seconds("nodeDeletionTimeout", "deletion.nodeDeletionTimeoutSeconds");
 const NAMING: Move = same("namingStrategy", "naming");
-const HEALTH: Move = inside_of("machineHealthCheck", "healthCheck", health::CHECK);
 
 const CONTROL_PLANE: &[Move] = &[
     template("ref", "templateRef"),
@@ -73,24 +68,11 @@ const MACHINE_DEPLOYMENT: &[Move] = &[
     INFRASTRUCTURE,
     HEALTH,
     NAMING,
-    same(
-        "strategy.remediation.maxInFlight",
-        "healthCheck.remediation.maxInFlight",
-    ),
-    same("strategy.rollingUpdate.deletePolicy", "deletion.order"),
-    same(
-        "strategy.rollingUpdate.maxSurge",
-        "rollout.strategy.rollingUpdate.maxSurge",
-    ),
-    same(
-        "strategy.rollingUpdate.maxUnavailable",
-        "rollout.strategy.rollingUpdate.maxUnavailable",
-    ),
-    how(
-        "strategy.type",
-        "rollout.strategy.type",
-        How::Implied("RollingUpdate"),
-    ),
+    IN_FLIGHT,
+    ORDER,
+    SURGE,
+    UNAVAILABLE,
+    STRATEGY,
     DRAIN,
     DETACH,
     DELETION,

@@ -1,6 +1,7 @@
 //! v1beta1 of [`Machine`](crate::cluster::Machine).
 
-use crate::conversion::moves::{how, inside, same, seconds};
+use super::part::{DELETION, DETACH, DRAIN};
+use crate::conversion::moves::{how, inside, same};
 use crate::conversion::{How, Kind, Legacy, Move};
 use crate::meta::CLUSTER_GROUP;
 
@@ -54,10 +55,7 @@ const MOVES: &[Move] = &[
 pub const SPEC: &[Move] = &[
     how("bootstrap.configRef", "bootstrap.configRef", How::Reference),
     how("infrastructureRef", "infrastructureRef", How::Reference),
-    seconds("nodeDrainTimeout", "deletion.nodeDrainTimeoutSeconds"),
-    seconds(
-        "nodeVolumeDetachTimeout",
-        "deletion.nodeVolumeDetachTimeoutSeconds",
-    ),
-    seconds("nodeDeletionTimeout", "deletion.nodeDeletionTimeoutSeconds"),
+    DRAIN,
+    DETACH,
+    DELETION,
 ];

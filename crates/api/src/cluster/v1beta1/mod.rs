@@ -9,3 +9,4 @@ pub mod machine_drain_rule;
 pub mod machine_health_check;
 pub mod machine_pool;
 pub mod machine_set;
+pub mod part;
