@@ -429,6 +429,22 @@ cluster:
         - {class: worker, name: red, replicas: 1}
 ";
 
+/// The world after a pass, and whether that changed nothing. Others go on: what was applied in this pass is done in the next.
+fn pass(world: Value) -> (Value, bool) {
+    let moved = after(world.clone(), false);
+    let is_still = moved == world;
+    let mut world = if is_still { after(world, true) } else { moved };
+    if moved_on(&world) {
+        let version = world["control_plane"]["spec"]["version"].clone();
+        world["control_plane"]["status"]["versions"] = json!([{"version": version}]);
+        for deployment in world["deployments"].as_array_mut().unwrap() {
+            let version = deployment["spec"]["template"]["spec"]["version"].clone();
+            deployment["status"]["versions"] = json!([{"version": version}]);
+        }
+    }
+    (world, is_still)
+}
+
 #[test]
 fn an_upgrade_goes_from_the_control_plane_to_the_pools() {
     let mut world = settled(POOLS);
@@ -439,21 +455,7 @@ fn an_upgrade_goes_from_the_control_plane_to_the_pools() {
     let mut text = String::new();
     for _ in 0..12 {
         text += &format!("{}\n", changes(&world).trim_end());
-        let moved = after(world.clone(), false);
-        world = if moved == world {
-            after(world, true)
-        } else {
-            moved
-        };
-        // Others go on: what was applied in this pass is done in the next.
-        let version = world["control_plane"]["spec"]["version"].clone();
-        if moved_on(&world) {
-            world["control_plane"]["status"]["versions"] = json!([{"version": version}]);
-            for deployment in world["deployments"].as_array_mut().unwrap() {
-                let version = deployment["spec"]["template"]["spec"]["version"].clone();
-                deployment["status"]["versions"] = json!([{"version": version}]);
-            }
-        }
+        (world, _) = pass(world);
         text += "---\n";
     }
     expect_test::expect_file!["tests/upgrade.txt"].assert_eq(&text);

@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use super::{after, changes, merge, moved_on, settled, yaml};
+use super::{changes, merge, pass, settled, yaml};
 use crate::topology::route::{question, read};
 use crate::topology::{Route, World};
 
@@ -100,17 +100,8 @@ fn story(control_plane: &[&str], workers: &[&str]) -> String {
             .lines()
             .filter(|line| line.starts_with("apply") || line.starts_with("  *"));
         text += &lines.map(|line| format!("{line}\n")).collect::<String>();
-        let moved = after(world.clone(), false);
-        let is_still = moved == world;
-        world = if is_still { after(world, true) } else { moved };
-        let version = world["control_plane"]["spec"]["version"].clone();
-        if moved_on(&world) {
-            world["control_plane"]["status"]["versions"] = json!([{"version": version}]);
-            for deployment in world["deployments"].as_array_mut().unwrap() {
-                let version = deployment["spec"]["template"]["spec"]["version"].clone();
-                deployment["status"]["versions"] = json!([{"version": version}]);
-            }
-        }
+        let is_still;
+        (world, is_still) = pass(world);
         if is_still && question(&typed(&world)).is_none() {
             return text;
         }
